@@ -1,0 +1,59 @@
+"""What the controller tells its driver to do. Every command carries its reason; the driver adds none of its own."""
+
+from __future__ import annotations
+
+from overspill.core.types import FailureKind, Outcome, RejectReason, Spill, Value
+
+
+class Command(Value, tag=True):
+    """Base of all commands."""
+
+
+class StartAttempt(Command):
+    """Send the request to this target now."""
+
+    request_id: str
+    attempt_id: int
+    target_id: str
+    model: str
+    """The name to send as ``model``."""
+    spill: Spill | None = None
+    """Why it leaves the first tier; ``None`` if it does not."""
+    queue_wait_s: float = 0.0
+    """Seconds from arrival to this command."""
+    predicted_ttft_s: float = 0.0
+    """From this command to the first token, as believed now."""
+
+
+class CancelAttempt(Command):
+    """Stop this attempt and free what it holds on the target."""
+
+    attempt_id: int
+
+
+class Complete(Command):
+    """The request has its final answer, or its client no longer wants one: settle it and write its ledger row."""
+
+    request_id: str
+    outcome: Outcome
+    attempt_id: int | None = None
+    """The attempt whose answer the client has; ``None`` if there was none."""
+    failure: FailureKind | None = None
+    status: int | None = None
+
+
+class Reject(Command):
+    """The request is refused: answer it with an error."""
+
+    request_id: str
+    reason: RejectReason
+    outcome: Outcome
+    retry_after_s: float | None = None
+    """When it is worth asking again; ``None`` if never."""
+    failure: FailureKind | None = None
+    """What the last attempt failed of, where one was made."""
+    status: int | None = None
+    """The HTTP status of that failure."""
+
+
+AnyCommand = StartAttempt | CancelAttempt | Complete | Reject

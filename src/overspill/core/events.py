@@ -1,0 +1,123 @@
+"""Facts that come into the controller. Time is not in them: it is the second argument of ``Controller.handle``.
+
+The prompt's text never enters: counts, flags and a hash do. Each event is tagged, so a recording is a line of JSON each.
+"""
+
+from __future__ import annotations
+
+from overspill.core.types import FailureKind, Health, Policy, Surface, Value
+
+
+class Event(Value, tag=True):
+    """Base of all events."""
+
+
+class Arrived(Event):
+    """A client asks for something. Every ``Arrived`` is answered by exactly one ``Complete`` or ``Reject``."""
+
+    request_id: str
+    model: str
+    surface: Surface = Surface.CHAT
+    prompt_tokens: int = 0
+    """Estimated from the text's length; the target's own count corrects the ratio later."""
+    max_tokens: int | None = None
+    """What the client allows, or ``None`` if it named no limit."""
+    priority: int = 1
+    local_only: bool = False
+    ttft_slo_s: float | None = None
+    """The client's own SLO for this request; otherwise the route's."""
+    deadline_s: float | None = None
+    """The client's own longest wait; otherwise the route's."""
+    prefix_hash: int = 0
+    key_id: str = ""
+
+
+class ClientGone(Event):
+    """The client closed its connection before its answer was complete."""
+
+    request_id: str
+
+
+class FirstToken(Event):
+    """The first meaningful token of an attempt: content, reasoning or a tool call; comments and empty deltas are none."""
+
+    attempt_id: int
+
+
+class Progress(Event):
+    """Tokens so far of an attempt; sent now and then, not for each chunk."""
+
+    attempt_id: int
+    output_tokens: int
+
+
+class Finished(Event):
+    """An attempt ended whole: with a finish reason (streams) or a complete body.
+
+    A count that the target did not report is ``None``, never 0.
+    """
+
+    attempt_id: int
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Failed(Event):
+    """An attempt ended otherwise."""
+
+    attempt_id: int
+    kind: FailureKind
+    status: int | None = None
+    retry_after_s: float | None = None
+    output_tokens: int = 0
+    """Tokens that had reached the client before it failed; 0 means that another target may try."""
+
+
+class TargetReported(Event):
+    """An engine's own metrics. They correct our count, they do not replace it; what is not reported is ``None``."""
+
+    target_id: str
+    running: int | None = None
+    waiting: int | None = None
+    kv_usage: float | None = None
+    """0 to 1."""
+
+
+class TargetChanged(Event):
+    """A target came up, went down or drains."""
+
+    target_id: str
+    health: Health
+    slots: int | None = None
+    """The slots it really has, where they differ from its specification."""
+    context_tokens: int | None = None
+
+
+class PolicyChanged(Event):
+    """A new policy. Attempts that run on a target it no longer names run to their end."""
+
+    policy: Policy
+
+
+class DrainStarted(Event):
+    """The gateway shuts down: what runs or waits is finished, nothing new is admitted."""
+
+
+class Tick(Event):
+    """Time has passed: sent at ``next_wakeup``."""
+
+
+AnyEvent = (
+    Arrived
+    | ClientGone
+    | FirstToken
+    | Progress
+    | Finished
+    | Failed
+    | TargetReported
+    | TargetChanged
+    | PolicyChanged
+    | DrainStarted
+    | Tick
+)

@@ -1,0 +1,203 @@
+"""The words of a decision: what a target is, what a request needs, and the reasons there are.
+
+Everything here is a value. Reasons are enums because one vocabulary serves the response header ``x-overspill-reason``,
+the ledger's column, the metric's label and the console.
+
+Values are ``msgspec.Struct`` and not dataclasses: as immutable, but five times cheaper to make (a decision makes a
+handful), and a recording of them is their own encoding.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
+    """Base of the core's values: immutable, slotted, and encodable as JSON for recordings."""
+
+
+class Surface(enum.StrEnum):
+    """What kind of call it is; a target may not serve all of them."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+
+
+class Spill(enum.StrEnum):
+    """Why a request left the first tier of its route."""
+
+    SLO_AT_RISK = "slo_at_risk"  # local would run it, but its first token is predicted too late
+    LOCAL_FULL = "local_full"  # no slot, and none predicted to free soon enough
+    LOCAL_BROKEN = "local_broken"  # a breaker is open, or the engine is not ready
+    LOCAL_ABSENT = "local_absent"  # the route has no local target
+    CONTEXT_TOO_LONG = "context_too_long"  # the prompt does not fit the local context window
+    UNSUPPORTED = "unsupported"  # the local target does not serve this surface
+    ATTEMPT_FAILED = "attempt_failed"  # it ran locally and failed before the first token
+
+
+class Refusal(enum.StrEnum):
+    """Why one target was no candidate for one request."""
+
+    LOCAL_ONLY = "local_only"
+    UNSUPPORTED = "unsupported"
+    CONTEXT_TOO_LONG = "context_too_long"
+    NOT_READY = "not_ready"
+    DRAINING = "draining"
+    BREAKER_OPEN = "breaker_open"
+    COOLING_DOWN = "cooling_down"
+    BAD_KEY = "bad_key"
+    NO_MONEY = "no_money"
+    NO_MODEL = "no_model"
+    FAILED_BEFORE = "failed_before"
+    NO_SLOT = "no_slot"
+
+
+class RejectReason(enum.StrEnum):
+    """Why a request got no answer from any target. *Rejected* was never queued, *evicted* was queued and then dropped."""
+
+    UNKNOWN_MODEL = "unknown_model"
+    PROMPT_TOO_LONG = "prompt_too_long"
+    QUEUE_FULL = "queue_full"
+    NO_TARGET = "no_target"
+    DRAINING = "draining"
+    DEADLINE_EVICTED = "deadline_evicted"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+
+
+class Outcome(enum.StrEnum):
+    """How a request ended, for the ledger and the metrics."""
+
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    EVICTED = "evicted"
+    FAILED = "failed"  # every attempt failed before the first token
+    BROKEN = "broken"  # failed after tokens had reached the client
+    CLIENT_GONE = "client_gone"
+    CLIENT_ERROR = "client_error"  # a target said the request itself is wrong (4xx)
+
+
+class FailureKind(enum.StrEnum):
+    """What went wrong with an attempt; decides what the breaker learns and whether another target is tried."""
+
+    OVERLOADED = "overloaded"  # 503, 529, "server busy"
+    RATE_LIMITED = "rate_limited"  # 429: a cool-down, never a breaker failure
+    NO_MONEY = "no_money"  # 402 and its disguises
+    BAD_KEY = "bad_key"  # 401, 403
+    NO_MODEL = "no_model"  # 404: this target does not have the model
+    CONTEXT_TOO_LONG = "context_too_long"  # the target counted the prompt and it does not fit
+    BAD_REQUEST = "bad_request"  # other 4xx: the client's fault, no evidence against the target
+    MODERATION = "moderation"  # refused for content; other targets are not shopped around
+    SERVER_ERROR = "server_error"  # other 5xx, HTML bodies
+    CONNECT = "connect"  # refused, unreachable, DNS, TLS
+    CUT = "cut"  # the stream ended without a finish reason
+    TIMEOUT = "timeout"  # nothing useful came in time
+    HOLLOW = "hollow"  # a success without content
+    MALFORMED = "malformed"  # bytes that are no answer
+
+
+class Health(enum.StrEnum):
+    """What the supervisor or the poller knows of a target."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DOWN = "down"
+    DRAINING = "draining"
+
+
+class LatencyPrior(Value):
+    """What is believed of a target's speed before it has been observed.
+
+    TTFT ≈ ``ttft_base_s`` + prefill tokens ahead × ``prefill_s_per_token``;
+    TPOT ≈ ``tpot_base_s`` + running requests × ``tpot_s_per_running``.
+    """
+
+    ttft_base_s: float = 0.5
+    prefill_s_per_token: float = 0.0
+    tpot_base_s: float = 0.02
+    tpot_s_per_running: float = 0.0
+
+
+class Price(Value):
+    """Money per million tokens, in US dollars. A target without a ``Price`` has an *unknown* price, not a free one."""
+
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+    cached_input_usd_per_mtok: float | None = None
+
+
+class TargetSpec(Value):
+    """One replica or one upstream account: what it is, not how it is doing."""
+
+    target_id: str
+    pool: str
+    is_local: bool
+    """True if a request that runs here does not leave the building."""
+    slots: int | None = None
+    """Requests it may run at once; ``None`` is unbounded. The gateway never sends more."""
+    context_tokens: int | None = None
+    """Prompt + answer that fit one request; ``None`` is unknown."""
+    surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
+    prior: LatencyPrior = LatencyPrior()
+    price: Price | None = None
+    ready_at_start: bool = True
+    """False for an engine that its supervisor must first report ready."""
+
+
+class RouteTarget(Value):
+    """A target as one route uses it: under which model name it is called."""
+
+    target_id: str
+    model: str
+
+
+class Slo(Value):
+    """What a route promises. Times are seconds from arrival (``ttft_s``) and per output token (``tpot_s``)."""
+
+    ttft_s: float = 2.0
+    tpot_s: float | None = None
+
+
+class Route(Value):
+    """Which targets serve which model names, in tiers: the first tier is home, each later one is a place to spill to."""
+
+    pattern: str
+    """An exact model name, or a glob with ``*`` and ``?``; the first route that matches wins, exact names before globs."""
+    tiers: tuple[tuple[RouteTarget, ...], ...]
+    slo: Slo = Slo()
+    deadline_s: float = 120.0
+    """Longest wait in the queue before the request is evicted."""
+    queue_limit: int = 256
+    """Requests that may wait per lane."""
+    max_attempts: int = 4
+    local_only: bool = False
+
+
+class BreakerPolicy(Value):
+    """When a target is given a rest. A failure-rate window with a minimum count, then one probe at a time."""
+
+    window_s: float = 30.0
+    min_count: int = 5
+    failure_rate: float = 0.5
+    open_s: float = 5.0
+    open_max_s: float = 60.0
+    cooldown_s: float = 2.0
+    """Pause after a 429 that names no time."""
+    no_money_s: float = 300.0
+    bad_key_s: float = 300.0
+    no_model_s: float = 300.0
+
+
+class Policy(Value):
+    """All that the controller is told: compiled from the configuration, replaced whole by ``PolicyChanged``."""
+
+    targets: tuple[TargetSpec, ...]
+    routes: tuple[Route, ...]
+    breaker: BreakerPolicy = BreakerPolicy()
+    priorities: int = 3
+    """Priority classes 0 (first) to ``priorities - 1``; a request outside is clamped."""
+    default_output_tokens: int = 256
+    """Answer length assumed for a route that has not been observed."""
+    hysteresis_s: float = 0.0

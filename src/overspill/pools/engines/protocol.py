@@ -1,0 +1,89 @@
+"""What an engine adapter is: it translates and never acts.
+
+The supervisor launches, the poller polls and the relay calls; an adapter says with which arguments. That keeps an
+adapter at 100-200 lines and lets a golden file be its contract test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from overspill.core.types import Surface
+from overspill.wire.http import HttpCall, Origin
+
+
+class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user wants of an engine, in the engine-neutral words of the configuration."""
+
+    name: str
+    """The pool's name; also names the worker's socket and log lines."""
+    model: str
+    """A path, or ``hf:REPO:FILE``."""
+    served_name: str
+    max_batch_size: int = 32
+    context_tokens: int = 4096
+    """Per request."""
+    threads: int | None = None
+    cache_ram_mib: int = 256
+    kv_cache_type: str = "f16"
+    gpu_layers: int | None = None
+    sha256: str | None = None
+    """Expected digest of the model file, hex; ``None`` skips the check."""
+    load_timeout_s: float = 120.0
+    extra: Mapping[str, Any] = {}
+    """Options passed to the engine under its own names."""
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start an engine process. Nothing here has been done yet."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    """Added to the gateway's environment."""
+    stdin: bytes
+    """Written to the process and closed: the worker's configuration, never in argv where ``ps`` shows it."""
+    origin: Origin
+    api_key: str
+    load_timeout_s: float
+
+
+class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine says of itself. ``None`` is "not reported", never 0."""
+
+    running: int | None = None
+    waiting: int | None = None
+    kv_usage: float | None = None
+
+
+class Engine(Protocol):
+    """One kind of inference server."""
+
+    kind: str
+    stats_path: bytes | None
+    """GET this for ``parse_stats``; ``None`` if the engine publishes nothing."""
+    reuses_connections: bool
+    """False where the server closes sockets after a stream without saying so."""
+    cancels_only_streams: bool
+    """True if a non-streamed call keeps running after its client has gone; such calls are made as streams."""
+    unsupported: Mapping[str, str]
+    """Feature → why not, in words."""
+    surfaces: tuple[Surface, ...]
+
+    def parse_stats(self, body: bytes) -> EngineStats:
+        """Read the answer to ``stats_path``; raise ``ValueError`` if it is none."""
+        ...
+
+    def translate(self, surface: Surface, body: bytes, api_key: str) -> HttpCall:
+        """Turn a request body in OpenAI's form (model already renamed) into the engine's call."""
+        ...
+
+
+class ManagedEngine(Engine, Protocol):
+    """An engine that Overspill can start."""
+
+    def launch(self, spec: EngineSpec, *, run_dir: str, api_key: str) -> Launch:
+        """Say how to start it; the supervisor does."""
+        ...

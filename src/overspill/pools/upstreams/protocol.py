@@ -1,0 +1,56 @@
+"""What an upstream adapter is: one provider's dialect of somebody else's API. It translates and never acts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from overspill.core.types import FailureKind, Surface
+from overspill.wire.http import Headers, HttpCall, Origin
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of credentials at one provider. ``repr`` never shows the key."""
+
+    account_id: str
+    origin: Origin
+    api_key: str
+    extra_headers: Headers = ()
+
+    def __repr__(self) -> str:
+        return f"Account({self.account_id!r}, {self.origin.host}, key=…)"
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target's error means."""
+
+    kind: FailureKind
+    retry_after_s: float | None = None
+    message: str = ""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Token counts of one answer; what the target did not report is ``None``."""
+
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class Upstream(Protocol):
+    """One provider's API."""
+
+    kind: str
+    surfaces: tuple[Surface, ...]
+    unsupported: Mapping[str, str]
+
+    def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:
+        """Turn a request body in OpenAI's form (model already renamed) into the provider's call."""
+        ...
+
+    def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
+        """Say what an error answer (or an error in a stream, with its HTTP status) means."""
+        ...
