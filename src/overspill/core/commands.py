@@ -5,11 +5,11 @@ from __future__ import annotations
 from overspill.core.types import FailureKind, Outcome, RejectReason, Spill, Value
 
 
-class Command(Value, tag=True):
+class Command(Value, frozen=True, tag=True):
     """Base of all commands."""
 
 
-class StartAttempt(Command):
+class StartAttempt(Command, frozen=True):
     """Send the request to this target now."""
 
     request_id: str
@@ -25,13 +25,13 @@ class StartAttempt(Command):
     """From this command to the first token, as believed now."""
 
 
-class CancelAttempt(Command):
+class CancelAttempt(Command, frozen=True):
     """Stop this attempt and free what it holds on the target."""
 
     attempt_id: int
 
 
-class Complete(Command):
+class Complete(Command, frozen=True):
     """The request has its final answer, or its client no longer wants one: settle it and write its ledger row."""
 
     request_id: str
@@ -42,7 +42,7 @@ class Complete(Command):
     status: int | None = None
 
 
-class Reject(Command):
+class Reject(Command, frozen=True):
     """The request is refused: answer it with an error."""
 
     request_id: str

@@ -1,6 +1,7 @@
 """Facts that come into the controller. Time is not in them: it is the second argument of ``Controller.handle``.
 
-The prompt's text never enters: counts, flags and a hash do. Each event is tagged, so a recording is a line of JSON each.
+The prompt's text never enters: counts, flags and a hash do. Each event is tagged, so that a recording is a line of
+JSON each.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 from overspill.core.types import FailureKind, Health, Policy, Surface, Value
 
 
-class Event(Value, tag=True):
+class Event(Value, frozen=True, tag=True):
     """Base of all events."""
 
 
-class Arrived(Event):
+class Arrived(Event, frozen=True):
     """A client asks for something. Every ``Arrived`` is answered by exactly one ``Complete`` or ``Reject``."""
 
     request_id: str
@@ -32,26 +33,26 @@ class Arrived(Event):
     key_id: str = ""
 
 
-class ClientGone(Event):
+class ClientGone(Event, frozen=True):
     """The client closed its connection before its answer was complete."""
 
     request_id: str
 
 
-class FirstToken(Event):
-    """The first meaningful token of an attempt: content, reasoning or a tool call; comments and empty deltas are none."""
+class FirstToken(Event, frozen=True):
+    """The first meaningful token of an attempt: content, reasoning or a tool call; no comment, no empty delta."""
 
     attempt_id: int
 
 
-class Progress(Event):
+class Progress(Event, frozen=True):
     """Tokens so far of an attempt; sent now and then, not for each chunk."""
 
     attempt_id: int
     output_tokens: int
 
 
-class Finished(Event):
+class Finished(Event, frozen=True):
     """An attempt ended whole: with a finish reason (streams) or a complete body.
 
     A count that the target did not report is ``None``, never 0.
@@ -63,7 +64,7 @@ class Finished(Event):
     output_tokens: int | None = None
 
 
-class Failed(Event):
+class Failed(Event, frozen=True):
     """An attempt ended otherwise."""
 
     attempt_id: int
@@ -74,7 +75,7 @@ class Failed(Event):
     """Tokens that had reached the client before it failed; 0 means that another target may try."""
 
 
-class TargetReported(Event):
+class TargetReported(Event, frozen=True):
     """An engine's own metrics. They correct our count, they do not replace it; what is not reported is ``None``."""
 
     target_id: str
@@ -84,7 +85,7 @@ class TargetReported(Event):
     """0 to 1."""
 
 
-class TargetChanged(Event):
+class TargetChanged(Event, frozen=True):
     """A target came up, went down or drains."""
 
     target_id: str
@@ -94,17 +95,17 @@ class TargetChanged(Event):
     context_tokens: int | None = None
 
 
-class PolicyChanged(Event):
+class PolicyChanged(Event, frozen=True):
     """A new policy. Attempts that run on a target it no longer names run to their end."""
 
     policy: Policy
 
 
-class DrainStarted(Event):
+class DrainStarted(Event, frozen=True):
     """The gateway shuts down: what runs or waits is finished, nothing new is admitted."""
 
 
-class Tick(Event):
+class Tick(Event, frozen=True):
     """Time has passed: sent at ``next_wakeup``."""
 
 

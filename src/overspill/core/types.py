@@ -51,12 +51,12 @@ class Refusal(enum.StrEnum):
     BAD_KEY = "bad_key"
     NO_MONEY = "no_money"
     NO_MODEL = "no_model"
-    FAILED_BEFORE = "failed_before"
+    FAILED_BEFORE = "failed_before"  # this request failed here and its back-off has not passed
     NO_SLOT = "no_slot"
 
 
 class RejectReason(enum.StrEnum):
-    """Why a request got no answer from any target. *Rejected* was never queued, *evicted* was queued and then dropped."""
+    """Why a request got no answer. *Rejected* was never queued, *evicted* was queued and then dropped."""
 
     UNKNOWN_MODEL = "unknown_model"
     PROMPT_TOO_LONG = "prompt_too_long"
@@ -103,11 +103,12 @@ class Health(enum.StrEnum):
 
     STARTING = "starting"
     READY = "ready"
-    DOWN = "down"
+    DOWN = "down"  # gone, but its supervisor is bringing it back
+    BROKEN = "broken"  # gone, and it will not come back by itself soon
     DRAINING = "draining"
 
 
-class LatencyPrior(Value):
+class LatencyPrior(Value, frozen=True):
     """What is believed of a target's speed before it has been observed.
 
     TTFT ≈ ``ttft_base_s`` + prefill tokens ahead × ``prefill_s_per_token``;
@@ -120,7 +121,7 @@ class LatencyPrior(Value):
     tpot_s_per_running: float = 0.0
 
 
-class Price(Value):
+class Price(Value, frozen=True):
     """Money per million tokens, in US dollars. A target without a ``Price`` has an *unknown* price, not a free one."""
 
     input_usd_per_mtok: float
@@ -128,7 +129,7 @@ class Price(Value):
     cached_input_usd_per_mtok: float | None = None
 
 
-class TargetSpec(Value):
+class TargetSpec(Value, frozen=True):
     """One replica or one upstream account: what it is, not how it is doing."""
 
     target_id: str
@@ -146,25 +147,25 @@ class TargetSpec(Value):
     """False for an engine that its supervisor must first report ready."""
 
 
-class RouteTarget(Value):
+class RouteTarget(Value, frozen=True):
     """A target as one route uses it: under which model name it is called."""
 
     target_id: str
     model: str
 
 
-class Slo(Value):
+class Slo(Value, frozen=True):
     """What a route promises. Times are seconds from arrival (``ttft_s``) and per output token (``tpot_s``)."""
 
     ttft_s: float = 2.0
     tpot_s: float | None = None
 
 
-class Route(Value):
-    """Which targets serve which model names, in tiers: the first tier is home, each later one is a place to spill to."""
+class Route(Value, frozen=True):
+    """Which targets serve which model names, in tiers: the first is home, each later one is a place to spill to."""
 
     pattern: str
-    """An exact model name, or a glob with ``*`` and ``?``; the first route that matches wins, exact names before globs."""
+    """A model name, or a glob with ``*`` and ``?``; the first route that matches wins, exact names before globs."""
     tiers: tuple[tuple[RouteTarget, ...], ...]
     slo: Slo = Slo()
     deadline_s: float = 120.0
@@ -172,10 +173,11 @@ class Route(Value):
     queue_limit: int = 256
     """Requests that may wait per lane."""
     max_attempts: int = 4
+    """Attempts that may fail for other reasons than "busy"; busy targets are asked again until the deadline."""
     local_only: bool = False
 
 
-class BreakerPolicy(Value):
+class BreakerPolicy(Value, frozen=True):
     """When a target is given a rest. A failure-rate window with a minimum count, then one probe at a time."""
 
     window_s: float = 30.0
@@ -190,7 +192,7 @@ class BreakerPolicy(Value):
     no_model_s: float = 300.0
 
 
-class Policy(Value):
+class Policy(Value, frozen=True):
     """All that the controller is told: compiled from the configuration, replaced whole by ``PolicyChanged``."""
 
     targets: tuple[TargetSpec, ...]
@@ -200,4 +202,3 @@ class Policy(Value):
     """Priority classes 0 (first) to ``priorities - 1``; a request outside is clamped."""
     default_output_tokens: int = 256
     """Answer length assumed for a route that has not been observed."""
-    hysteresis_s: float = 0.0

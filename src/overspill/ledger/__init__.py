@@ -1,0 +1,1 @@
+"""What happened, remembered: records, the SQLite file they go to, exports, summaries and cost."""

@@ -1,0 +1,1 @@
+"""What is happening now, shown to operators: metrics and logs."""

@@ -17,7 +17,10 @@ class HttpCall(msgspec.Struct, frozen=True, gc=False):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where calls go: a host and port, or a unix socket. ``prefix`` is put before each call's path (``b"/v1"``)."""
+    """Where calls go: a host and port, or a unix socket.
+
+    ``prefix`` is what an adapter puts before its paths (``b"/v1"``); a call's own path is complete.
+    """
 
     scheme: str = "http"
     host: str = "127.0.0.1"

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import msgspec
 
 from overspill.core.types import Surface
-from overspill.wire.http import HttpCall, Origin
+from overspill.pools.upstreams.protocol import Failure
+from overspill.wire.http import Headers, HttpCall, Origin
 
 
 class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +22,7 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """The pool's name; also names the worker's socket and log lines."""
     model: str
-    """A path, or ``hf:REPO:FILE``."""
+    """A path, ``hf:REPO:FILE`` or ``builtin:``; ``model_source.resolve`` turns it into a path before ``launch``."""
     served_name: str
     max_batch_size: int = 32
     context_tokens: int = 4096
@@ -80,10 +81,57 @@ class Engine(Protocol):
         """Turn a request body in OpenAI's form (model already renamed) into the engine's call."""
         ...
 
+    def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
+        """Say what an error answer means."""
+        ...
+
 
 class ManagedEngine(Engine, Protocol):
     """An engine that Overspill can start."""
 
     def launch(self, spec: EngineSpec, *, run_dir: str, api_key: str) -> Launch:
         """Say how to start it; the supervisor does."""
+        ...
+
+
+class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """One model that a running server offers."""
+
+    model_id: str
+    """The name to send as ``model``."""
+    context_tokens: int | None = None
+    """Per request; ``None`` if the server does not say."""
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a kind of server listens unless told otherwise, and what to GET to recognise it."""
+
+    port: int
+    path: bytes
+
+
+class AttachedEngine(Engine, Protocol):
+    """A server that already runs and that somebody else started."""
+
+    probe: Probe | None
+    """``None`` if it is not looked for."""
+    models_path: bytes
+    """GET this for ``parse_models``."""
+    slots_path: bytes | None
+    """GET this for ``parse_slots``; ``None`` if the server does not tell."""
+    default_slots: int | None
+    """Requests it runs at once where it does not tell; ``None`` is unbounded."""
+    reasoning_field: str
+    """The field of a message in which it puts its thinking."""
+
+    def recognises(self, status: int, body: bytes) -> bool:
+        """Say whether this answer to ``probe.path`` comes from this kind of server."""
+        ...
+
+    def parse_models(self, body: bytes) -> tuple[ServedModel, ...]:
+        """Read the answer to ``models_path``: what can generate text; raise ``ValueError`` if it is none."""
+        ...
+
+    def parse_slots(self, body: bytes) -> int | None:
+        """Read the answer to ``slots_path``; ``None`` if it does not say."""
         ...

@@ -1,0 +1,83 @@
+"""``overspill``: finds the command, runs it, and turns an expected error into one line and an exit code.
+
+Exit codes: 0 it worked; 1 it ran and found something wrong (``doctor``, ``replay``); 2 the call or the configuration is
+wrong; 3 something needed is missing or broken (an engine, a model file, the ledger); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+
+import click
+
+from overspill import __version__
+from overspill.errors import ConfigError, OverspillError, UnknownName
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "serve": ("overspill.cli.serve:serve", "Serve the endpoint."),
+    "doctor": ("overspill.cli.doctor:doctor", "Say what is wrong here and what to do."),
+    "config": ("overspill.cli.config:config", "Check, explain and describe the configuration."),
+    "rehearse": ("overspill.cli.rehearse:rehearse", "Play a trace through a real gateway and measure."),
+    "simulate": ("overspill.cli.simulate:simulate", "Play a trace through the controller in virtual time."),
+    "replay": ("overspill.cli.replay:replay", "Check a recording: same events, same commands."),
+    "ledger": ("overspill.cli.ledger:ledger", "Summarise and export what was served."),
+    "completion": ("overspill.cli.completion:completion", "Print the completion script of a shell."),
+}
+EXIT_WRONG_CALL = 2
+EXIT_MISSING = 3
+
+
+class _Commands(click.Group):
+    """Imports a command when it is called, so that ``--help`` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, name = place[0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(str(UnknownName("command", args[0], COMMANDS)), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="overspill %(version)s")
+def cli() -> None:
+    """One LLM endpoint, local first, that never answers "server busy"."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except (ConfigError, UnknownName) as error:
+        _fail(error, EXIT_WRONG_CALL)
+    except OverspillError as error:
+        _fail(error, EXIT_MISSING)
+
+
+def _fail(error: OverspillError, code: int) -> None:
+    click.echo(f"error: {error}", err=True)
+    sys.exit(code)

@@ -1,0 +1,106 @@
+"""``overspill serve``: the main job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from overspill.cli.banner import show_banner
+from overspill.cli.recording import Recording
+from overspill.cli.setup import Asked, Setup, run, set_up
+from overspill.errors import OverspillError
+from overspill.gateway.service import Gateway
+from overspill.telemetry.logs import LogFormat, configure
+
+log = logging.getLogger("overspill.serve")
+
+
+@click.command()
+@click.option("--config", "-c", "config_path", type=click.Path(dir_okay=False), help="The configuration file.")
+@click.option("--host", help="Address to bind (127.0.0.1).")
+@click.option("--port", "-p", type=click.IntRange(0, 65535), help="Port to bind (8788, or OVERSPILL_PORT).")
+@click.option("--model", "-m", help="Run this in the embedded engine: a GGUF file, or hf:REPO:FILE.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one key; may be repeated.")
+@click.option("--no-discovery", is_flag=True, help="Look neither for running servers nor for provider keys.")
+@click.option("--record", type=click.Path(dir_okay=False), help="Write every event and command here, for replay.")
+@click.option("--quiet", "-q", is_flag=True, help="No banner.")
+def serve(
+    config_path: str | None,
+    host: str | None,
+    port: int | None,
+    model: str | None,
+    settings: tuple[str, ...],
+    no_discovery: bool,
+    record: str | None,
+    quiet: bool,
+) -> None:
+    """Serve the endpoint: with --config as it says, without one with whatever is found on this machine.
+
+    SIGHUP reads the configuration again, SIGTERM and Ctrl-C finish what runs and stop; a second one stops at once.
+    """
+    asked = Asked(config_path, settings, host, port, model, not no_discovery)
+    cut = run(_serve(asked, None if record is None else Path(record), quiet))
+    if cut:
+        click.echo(f"{cut} requests were cut off: they ran longer than server.drain_timeout", err=True)
+
+
+async def _serve(asked: Asked, record: Path | None, quiet: bool) -> int:
+    setup = await set_up(asked)
+    config = setup.config
+    configure(LogFormat(config.log.format), config.log.level, sys.stderr)
+    recording = None if record is None else Recording(record)
+    gateway = Gateway(config, setup.catalog, recorder=None if recording is None else recording.write)
+    if recording is not None:
+        recording.begin(gateway.policy)
+    try:
+        await gateway.start()
+        if not quiet:
+            show_banner(setup, gateway.addresses)
+        await _until_stopped(gateway, asked)
+        return await gateway.stop()
+    finally:
+        if recording is not None:
+            recording.close()
+
+
+async def _until_stopped(gateway: Gateway, asked: Asked) -> None:
+    """Wait for SIGTERM or SIGINT; reload at each SIGHUP."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    reloads: asyncio.Queue[None] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, stopped)
+    loop.add_signal_handler(signal.SIGHUP, reloads.put_nowait, None)
+    reloading = loop.create_task(_reload_forever(gateway, asked, reloads))
+    await stopped.wait()
+    reloading.cancel()
+    log.info("stopping: no new requests, finishing %d", gateway.driver.open_sessions)
+
+
+def _stop(stopped: asyncio.Event) -> None:
+    if stopped.is_set():
+        sys.exit(130)  # asked twice: the engines die with us
+    stopped.set()
+
+
+async def _reload_forever(gateway: Gateway, asked: Asked, reloads: asyncio.Queue[None]) -> None:
+    while True:
+        await reloads.get()
+        try:
+            setup: Setup = await set_up(asked)
+            ignored = gateway.reload(setup.config)
+        except OverspillError as error:
+            log.error("the configuration was not reloaded, the old one stays: %s", error)  # noqa: TRY400 - the text is it
+            continue
+        log.info("configuration reloaded%s", "".join(_needs_restart(ignored)))
+
+
+def _needs_restart(sections: list[str]) -> Iterator[str]:
+    if sections:
+        yield f"; changes of {', '.join(sections)} need a restart"

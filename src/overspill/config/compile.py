@@ -1,0 +1,297 @@
+"""Turns a checked configuration into the core's ``Policy`` and into what the gateway must wire: adapters and addresses.
+
+It decides what a *target* is. A replica of an engine and an attached server are one target each, whatever models they
+serve, because those share their slots. At an upstream, each model of each account is a target of its own, because
+providers limit and price by account and model, and because a model that is missing there says nothing about the others.
+
+A ``RouteTarget.model`` of ``""`` means: send the name that the client used.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, assert_never
+
+import msgspec
+
+from overspill.config.addresses import parse_origin
+from overspill.config.check import as_target, is_glob, is_local, patterns_of, require_sound, urls_of
+from overspill.config.facts import Facts, Offer, ProviderFacts
+from overspill.config.scalars import SecretRef
+from overspill.config.schema import (
+    AccountConfig,
+    AttachPool,
+    BreakerConfig,
+    Config,
+    EnginePool,
+    Pool,
+    PriceConfig,
+    PriorConfig,
+    RouteConfig,
+    TierTarget,
+    UpstreamPool,
+)
+from overspill.core.types import (
+    BreakerPolicy,
+    LatencyPrior,
+    Policy,
+    Price,
+    Route,
+    RouteTarget,
+    Slo,
+    Surface,
+    TargetSpec,
+)
+from overspill.units import MIB
+from overspill.wire.http import Origin
+
+_ATTACH_SLOTS = {"vllm": 32, "sglang": 32, "openai": 32, "lmstudio": 4, "ollama": 1, "llamacpp": 1}
+"""Requests an attached server runs at once unless the file says: batching servers take many; the others' defaults."""
+_TEXT = (Surface.CHAT, Surface.COMPLETIONS)
+_ATTACH_SURFACES = {
+    "ollama": (*_TEXT, Surface.EMBEDDINGS),
+    "lmstudio": (*_TEXT, Surface.EMBEDDINGS),
+}
+
+
+class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start one replica, in the engine-neutral words of the configuration."""
+
+    name: str
+    model: str
+    served_name: str
+    max_batch_size: int
+    context_tokens: int
+    threads: int | None
+    cache_ram_mib: int
+    kv_cache_type: str
+    gpu_layers: int | None
+    sha256: str | None
+    load_timeout_s: float
+    extra: dict[str, Any]
+
+
+class CompiledTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway must know of one target beyond its ``TargetSpec``. Holds no secret, only where it is."""
+
+    target_id: str
+    pool: str
+    role: Literal["engine", "attach", "upstream"]
+    kind: str
+    """The name of its adapter in the registry of engines, or of upstreams."""
+    origin: Origin | None = None
+    """``None`` for an engine that is still to be started."""
+    account: str = ""
+    key: SecretRef | None = None
+    engine: EngineOptions | None = None
+
+
+class Wiring(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration, ready to run."""
+
+    policy: Policy
+    targets: tuple[CompiledTarget, ...]
+    """In the order of ``policy.targets``."""
+
+
+def compile_config(config: Config, facts: Facts) -> Wiring:
+    """Compile ``config``; raise ``ConfigError`` if it contradicts itself."""
+    require_sound(config, facts)
+    build = _Build(config, facts)
+    routes = tuple(build.route(route, pattern) for route in config.routes for pattern in patterns_of(route))
+    policy = Policy(
+        targets=tuple(spec for spec, _ in build.targets.values()),
+        routes=routes,
+        breaker=_breaker(config.breaker),
+        priorities=config.scheduling.priorities,
+        default_output_tokens=config.scheduling.default_output_tokens,
+    )
+    return Wiring(policy=policy, targets=tuple(target for _, target in build.targets.values()))
+
+
+class _Build:
+    """Collects targets while routes are compiled: an upstream's targets exist as far as routes name its models."""
+
+    def __init__(self, config: Config, facts: Facts) -> None:
+        self.config = config
+        self.facts = facts
+        self.targets: dict[str, tuple[TargetSpec, CompiledTarget]] = {}
+        for name, pool in config.pools.items():
+            if isinstance(pool, EnginePool):
+                self._add_engine(name, pool)
+            elif isinstance(pool, AttachPool):
+                self._add_attached(name, pool)
+
+    def route(self, route: RouteConfig, pattern: str) -> Route:
+        tiers = tuple(
+            tuple(place for item in tier for place in self._places(as_target(item), pattern)) for tier in route.tiers
+        )
+        return Route(
+            pattern=pattern,
+            tiers=tiers,
+            slo=Slo(ttft_s=float(route.slo.ttft), tpot_s=None if route.slo.tpot is None else float(route.slo.tpot)),
+            deadline_s=float(route.deadline),
+            queue_limit=route.queue_limit,
+            max_attempts=route.max_attempts,
+            local_only=route.local_only,
+        )
+
+    def _places(self, item: TierTarget, pattern: str) -> list[RouteTarget]:
+        pool: Pool = self.config.pools[item.pool]
+        sent = item.model or ("" if is_glob(pattern) else pattern)
+        match pool:
+            case EnginePool():
+                model = item.model or pool.served_name or item.pool
+                return [RouteTarget(target_id=f"{item.pool}/{n}", model=model) for n in range(pool.replicas)]
+            case AttachPool():
+                return [RouteTarget(target_id=f"{item.pool}/{n}", model=sent) for n in range(len(urls_of(pool)))]
+            case UpstreamPool():
+                accounts = self._accounts(pool)
+                return [RouteTarget(target_id=self._upstream(item.pool, pool, a, sent), model=sent) for a in accounts]
+            case _:
+                assert_never(pool)
+
+    def _accounts(self, pool: UpstreamPool) -> tuple[AccountConfig | None, ...]:
+        if pool.accounts:
+            return pool.accounts
+        known = self.facts.provider(pool.upstream)
+        if known is None or known.key_env is None:
+            return (None,)
+        return (AccountConfig(name="default", api_key=SecretRef(f"env:{known.key_env}")),)
+
+    def _add_engine(self, name: str, pool: EnginePool) -> None:
+        for n in range(pool.replicas):
+            target_id = f"{name}/{n}"
+            spec = _spec(target_id, name, pool, slots=pool.max_batch_size, surfaces=_TEXT)
+            options = _engine_options(name if pool.replicas == 1 else f"{name}-{n}", name, pool)
+            self.targets[target_id] = (
+                msgspec.structs.replace(spec, ready_at_start=False),
+                CompiledTarget(target_id=target_id, pool=name, role="engine", kind=pool.engine, engine=options),
+            )
+
+    def _add_attached(self, name: str, pool: AttachPool) -> None:
+        slots = pool.slots or _ATTACH_SLOTS[pool.attach]
+        for n, url in enumerate(urls_of(pool)):
+            target_id = f"{name}/{n}"
+            origin = parse_origin(url)
+            # Engines' adapters write whole paths, so a base URL in the style of SDKs is cut back to the server.
+            origin = msgspec.structs.replace(origin, prefix=origin.prefix.removesuffix(b"/v1"))
+            self.targets[target_id] = (
+                _spec(target_id, name, pool, slots=slots, surfaces=_ATTACH_SURFACES.get(pool.attach, _TEXT)),
+                CompiledTarget(
+                    target_id=target_id, pool=name, role="attach", kind=pool.attach, origin=origin, key=pool.api_key
+                ),
+            )
+
+    def _upstream(self, name: str, pool: UpstreamPool, account: AccountConfig | None, model: str) -> str:
+        known = self.facts.provider(pool.upstream)
+        offer = known.offer(model) if known is not None and model else None
+        account_name = "default" if account is None else account.name
+        target_id = "/".join(part for part in (name, account_name, offer.id if offer else model) if part)
+        if target_id not in self.targets:
+            spec = _spec(
+                target_id,
+                name,
+                pool,
+                slots=pool.max_concurrency or (offer.max_concurrency if offer else None),
+                surfaces=known.surfaces if known else _TEXT,
+                price=_upstream_price(pool, offer, model),
+                context_tokens=self._context_tokens(offer),
+            )
+            target = CompiledTarget(
+                target_id=target_id,
+                pool=name,
+                role="upstream",
+                kind=_adapter(known),
+                origin=parse_origin(pool.base_url or (known.base_url if known else "")),
+                account=account_name,
+                key=None if account is None else account.api_key,
+            )
+            self.targets[target_id] = (spec, target)
+        return target_id
+
+    def _context_tokens(self, offer: Offer | None) -> int | None:
+        model = None if offer is None else self.facts.model(offer.model)
+        return None if model is None else model.context_tokens
+
+
+def _adapter(known: ProviderFacts | None) -> str:
+    return "openai_compatible" if known is None else known.adapter
+
+
+def _spec(
+    target_id: str,
+    name: str,
+    pool: Pool,
+    *,
+    slots: int | None,
+    surfaces: tuple[Surface, ...],
+    price: Price | None = None,
+    context_tokens: int | None = None,
+) -> TargetSpec:
+    return TargetSpec(
+        target_id=target_id,
+        pool=name,
+        is_local=is_local(pool),
+        slots=slots,
+        context_tokens=pool.context_tokens or context_tokens,
+        surfaces=pool.surfaces or surfaces,
+        prior=LatencyPrior() if pool.prior is None else _prior(pool.prior),
+        price=price or (None if pool.price is None else _price(pool.price)),
+    )
+
+
+def _engine_options(replica: str, name: str, pool: EnginePool) -> EngineOptions:
+    return EngineOptions(
+        name=replica,
+        model=pool.model,
+        served_name=pool.served_name or name,
+        max_batch_size=pool.max_batch_size,
+        context_tokens=pool.context_tokens,
+        threads=pool.threads,
+        cache_ram_mib=pool.cache_ram // MIB,
+        kv_cache_type=pool.kv_cache_type,
+        gpu_layers=pool.gpu_layers,
+        sha256=pool.sha256,
+        load_timeout_s=float(pool.load_timeout),
+        extra=pool.options,
+    )
+
+
+def _upstream_price(pool: UpstreamPool, offer: Offer | None, model: str) -> Price | None:
+    """Return the file's price of the model, else the file's of the pool, else the catalogue's."""
+    names = (model,) if offer is None else (model, offer.id, *offer.aliases)
+    own = next((pool.prices[name] for name in names if name in pool.prices), pool.price)
+    if own is not None:
+        return _price(own)
+    return None if offer is None else offer.known_price
+
+
+def _price(price: PriceConfig) -> Price:
+    return Price(
+        input_usd_per_mtok=price.input,
+        output_usd_per_mtok=price.output,
+        cached_input_usd_per_mtok=price.cached_input,
+    )
+
+
+def _prior(prior: PriorConfig) -> LatencyPrior:
+    return LatencyPrior(
+        ttft_base_s=float(prior.ttft_base),
+        prefill_s_per_token=float(prior.prefill_per_token or 0.0),
+        tpot_base_s=float(prior.tpot_base),
+        tpot_s_per_running=float(prior.tpot_per_running or 0.0),
+    )
+
+
+def _breaker(breaker: BreakerConfig) -> BreakerPolicy:
+    return BreakerPolicy(
+        window_s=float(breaker.window),
+        min_count=breaker.min_count,
+        failure_rate=breaker.failure_rate,
+        open_s=float(breaker.open),
+        open_max_s=float(breaker.open_max),
+        cooldown_s=float(breaker.cooldown),
+        no_money_s=float(breaker.no_money),
+        bad_key_s=float(breaker.bad_key),
+        no_model_s=float(breaker.no_model),
+    )

@@ -1,0 +1,65 @@
+"""Says in words how requests will flow: for the start banner and for ``overspill config explain``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from overspill.config.check import as_target, is_local, patterns_of, urls_of
+from overspill.config.facts import Facts
+from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
+
+_NOTHING = (
+    "no model can be served: nothing to run and nowhere to send",
+    "  install the built-in engine (pip install 'overspill[local]'), or start a local server such as Ollama,",
+    "  or set a provider's key such as DEEPSEEK_API_KEY, or write a configuration (overspill config schema)",
+)
+
+
+def explain(config: Config, facts: Facts) -> tuple[str, ...]:
+    """Return lines of text: for each route where its requests run, where they spill to, and when."""
+    if not config.routes:
+        return _NOTHING
+    return tuple(line for route in config.routes for line in _route(route, config, facts))
+
+
+def describe_pool(name: str, pool: Pool, facts: Facts) -> str:
+    """Return a pool in a few words: ``gpu: vllm at http://10.0.0.5:8000, local``."""
+    match pool:
+        case EnginePool():
+            times = f"{pool.replicas} replicas of " if pool.replicas > 1 else ""
+            what = f"{times}{pool.engine} with {pool.model}, {pool.max_batch_size} requests at once"
+        case AttachPool():
+            what = f"{pool.attach} at {', '.join(urls_of(pool))}"
+        case UpstreamPool():
+            known = facts.provider(pool.upstream)
+            what = f"{known.title if known else pool.base_url}"
+            if len(pool.accounts) > 1:
+                what += f", {len(pool.accounts)} accounts"
+        case _:
+            assert_never(pool)
+    return f"{name}: {what}, {'local' if is_local(pool) else 'leaves this network'}"
+
+
+def _route(route: RouteConfig, config: Config, facts: Facts) -> Iterator[str]:
+    yield f"model {', '.join(patterns_of(route))}"
+    for number, tier in enumerate(route.tiers):
+        verb = "runs on" if number == 0 else "spills to" if number == 1 else "then to"
+        for index, item in enumerate(tier):
+            joined = verb if index == 0 else "or"
+            yield f"  {joined:<9} {_place(as_target(item), route, config, facts)}"
+    if len(route.tiers) > 1:
+        yield (
+            f"  it spills when the first token would take longer than {route.slo.ttft.written()}, no slot frees soon "
+            "enough, or the target fails before its first token"
+        )
+    if route.local_only:
+        yield "  local only: it never leaves local pools"
+    if route.note:
+        yield f"  note: {route.note}"
+
+
+def _place(target: TierTarget, route: RouteConfig, config: Config, facts: Facts) -> str:
+    shown = describe_pool(target.pool, config.pools[target.pool], facts)
+    renamed = target.model is not None and patterns_of(route) != (target.model,)
+    return f"{shown}, as {target.model}" if renamed else shown

@@ -1,0 +1,79 @@
+"""What the configuration wants to know of providers and models, whoever provides it.
+
+The catalogue stands beside the configuration in the layers, so neither may import the other. Its values have these
+forms, and the callers above hand them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from overspill.core.types import Price, Surface
+
+
+class Offer(Protocol):
+    """One model id at one provider."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def aliases(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def max_concurrency(self) -> int | None: ...  # noqa: D102
+    @property
+    def known_price(self) -> Price | None: ...  # noqa: D102
+
+
+class ProviderFacts(Protocol):
+    """Somebody else's API."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def adapter(self) -> str: ...  # noqa: D102
+    @property
+    def base_url(self) -> str: ...  # noqa: D102
+    @property
+    def key_env(self) -> str | None: ...  # noqa: D102
+    @property
+    def is_used_unasked(self) -> bool: ...  # noqa: D102
+    @property
+    def makes(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def surfaces(self) -> tuple[Surface, ...]: ...  # noqa: D102
+    @property
+    def patterns(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def models(self) -> Sequence[Offer]: ...  # noqa: D102
+    def offer(self, name: str) -> Offer | None: ...  # noqa: D102
+
+
+class ModelFacts(Protocol):
+    """A model, whoever hosts it."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def names(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def retired(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def versions(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def context_tokens(self) -> int | None: ...  # noqa: D102
+
+
+class Facts(Protocol):
+    """All that is known of providers and models."""
+
+    @property
+    def providers(self) -> Sequence[ProviderFacts]: ...  # noqa: D102
+    @property
+    def models(self) -> Sequence[ModelFacts]: ...  # noqa: D102
+    def provider(self, name: str) -> ProviderFacts | None: ...  # noqa: D102
+    def model(self, name: str) -> ModelFacts | None: ...  # noqa: D102

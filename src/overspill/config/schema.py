@@ -1,0 +1,301 @@
+"""The configuration's one schema: what may be written, what it means, and what is assumed where nothing is.
+
+The JSON schema, the annotated example, the reference page and the checks of ``--set`` are made from these structs, so a
+key's description is written here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from overspill.config.scalars import Duration, KeyRef, SecretRef, Size
+from overspill.core.types import Surface
+from overspill.units import KIB, MIB
+
+DEFAULT_PORT = 8788
+Count = Annotated[int, Meta(ge=1)]
+CountOrZero = Annotated[int, Meta(ge=0)]
+Money = Annotated[float, Meta(gt=0)]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+def _duration(seconds: float) -> Any:
+    # A factory, because msgspec cannot show a default of a type of ours in a JSON schema; reference.py adds it.
+    return msgspec.field(default_factory=partial(Duration, seconds))
+
+
+def _size(count: int) -> Any:
+    return msgspec.field(default_factory=partial(Size, count))
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all parts of the configuration: immutable, and an unknown key is an error."""
+
+
+class LimitsConfig(Section, frozen=True, kw_only=True):
+    """What the server accepts of a client."""
+
+    max_body: Annotated[Size, Meta(description="Largest request body; 413 above it.")] = _size(32 * MIB)
+    max_header: Annotated[Size, Meta(description="Largest head of a request: all header lines; 431 above it.")] = _size(
+        32 * KIB
+    )
+    header_timeout: Annotated[Duration, Meta(description="Longest time to send a request's head; 408 after it.")] = (
+        _duration(10)
+    )
+    body_timeout: Annotated[
+        Duration, Meta(description="Time that a body may always take; a longer one must keep arriving.")
+    ] = _duration(60)
+    idle_timeout: Annotated[
+        Duration, Meta(description="An idle connection between two requests is closed after this.")
+    ] = _duration(75)
+    write_stall: Annotated[
+        Duration, Meta(description="A client that reads nothing for this long is treated as gone.")
+    ] = _duration(60)
+    max_connections: Annotated[int, Meta(description="Client connections at once; 503 above it.", ge=1)] = 4096
+
+
+class ServerConfig(Section, frozen=True, kw_only=True):
+    """Where Overspill listens, and whom it lets in."""
+
+    host: Annotated[str, Meta(description="Address to bind. Anything but loopback needs `api_keys`.", min_length=1)] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(description="Port to bind; 0 lets the system choose.", ge=0, le=65535)] = DEFAULT_PORT
+    api_keys: Annotated[
+        tuple[KeyRef, ...],
+        Meta(description="Keys that clients may use: env:NAME, file:PATH or sha256:HEX. Empty: no key is asked for."),
+    ] = ()
+    tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate chain; serves HTTPS.")] = None
+    tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's private key.")] = None
+    drain_timeout: Annotated[
+        Duration, Meta(description="On SIGTERM, how long running requests may take to finish.")
+    ] = _duration(30)
+    limits: Annotated[LimitsConfig, Meta(description="What the server accepts of a client.")] = msgspec.field(
+        default_factory=LimitsConfig
+    )
+
+
+class PriceConfig(Section, frozen=True, kw_only=True):
+    """US dollars per million tokens. Leave a price out if it is unknown; 0 would mean free and is refused."""
+
+    input: Annotated[float, Meta(description="Prompt tokens.", gt=0)]
+    output: Annotated[float, Meta(description="Answer tokens.", gt=0)]
+    cached_input: Annotated[Money | None, Meta(description="Prompt tokens read from the provider's cache.")] = None
+
+
+class PriorConfig(Section, frozen=True, kw_only=True):
+    """What to believe of a target's speed until it has been measured."""
+
+    ttft_base: Annotated[Duration, Meta(description="Time to the first token of a short prompt.")] = _duration(0.5)
+    prefill_per_token: Annotated[
+        Duration | None, Meta(description="Added to it per prompt token ahead; nothing if left out.")
+    ] = None
+    tpot_base: Annotated[Duration, Meta(description="Time per further token, alone.")] = _duration(0.02)
+    tpot_per_running: Annotated[
+        Duration | None, Meta(description="Added to it per request that runs beside; nothing if left out.")
+    ] = None
+
+
+class PoolBase(Section, frozen=True, kw_only=True):
+    """What every pool may have."""
+
+    context_tokens: Annotated[
+        Count | None, Meta(description="Prompt and answer that fit one request; unknown if left out.")
+    ] = None
+    surfaces: Annotated[
+        Annotated[tuple[Surface, ...], Meta(min_length=1)] | None,
+        Meta(description="What it serves: chat, completions, embeddings."),
+    ] = None
+    price: Annotated[PriceConfig | None, Meta(description="What its tokens cost; unknown if left out.")] = None
+    prior: Annotated[PriorConfig | None, Meta(description="Its speed until it has been measured.")] = None
+
+
+class EnginePool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="engine"):
+    """An engine that Overspill starts, watches and restarts on this machine."""
+
+    engine: Annotated[Literal["llamacpp"], Meta(description="Which engine; llamacpp is embedded.")]
+    model: Annotated[
+        str, Meta(description="A GGUF file's path, hf:REPO:FILE, or builtin for the one shipped.", min_length=1)
+    ]
+    served_name: Annotated[
+        str | None, Meta(description="The name that the engine knows its model by; the pool's name if left out.")
+    ] = None
+    max_batch_size: Annotated[
+        int, Meta(description="Requests decoded together; the gateway never sends more.", ge=1, le=256)
+    ] = 32
+    context_tokens: Annotated[int, Meta(description="Prompt and answer that fit one request.", ge=128)] = 4096
+    replicas: Annotated[int, Meta(description="Processes of it, each with the whole model.", ge=1, le=64)] = 1
+    threads: Annotated[Count | None, Meta(description="CPU threads; the physical cores less one if left out.")] = None
+    gpu_layers: Annotated[
+        CountOrZero | None, Meta(description="Layers kept on the GPU; the engine decides if left out.")
+    ] = None
+    cache_ram: Annotated[Size, Meta(description="Memory for prompts kept between requests.")] = _size(256 * MIB)
+    kv_cache_type: Annotated[
+        Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"],
+        Meta(description="Number format of the KV cache."),
+    ] = "f16"
+    sha256: Annotated[
+        Digest | None,
+        Meta(description="Expected digest of the model file, checked before it is loaded."),
+    ] = None
+    load_timeout: Annotated[Duration, Meta(description="Longest time to load before it is given up.")] = _duration(120)
+    options: Annotated[dict[str, Any], Meta(description="Passed to the engine under its own names.")] = {}
+
+
+class AttachPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="attach"):
+    """A server that already runs, on this machine or in your network."""
+
+    attach: Annotated[
+        Literal["vllm", "sglang", "ollama", "lmstudio", "llamacpp", "openai"],
+        Meta(description="What it is; openai is any other with OpenAI's API."),
+    ]
+    url: Annotated[
+        str | tuple[str, ...],
+        Meta(description="Where it is, such as http://127.0.0.1:8000; a list for several equal ones."),
+    ]
+    models: Annotated[tuple[str, ...], Meta(description="Model names it serves; not checked if left out.")] = ()
+    slots: Annotated[
+        Count | None,
+        Meta(description="Requests it may run at once. If left out: vllm, sglang, openai 32; lmstudio 4; others 1."),
+    ] = None
+    api_key: Annotated[SecretRef | None, Meta(description="Its key, if it asks for one: env:NAME or file:PATH.")] = None
+    local: Annotated[
+        bool | None,
+        Meta(description="True if a request sent there stays in your hands; decided by its address if left out."),
+    ] = None
+
+
+class AccountConfig(Section, frozen=True, kw_only=True):
+    """One set of credentials at a provider."""
+
+    name: Annotated[str, Meta(description="Shown in logs and metrics.", pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    api_key: Annotated[SecretRef, Meta(description="env:NAME or file:PATH; never the key itself.")]
+
+
+class UpstreamPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="upstream"):
+    """Somebody else's API."""
+
+    upstream: Annotated[
+        str, Meta(description="A provider of the catalogue, such as deepseek, or openai_compatible.", min_length=1)
+    ]
+    base_url: Annotated[str | None, Meta(description="Overrides the catalogue's; needed for openai_compatible.")] = None
+    accounts: Annotated[
+        tuple[AccountConfig, ...],
+        Meta(description="Your accounts there. If left out: one, its key from the provider's customary variable."),
+    ] = ()
+    max_concurrency: Annotated[
+        Count | None, Meta(description="Requests in flight per account and model; the catalogue's if left out.")
+    ] = None
+    prices: Annotated[
+        dict[str, PriceConfig], Meta(description="Prices by model id; they override the catalogue's and `price`.")
+    ] = {}
+    local: Annotated[bool, Meta(description="True only for an openai_compatible server in your own hands.")] = False
+
+
+Pool = EnginePool | AttachPool | UpstreamPool
+
+
+class TierTarget(Section, frozen=True, kw_only=True):
+    """A pool in a tier, called under another model name."""
+
+    pool: Annotated[str, Meta(description="A pool's name.")]
+    model: Annotated[str | None, Meta(description="The model name to send; as the client wrote it if left out.")] = None
+
+
+class SloConfig(Section, frozen=True, kw_only=True):
+    """What a route promises. A request spills when its home cannot keep it."""
+
+    ttft: Annotated[Duration, Meta(description="From arrival to the first token.")] = _duration(2)
+    tpot: Annotated[Duration | None, Meta(description="Per further token; not judged if left out.")] = None
+
+
+class RouteConfig(Section, frozen=True, kw_only=True):
+    """Which pools serve which model names."""
+
+    model: Annotated[
+        str | tuple[str, ...],
+        Meta(description="Model names, or globs with * and ?. Exact names win; then the first glob that matches."),
+    ]
+    tiers: Annotated[
+        tuple[tuple[str | TierTarget, ...], ...],
+        Meta(description="Home first, then where to spill. A tier is a list of pools, or of {pool, model} to rename."),
+    ]
+    slo: Annotated[SloConfig, Meta(description="When a wait is too long.")] = msgspec.field(default_factory=SloConfig)
+    deadline: Annotated[Duration, Meta(description="Longest wait in the queue before a request is refused.")] = (
+        _duration(120)
+    )
+    queue_limit: Annotated[int, Meta(description="Requests that may wait at once.", ge=0)] = 256
+    max_attempts: Annotated[
+        int, Meta(description="Attempts that may fail for reasons other than a busy target.", ge=1, le=16)
+    ] = 4
+    local_only: Annotated[bool, Meta(description="Never leaves local pools, whatever happens.")] = False
+    note: Annotated[str, Meta(description="Why it is so; shown by `overspill config explain`.")] = ""
+
+
+class SchedulingConfig(Section, frozen=True, kw_only=True):
+    """How waiting requests are ordered."""
+
+    priorities: Annotated[int, Meta(description="Priority classes: 0 goes first.", ge=1, le=16)] = 3
+    default_output_tokens: Annotated[
+        int, Meta(description="Answer length assumed for a route until one has been seen.", ge=1)
+    ] = 256
+
+
+class BreakerConfig(Section, frozen=True, kw_only=True):
+    """When a target is given a rest."""
+
+    window: Annotated[Duration, Meta(description="Failures are counted over this long.")] = _duration(30)
+    min_count: Annotated[int, Meta(description="Answers in the window before a verdict.", ge=1)] = 5
+    failure_rate: Annotated[float, Meta(description="Share of failures that opens the breaker.", gt=0, le=1)] = 0.5
+    open: Annotated[Duration, Meta(description="First rest; it doubles while probes fail.")] = _duration(5)
+    open_max: Annotated[Duration, Meta(description="Longest rest.")] = _duration(60)
+    cooldown: Annotated[Duration, Meta(description="Pause after a 429 that names no time.")] = _duration(2)
+    no_money: Annotated[Duration, Meta(description="Pause after an empty balance.")] = _duration(300)
+    bad_key: Annotated[Duration, Meta(description="Pause after a refused key.")] = _duration(300)
+    no_model: Annotated[Duration, Meta(description="Pause after an unknown model.")] = _duration(300)
+
+
+class LedgerConfig(Section, frozen=True, kw_only=True):
+    """What is remembered of each request."""
+
+    enabled: Annotated[bool, Meta(description="False writes nothing.")] = True
+    path: Annotated[str | None, Meta(description="The SQLite file; in the user's state folder if left out.")] = None
+    store_bodies: Annotated[bool, Meta(description="True also stores prompts and answers.")] = False
+
+
+class LogConfig(Section, frozen=True, kw_only=True):
+    """What is written to standard error."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is written.")] = (
+        "info"
+    )
+    format: Annotated[Literal["text", "json"], Meta(description="For people, or one JSON object a line.")] = "text"
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole configuration."""
+
+    server: Annotated[ServerConfig, Meta(description="Where Overspill listens, and whom it lets in.")] = msgspec.field(
+        default_factory=ServerConfig
+    )
+    pools: Annotated[
+        dict[str, Pool],
+        Meta(description="Where requests can run, by name. Each has one of the keys engine, attach and upstream."),
+    ] = {}
+    routes: Annotated[tuple[RouteConfig, ...], Meta(description="Which pools serve which model names.")] = ()
+    scheduling: Annotated[SchedulingConfig, Meta(description="How waiting requests are ordered.")] = msgspec.field(
+        default_factory=SchedulingConfig
+    )
+    breaker: Annotated[BreakerConfig, Meta(description="When a target is given a rest.")] = msgspec.field(
+        default_factory=BreakerConfig
+    )
+    ledger: Annotated[LedgerConfig, Meta(description="What is remembered of each request.")] = msgspec.field(
+        default_factory=LedgerConfig
+    )
+    log: Annotated[LogConfig, Meta(description="What is written to standard error.")] = msgspec.field(
+        default_factory=LogConfig
+    )

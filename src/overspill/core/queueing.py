@@ -1,0 +1,188 @@
+"""Requests that wait: one lane per (route, placement constraint), each ordered by priority class and deadline.
+
+One lane for all would let a request that waits for a local slot block one that may run anywhere. A lane is a heap with
+lazy deletion; a request that left is skipped when it comes up.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+from overspill.core.events import Arrived
+from overspill.core.target import Attempt, TargetState
+from overspill.core.types import FailureKind, Route, Spill
+
+Entry = tuple[int, float, int, "Request"]
+"""(priority, deadline, ticket, request): compared in that order, and tickets differ."""
+LaneKey = tuple[str, bool]
+"""Route pattern, and whether only local targets are permitted."""
+Turn = tuple[int, float, float]
+"""Where an entry stands in its lane: its first three members."""
+_FIRST: Turn = (-1, 0.0, 0.0)
+_LAST_TICKET = float("inf")
+_COMPACT_FROM = 64
+"""Heaps shorter than this are not worth cleaning of stale entries."""
+
+
+class Request:
+    """One request from its arrival to its final answer. The controller's own record; it changes in place."""
+
+    __slots__ = (
+        "arrived_at",
+        "attempt",
+        "attempts",
+        "backoff",
+        "deadline_at",
+        "expected_output",
+        "failures",
+        "holding",
+        "lane",
+        "last_failure",
+        "last_status",
+        "local_only",
+        "max_tokens",
+        "model",
+        "priority",
+        "prompt_tokens",
+        "request_id",
+        "route",
+        "slo_at",
+        "spill",
+        "surface",
+        "ticket",
+        "wake_at",
+    )
+
+    def __init__(self, event: Arrived, route: Route, expected_output: float, priority: int, now: float) -> None:
+        self.request_id = event.request_id
+        self.model = event.model
+        self.surface = event.surface
+        self.prompt_tokens = event.prompt_tokens
+        self.max_tokens = event.max_tokens
+        self.local_only = event.local_only or route.local_only
+        self.priority = priority
+        self.route = route
+        self.expected_output = expected_output
+        """Output tokens it is expected to produce."""
+        self.arrived_at = now
+        slo_s = event.ttft_slo_s
+        self.slo_at = now + (route.slo.ttft_s if slo_s is None else slo_s)
+        """When its first token is due."""
+        wait_s = event.deadline_s
+        self.deadline_at = now + (route.deadline_s if wait_s is None else min(wait_s, route.deadline_s))
+        """When it is evicted if it still waits."""
+        self.attempt: Attempt | None = None
+        self.attempts = 0
+        self.failures = 0
+        """Failed attempts that were no "busy"."""
+        self.backoff: dict[str, float] | None = None
+        """Target → time before which this request does not try it again."""
+        self.last_failure: FailureKind | None = None
+        self.last_status: int | None = None
+        self.spill: Spill | None = None
+        self.lane: Lane | None = None
+        """Where it waits, or ``None`` if it does not."""
+        self.holding: TargetState | None = None
+        """The target whose slot it waits for."""
+        self.wake_at = 0.0
+        self.ticket = 0
+        """Its latest place in a lane, 0 if it never waited; an entry with another ticket is stale."""
+
+
+class Lane:
+    """The queue of one (route, placement constraint)."""
+
+    __slots__ = ("_heap", "_last", "key", "live")
+
+    def __init__(self, key: LaneKey) -> None:
+        self.key = key
+        self._heap: list[Entry] = []
+        self._last = _FIRST
+        """No request here has a later turn than this; it may itself be gone."""
+        self.live = 0
+        """Requests that really wait here."""
+
+    def push(self, request: Request, ticket: int) -> None:
+        """Add a request; ``ticket`` orders equals by arrival and is never used twice."""
+        request.lane = self
+        request.ticket = ticket
+        self.live += 1
+        self._last = max(self._last, (request.priority, request.deadline_at, ticket))
+        heapq.heappush(self._heap, (request.priority, request.deadline_at, ticket, request))
+
+    def leave(self, request: Request) -> None:
+        """Take a request out; its entry is dropped when it comes up, or with all others once stale ones prevail."""
+        request.lane = None
+        self.live -= 1
+        if self.live == 0:
+            self._heap.clear()
+            self._last = _FIRST
+        elif len(self._heap) > max(_COMPACT_FROM, 4 * self.live):
+            self._heap = [entry for entry in self._heap if self._is_live(entry)]
+            heapq.heapify(self._heap)
+
+    def head(self) -> Entry | None:
+        """Return the entry that is first in turn, or ``None``."""
+        heap = self._heap
+        while heap and not self._is_live(heap[0]):
+            heapq.heappop(heap)
+        return heap[0] if heap else None
+
+    def behind(self, request: Request) -> int:
+        """Count those that wait here and come after ``request``, which need not wait here itself."""
+        ticket = request.ticket if request.lane is self else _LAST_TICKET
+        turn = (request.priority, request.deadline_at, ticket, request)
+        if turn > self._last:  # so it is for most: those of one route and priority come in the order of their deadlines
+            return 0
+        return sum(1 for entry in self._heap if entry > turn and self._is_live(entry))
+
+    def waiting(self) -> list[Request]:
+        """Return all that wait here, in turn."""
+        return [entry[3] for entry in sorted(self._heap, key=lambda e: e[:3]) if self._is_live(entry)]
+
+    def _is_live(self, entry: Entry) -> bool:
+        request = entry[3]
+        return request.lane is self and request.ticket == entry[2]
+
+
+class Alarms:
+    """Times at which a waiting request must be looked at again.
+
+    Void entries are skipped when they come up, and all dropped whenever the heap has doubled since they last were.
+    """
+
+    __slots__ = ("_compact_at", "_heap", "_sequence")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Request]] = []
+        self._sequence = 0
+        self._compact_at = _COMPACT_FROM
+
+    def set(self, request: Request, at: float) -> None:
+        """Wake ``request`` at ``at``; an earlier alarm of it is void."""
+        request.wake_at = at
+        self._sequence += 1
+        heapq.heappush(self._heap, (at, self._sequence, request))
+        if len(self._heap) > self._compact_at:
+            self._heap = [entry for entry in self._heap if _is_due(entry)]
+            heapq.heapify(self._heap)
+            self._compact_at = max(_COMPACT_FROM, 2 * len(self._heap))
+
+    def next_at(self) -> float | None:
+        """Return the time of the next alarm that is not void."""
+        heap = self._heap
+        while heap and not _is_due(heap[0]):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def pop_due(self, now: float) -> Request | None:
+        """Take out the next request whose alarm has gone off, or ``None``."""
+        at = self.next_at()
+        if at is None or at > now:
+            return None
+        return heapq.heappop(self._heap)[2]
+
+
+def _is_due(entry: tuple[float, int, Request]) -> bool:
+    at, _, request = entry
+    return request.lane is not None and request.wake_at == at

@@ -1,0 +1,275 @@
+"""Where a request runs: filter the route's targets, score what is left, pick one, or hold, or say that nothing will do.
+
+The rule, tier by tier: run on the target with the lowest predicted TTFT that meets the request's SLO (beyond the first
+tier: on the cheapest that meets it); hold for a slot when one frees soon enough for that; otherwise go on to the next
+tier. When no tier can meet the SLO any more, take whatever is predicted to speak first.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Sequence
+from zlib import crc32
+
+import msgspec
+
+from overspill.core.queueing import Request
+from overspill.core.target import TargetState
+from overspill.core.types import Health, Refusal, Route, RouteTarget, Spill
+
+_WAIT_MARGIN = 1.5
+"""A predicted wait for a slot counts this much more: answer lengths are guesses."""
+_SPILL_MARGIN_S = 0.02
+"""A holder is looked at again this much before its last chance to spill in time: timers ring late, and sums round."""
+_NEVER = float("inf")
+_NEEDS_ANOTHER = (Refusal.LOCAL_ONLY, Refusal.UNSUPPORTED, Refusal.CONTEXT_TOO_LONG)
+"""Refusals that stand for as long as the request and the target are what they are."""
+_NO_SLOT = Refusal.NO_SLOT  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
+_RANKED_SPILL = (
+    (Refusal.UNSUPPORTED, Spill.UNSUPPORTED),
+    (Refusal.CONTEXT_TOO_LONG, Spill.CONTEXT_TOO_LONG),
+    (Refusal.FAILED_BEFORE, Spill.ATTEMPT_FAILED),
+)
+
+
+class Start(msgspec.Struct, frozen=True, gc=False):
+    """Run it here, now."""
+
+    target: TargetState
+    model: str
+    ttft_s: float
+    tier: int
+
+
+class Wait(msgspec.Struct, frozen=True, gc=False):
+    """Stay in the queue; look again at ``until`` at the latest. ``holding`` is the target whose slot is waited for."""
+
+    until: float
+    holding: TargetState | None
+
+
+class Never(enum.Enum):
+    """No target will take it before its deadline."""
+
+    CONTEXT_TOO_LONG = enum.auto()
+    NO_TARGET = enum.auto()
+
+
+class Option(msgspec.Struct, gc=False):
+    """One target as seen by one request: a row of ``/debug/route``."""
+
+    target: TargetState
+    model: str
+    tier: int
+    refusal: Refusal | None
+    ttft_s: float
+    wait_s: float
+    """0 with a free slot."""
+    retry_at: float | None
+    """When a refusal may lift: ``None`` if an event will tell, infinity if never."""
+
+
+class RouteTable:
+    """Finds the route of a model name: exact names first, then globs in the order of the configuration."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._exact: dict[str, Route] = {}
+        self._globs: list[tuple[re.Pattern[str], Route]] = []
+        for route in routes:
+            if any(sign in route.pattern for sign in "*?"):
+                self._globs.append((_compile(route.pattern), route))
+            else:
+                self._exact.setdefault(route.pattern, route)
+
+    def find(self, model: str) -> Route | None:
+        """Return the route for ``model``, or ``None``."""
+        route = self._exact.get(model)
+        if route is not None:
+            return route
+        return next((route for pattern, route in self._globs if pattern.fullmatch(model)), None)
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    pieces = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.compile("".join(pieces), re.DOTALL)
+
+
+class Survey:
+    """The targets of a route as one request sees them now; a tier is looked at when it is first asked for.
+
+    ``behind`` requests of the lane come after this one.
+    """
+
+    __slots__ = ("_behind", "_now", "_request", "_targets", "_tiers", "seen")
+
+    def __init__(self, request: Request, targets: dict[str, TargetState], behind: int, now: float) -> None:
+        self._request = request
+        self._targets = targets
+        self._behind = behind
+        self._now = now
+        self._tiers = 0
+        self.seen: list[Option] = []
+        """Every target looked at so far, in tier order."""
+
+    def next_tier(self) -> list[Option] | None:
+        """Look at one tier more; return ``None`` after the last."""
+        tiers = self._request.route.tiers
+        tier = self._tiers
+        if tier == len(tiers):
+            return None
+        self._tiers = tier + 1
+        row = [
+            _look(self._request, place, target, tier, self._behind, self._now)
+            for place in tiers[tier]
+            if (target := self._targets.get(place.target_id)) is not None
+        ]
+        self.seen += row
+        return row
+
+    def all(self) -> list[Option]:
+        """Look at every tier that is left and return all targets."""
+        while self.next_tier() is not None:
+            pass
+        return self.seen
+
+
+def _look(request: Request, place: RouteTarget, target: TargetState, tier: int, behind: int, now: float) -> Option:
+    refusal = target.refusal(request.surface, request.prompt_tokens, request.local_only, now)
+    retry_at: float | None = None
+    if refusal is not None:
+        retry_at = _retry_at(refusal, target)
+    elif request.backoff is not None:
+        until = request.backoff.get(target.spec.target_id, 0.0)
+        if until > now:  # for ever, where the target itself has counted the prompt and it does not fit
+            refusal = Refusal.CONTEXT_TOO_LONG if until == _NEVER else Refusal.FAILED_BEFORE
+            retry_at = until
+    ttft_s = target.ttft_s(request.prompt_tokens, now)
+    wait_s = 0.0
+    if refusal is None and not target.has_slot(now):
+        refusal, wait_s = _NO_SLOT, target.slot_wait_s(behind, now)
+    return Option(target, place.model, tier, refusal, ttft_s, wait_s, retry_at)
+
+
+def _retry_at(refusal: Refusal, target: TargetState) -> float | None:
+    if refusal in _NEEDS_ANOTHER or refusal is Refusal.DRAINING:
+        return _NEVER
+    if refusal is Refusal.NOT_READY:
+        return _NEVER if target.health is Health.BROKEN else None
+    return target.breaker.retry_at_s()
+
+
+def decide(request: Request, survey: Survey, may_wait: bool, now: float) -> Start | Wait | Never:
+    """Apply the rule of this module. ``may_wait`` is false where the queue is full."""
+    slack_s = request.slo_at - now
+    while (row := survey.next_tier()) is not None:
+        fit = [o for o in row if o.refusal is None and o.ttft_s <= slack_s]
+        if fit:
+            return _start(_cheapest(request, fit))
+        if not may_wait:
+            continue
+        held = [o for o in row if o.refusal is _NO_SLOT and o.wait_s * _WAIT_MARGIN + o.ttft_s <= slack_s]
+        if held:
+            best = min(held, key=_answer_s)
+            return Wait(_look_again_at(request, best, survey.all(), slack_s, now), best.target)
+    return _best_effort(request, survey.seen, may_wait, now)
+
+
+def _start(option: Option) -> Start:
+    return Start(option.target, option.model, option.ttft_s, option.tier)
+
+
+def _answer_s(option: Option) -> float:
+    return option.wait_s + option.ttft_s
+
+
+def _cheapest(request: Request, fit: Sequence[Option]) -> Option:
+    """Pick from one tier: by price, but not at home; then by TTFT; then by a tie-break that every run repeats."""
+    if len(fit) == 1:
+        return fit[0]
+    if fit[0].tier > 0:
+        prices = [expected_usd(request, o.target) for o in fit]
+        lowest = min(prices)
+        fit = [o for o, price in zip(fit, prices, strict=True) if price == lowest]
+    return _fastest(request, fit)
+
+
+def _fastest(request: Request, fit: Sequence[Option]) -> Option:
+    lowest_s = min([o.ttft_s for o in fit])
+    ties = [o for o in fit if o.ttft_s == lowest_s]
+    if len(ties) == 1:
+        return ties[0]
+    return min(ties, key=lambda o: _tie_rank(request, o))
+
+
+def _tie_rank(request: Request, option: Option) -> tuple[float, int]:
+    price = 0.0 if option.tier == 0 else expected_usd(request, option.target)
+    return price, tie_break(request.request_id, option.target.spec.target_id)
+
+
+def tie_break(request_id: str, target_id: str) -> int:
+    """Spread equal choices over targets, by a hash that does not depend on the process."""
+    return crc32(target_id.encode(), crc32(request_id.encode()))
+
+
+def expected_usd(request: Request, target: TargetState) -> float:
+    """Return the expected price of the request there; infinite if unknown, so that known prices go first."""
+    price = target.spec.price
+    if price is None:
+        return _NEVER
+    tokens_in, tokens_out = request.prompt_tokens, request.expected_output
+    return (tokens_in * price.input_usd_per_mtok + tokens_out * price.output_usd_per_mtok) / 1e6
+
+
+def _look_again_at(request: Request, held: Option, seen: list[Option], slack_s: float, now: float) -> float:
+    """Return the last moment at which both ways are still open: starting here, and spilling in time."""
+    latest = request.slo_at - held.ttft_s
+    for option in seen:
+        if option.tier > held.tier and option.refusal is None and option.ttft_s <= slack_s:
+            latest = min(latest, request.slo_at - option.ttft_s - _SPILL_MARGIN_S)
+    # A later tier that only just meets the SLO must not shorten the hold to nothing: the slot is predicted sooner.
+    return max(latest, now + held.wait_s)
+
+
+def _best_effort(request: Request, seen: list[Option], may_wait: bool, now: float) -> Start | Wait | Never:
+    free = [o for o in seen if o.refusal is None]
+    full = [o for o in seen if o.refusal is _NO_SLOT] if may_wait else []
+    best_free = _fastest(request, free) if free else None
+    best_full = min(full, key=_answer_s) if full else None
+    if best_free is not None and (
+        best_full is None or best_free.ttft_s <= best_full.wait_s * _WAIT_MARGIN + best_full.ttft_s
+    ):
+        return _start(best_free)
+    if best_full is not None:
+        return Wait(min(request.deadline_at, now + best_full.wait_s), best_full.target)
+    return _until_something_changes(request, seen)
+
+
+def _until_something_changes(request: Request, seen: list[Option]) -> Wait | Never:
+    refusals = [o.refusal for o in seen]
+    if _NO_SLOT in refusals:  # and the queue is full too, or it would wait for that slot
+        return Wait(request.deadline_at, None)
+    if Refusal.CONTEXT_TOO_LONG in refusals and all(refusal in _NEEDS_ANOTHER for refusal in refusals):
+        return Never.CONTEXT_TOO_LONG
+    times = [o.retry_at for o in seen if o.retry_at is not None]
+    first = min(times, default=_NEVER)
+    waits_for_event = len(times) < len(seen)
+    if first > request.deadline_at and not waits_for_event:
+        return Never.NO_TARGET
+    return Wait(min(first, request.deadline_at), None)
+
+
+def spill_reason(seen: list[Option]) -> Spill:
+    """Say why a request that starts beyond the first tier did not start in it."""
+    home = [o for o in seen if o.tier == 0]
+    if not home:
+        return Spill.LOCAL_ABSENT
+    refusals = [o.refusal for o in home]
+    if None in refusals:
+        return Spill.SLO_AT_RISK
+    if _NO_SLOT in refusals:
+        return Spill.LOCAL_FULL
+    for refusal, spill in _RANKED_SPILL:
+        if refusal in refusals:
+            return spill
+    return Spill.LOCAL_BROKEN

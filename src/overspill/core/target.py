@@ -1,0 +1,185 @@
+"""A target as the controller knows it: what runs there, how fast it is believed to be, whether it may be used.
+
+In-flight work is counted here, synchronously, by ourselves; an engine's own metrics only add what others send to it.
+"""
+
+from __future__ import annotations
+
+from overspill.core.breaker import Breaker
+from overspill.core.estimate import Mean, Speed
+from overspill.core.events import TargetReported
+from overspill.core.types import BreakerPolicy, Health, Refusal, Surface, TargetSpec
+
+_REPORT_STALE_S = 10.0
+_EXACT_LIMIT = 64
+"""Above this many running requests the wait for a slot is taken from their mean, not from each."""
+_MIN_WAIT_S = 0.001
+_OVERDUE_SHARE = 0.25
+_READY = Health.READY  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
+
+
+class Attempt:
+    """One try of one request on one target."""
+
+    __slots__ = (
+        "attempt_id",
+        "expected_end_at",
+        "expected_s",
+        "first_token_at",
+        "output_tokens",
+        "prefill_ahead",
+        "prompt_tokens",
+        "request_id",
+        "started_at",
+        "target",
+    )
+
+    def __init__(
+        self,
+        attempt_id: int,
+        request_id: str,
+        target: TargetState,
+        started_at: float,
+        prompt_tokens: int,
+        expected_s: float,
+    ) -> None:
+        self.attempt_id = attempt_id
+        self.request_id = request_id
+        self.target = target
+        self.started_at = started_at
+        self.prompt_tokens = prompt_tokens
+        self.prefill_ahead = target.prefill_tokens + prompt_tokens
+        """Prefill tokens in flight on the target when it started, its own included."""
+        self.expected_s = expected_s
+        """Time it is expected to hold its slot."""
+        self.expected_end_at = started_at + expected_s
+        self.first_token_at: float | None = None
+        self.output_tokens = 0
+
+
+class TargetState:
+    """The mutable side of a ``TargetSpec``."""
+
+    __slots__ = (
+        "_foreign",
+        "_report_at",
+        "breaker",
+        "context_tokens",
+        "health",
+        "holding",
+        "prefill_tokens",
+        "running",
+        "slots",
+        "spec",
+        "speed",
+        "token_ratio",
+    )
+
+    def __init__(self, spec: TargetSpec, breaker: BreakerPolicy) -> None:
+        self.spec = spec
+        self.breaker = Breaker(breaker)
+        self.health = Health.READY if spec.ready_at_start else Health.STARTING
+        self.slots = spec.slots
+        self.context_tokens = spec.context_tokens
+        self.running: dict[int, Attempt] = {}
+        self.prefill_tokens = 0
+        """Prompt tokens of attempts that have no first token yet."""
+        self.holding = 0
+        """Requests that wait for a slot here."""
+        self.speed = Speed(spec.prior)
+        self.token_ratio = Mean(1.0)
+        """Prompt tokens as the target counts them per token as we estimate them."""
+        self._foreign = 0
+        self._report_at = 0.0
+
+    def respecify(self, spec: TargetSpec, breaker: BreakerPolicy) -> None:
+        """Take over a changed specification and keep what was learned."""
+        self.breaker.policy = breaker
+        if spec.slots != self.spec.slots:
+            self.slots = spec.slots
+        if spec.context_tokens != self.spec.context_tokens:
+            self.context_tokens = spec.context_tokens
+        if spec.prior != self.spec.prior:
+            self.speed = Speed(spec.prior)
+        self.spec = spec
+
+    def report(self, event: TargetReported, now: float) -> None:
+        """Correct our count by what the engine says: whatever exceeds it was sent by somebody else."""
+        if event.running is None and event.waiting is None:
+            return
+        seen = (event.running or 0) + (event.waiting or 0)
+        self._foreign = max(0, seen - len(self.running))
+        self._report_at = now
+
+    def load(self, now: float) -> int:
+        """Count the requests that occupy it: ours, and others' as last reported unless that is stale."""
+        if self._foreign and now - self._report_at <= _REPORT_STALE_S:
+            return len(self.running) + self._foreign
+        return len(self.running)
+
+    def has_slot(self, now: float) -> bool:
+        """Tell whether one more request may be sent."""
+        return self.slots is None or self.load(now) < self.slots
+
+    def refusal(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float) -> Refusal | None:
+        """Say why a request must not run here at all; slots are not looked at."""
+        spec = self.spec
+        if local_only and not spec.is_local:
+            return Refusal.LOCAL_ONLY
+        if surface not in spec.surfaces:
+            return Refusal.UNSUPPORTED
+        limit = self.context_tokens
+        if limit is not None and prompt_tokens * self.token_ratio.value >= limit:
+            return Refusal.CONTEXT_TOO_LONG
+        if self.health is not _READY:
+            return Refusal.DRAINING if self.health is Health.DRAINING else Refusal.NOT_READY
+        return self.breaker.refusal(now)
+
+    def ttft_s(self, prompt_tokens: int, now: float) -> float:
+        """Predict seconds from sending to the first token, with what is in flight now."""
+        line = self.speed.ttft
+        line.relax(now)
+        return line.base + line.slope * (self.prefill_tokens + prompt_tokens)
+
+    def service_s(self, prompt_tokens: int, output_tokens: float, now: float) -> float:
+        """Predict how long a request sent now holds its slot."""
+        tpot = self.speed.tpot
+        tpot.relax(now)
+        return self.ttft_s(prompt_tokens, now) + output_tokens * tpot.at(len(self.running) + 1)
+
+    def slot_wait_s(self, behind: int, now: float) -> float:
+        """Predict seconds until a slot is free for a request that ``behind`` of those holding for one come after.
+
+        The ``k``-th waiting request gets the slot that frees ``k``-th. A request that has outlived its expectation is
+        given another quarter of it, since answer lengths have long tails.
+        """
+        count = len(self.running)
+        if count == 0:  # others hold its slots, or it has none: its next report will tell
+            return _REPORT_STALE_S / 2
+        attempts = self.running.values()
+        rank = max(0, self.holding - behind)
+        if count > _EXACT_LIMIT:
+            return max(_MIN_WAIT_S, sum(a.expected_s for a in attempts) / count * (rank + 1) / count)
+        cycles, rank = divmod(rank, count)
+        left = sorted([max(a.expected_end_at - now, _OVERDUE_SHARE * a.expected_s) for a in attempts])[rank]
+        if cycles:
+            left += cycles * sum(a.expected_s for a in attempts) / count
+        return max(_MIN_WAIT_S, left)
+
+    def started(self, attempt: Attempt, now: float) -> None:
+        """Count an attempt in."""
+        self.running[attempt.attempt_id] = attempt
+        self.prefill_tokens += attempt.prompt_tokens
+        self.breaker.started(attempt.attempt_id, now)
+
+    def first_token(self, attempt: Attempt, now: float) -> None:
+        """Note the end of an attempt's prefill and learn from it."""
+        attempt.first_token_at = now
+        self.prefill_tokens -= attempt.prompt_tokens
+        self.speed.ttft.observe(attempt.prefill_ahead, now - attempt.started_at, now)
+
+    def ended(self, attempt: Attempt) -> None:
+        """Count an attempt out, however it ended."""
+        del self.running[attempt.attempt_id]
+        if attempt.first_token_at is None:
+            self.prefill_tokens -= attempt.prompt_tokens

@@ -1,0 +1,199 @@
+"""What each path does: the hot routes become sessions, the others answer at once.
+
+``/healthz``, ``/readyz`` and ``/metrics`` need no key, so that probes and scrapers work; everything else does if the
+gateway has keys.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import msgspec
+
+from overspill.core.types import Surface
+from overspill.errors import OverspillError, WireError, did_you_mean
+from overspill.gateway.auth import Keyring
+from overspill.gateway.debug import explain_route
+from overspill.gateway.driver import Driver
+from overspill.gateway.http.exchange import Exchange
+from overspill.gateway.http.request import Request as HttpRequest
+from overspill.gateway.session import Session
+from overspill.gateway.wishes import read_wishes
+from overspill.telemetry.metrics import Metrics
+from overspill.wire.chat import parse_request
+from overspill.wire.http import Headers
+from overspill.wire.reply import ModelCard, error_body, model_body, models_body
+
+if TYPE_CHECKING:
+    from overspill.core.types import Policy
+
+_JSON: Headers = ((b"content-type", b"application/json"),)
+_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+_SURFACES = {
+    "/v1/chat/completions": Surface.CHAT,
+    "/chat/completions": Surface.CHAT,
+    "/v1/completions": Surface.COMPLETIONS,
+    "/completions": Surface.COMPLETIONS,
+    "/v1/embeddings": Surface.EMBEDDINGS,
+    "/embeddings": Surface.EMBEDDINGS,
+}
+"""Clients of DeepSeek's own API leave the version out of their base URL."""
+_MODELS = ("/v1/models", "/models")
+
+Page = Callable[[Exchange], None]
+
+
+class App:
+    """Answers every request of one gateway."""
+
+    def __init__(
+        self, driver: Driver, keyring: Keyring, metrics: Metrics, *, store_bodies: bool = False, version: str
+    ) -> None:
+        self.driver = driver
+        self.keyring = keyring
+        self._metrics = metrics
+        self._store_bodies = store_bodies
+        self._version = version
+        self._id_prefix = f"req-{secrets.token_hex(6)}-"
+        self._numbers = itertools.count(1)
+        self._pages: dict[str, Page] = {
+            "/": self._index,
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._scrape,
+            "/debug/route": self._debug_route,
+            "/v1/models": self._models,
+            "/models": self._models,
+        }
+
+    def check_head(self, request: HttpRequest) -> tuple[int, Headers, bytes] | None:
+        """Refuse a request by its head alone: no key, no such path, or the wrong method."""
+        path = request.path
+        if path not in _OPEN_PATHS and self.keyring.identify(request.headers) is None:
+            headers: Headers = (*_JSON, (b"www-authenticate", b'Bearer realm="overspill"'))
+            return 401, headers, _NO_KEY
+        if path in _SURFACES:
+            return None if request.method == "POST" else _wrong_method(request, "POST")
+        if path in self._pages or path.startswith(tuple(f"{page}/" for page in _MODELS)):
+            return None if request.method in ("GET", "HEAD") else _wrong_method(request, "GET")
+        known = [*_SURFACES, *self._pages]
+        message = f"there is nothing at {path}{did_you_mean(path, known)}; GET / lists what there is"
+        return 404, _JSON, error_body(message, kind="invalid_request_error", code="unknown_path")
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer one request whose head has passed ``check_head``."""
+        path = exchange.request.path
+        surface = _SURFACES.get(path)
+        if surface is not None:
+            self._submit(exchange, surface)
+            return
+        page = self._pages.get(path)
+        if page is not None:
+            page(exchange)
+            return
+        self._model(exchange, path.split("/models/", 1)[1])
+
+    def _submit(self, exchange: Exchange, surface: Surface) -> None:
+        headers = exchange.request.headers
+        request_id = f"{self._id_prefix}{next(self._numbers):x}"
+        try:
+            request = parse_request(surface.value, exchange.request.body)
+            wishes = read_wishes(headers)
+        except WireError as error:
+            body = error_body(error.message, kind=error.kind, code=error.code, param=error.param)
+            exchange.reply(error.status, (*_JSON, (b"x-request-id", request_id.encode())), body)
+            return
+        key_id = self.keyring.identify(headers) or ""
+        session = Session(request_id, exchange, surface, request, wishes, key_id, self.driver.now(), time.time())
+        if self._store_bodies:
+            session.answer = bytearray()
+        self.driver.submit(session)
+
+    # -- pages
+
+    def _index(self, exchange: Exchange) -> None:
+        paths = sorted({*_SURFACES, *self._pages, "/v1/models/{model}"})
+        _send(exchange, {"name": "overspill", "version": self._version, "paths": paths})
+
+    def _healthz(self, exchange: Exchange) -> None:
+        _send(exchange, {"status": "ok"})
+
+    def _readyz(self, exchange: Exchange) -> None:
+        now = self.driver.now()
+        targets = self.driver.controller.targets
+        ready = {
+            name: target.health.value == "ready" and target.breaker.refusal(now) is None
+            for name, target in targets.items()
+        }
+        is_ready = any(ready.values())
+        body = {"status": "ready" if is_ready else "no target is ready", "targets": ready}
+        _send(exchange, body, status=200 if is_ready else 503)
+
+    def _scrape(self, exchange: Exchange) -> None:
+        from overspill.telemetry.exposition import render
+
+        accept = (exchange.request.header(b"accept") or b"").decode("latin-1")
+        content_type, body = render(self._metrics, accept)
+        exchange.reply(200, ((b"content-type", content_type.encode()),), body)
+
+    def _models(self, exchange: Exchange) -> None:
+        exchange.reply(200, _JSON, models_body(model_cards(self.driver.controller.policy)))
+
+    def _model(self, exchange: Exchange, model: str) -> None:
+        if self.driver.controller.find_route(model) is None:
+            message = f"no route for model {model!r}{known_models(self.driver.controller.policy, model)}"
+            body = error_body(message, kind="invalid_request_error", code="model_not_found", param="model")
+            exchange.reply(404, _JSON, body)
+            return
+        exchange.reply(200, _JSON, model_body(ModelCard(model, "overspill")))
+
+    def _debug_route(self, exchange: Exchange) -> None:
+        query = parse_qs(exchange.request.query.decode("latin-1"), keep_blank_values=True)
+        try:
+            explanation = explain_route(self.driver.controller, query, self.driver.now())
+        except OverspillError as error:
+            body = error_body(str(error), kind="invalid_request_error", code="invalid_query")
+            exchange.reply(400, _JSON, body)
+            return
+        _send(exchange, explanation)
+
+
+def model_cards(policy: Policy) -> list[ModelCard]:
+    """List the models that can be asked for by name; a glob is no name."""
+    local = {spec.target_id for spec in policy.targets if spec.is_local}
+    cards: dict[str, ModelCard] = {}
+    for route in policy.routes:
+        if "*" in route.pattern or "?" in route.pattern or route.pattern in cards:
+            continue
+        home = route.tiers[0] if route.tiers else ()
+        is_local = any(place.target_id in local for place in home)
+        cards[route.pattern] = ModelCard(route.pattern, "overspill", extra={"local": is_local})
+    return list(cards.values())
+
+
+def known_models(policy: Policy, model: str) -> str:
+    """Return the end of a "no such model" message: the nearest name, and all of them."""
+    names = [route.pattern for route in policy.routes]
+    return f"{did_you_mean(model, names)}; known: {', '.join(names) or 'none'}"
+
+
+def _send(exchange: Exchange, body: object, status: int = 200) -> None:
+    exchange.reply(status, _JSON, msgspec.json.encode(body) + b"\n")
+
+
+def _wrong_method(request: HttpRequest, allowed: str) -> tuple[int, Headers, bytes]:
+    message = f"{request.path} takes {allowed}, not {request.method}"
+    body = error_body(message, kind="invalid_request_error", code="wrong_method")
+    return 405, (*_JSON, (b"allow", allowed.encode())), body
+
+
+_NO_KEY = error_body(
+    "this gateway needs a key: send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'",
+    kind="authentication_error",
+    code="invalid_api_key",
+)

@@ -1,0 +1,225 @@
+"""The live driver: owns the clock, the alarm, the sessions and the attempts, and carries out what the controller says.
+
+It turns what happens into events, feeds them one at a time, and executes the commands. It makes no decision of its own.
+An event that arises while commands are carried out (a connection refused at once) waits its turn, so the controller
+never sees itself half-way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import assert_never
+
+from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject, StartAttempt
+from overspill.core.controller import Controller
+from overspill.core.events import AnyEvent, ClientGone, DrainStarted, Failed, PolicyChanged, Tick
+from overspill.core.types import FailureKind, Outcome, Policy, RejectReason
+from overspill.gateway.books import Bookkeeper
+from overspill.gateway.http.client import HttpClient
+from overspill.gateway.live_target import LiveTarget
+from overspill.gateway.refusals import answer
+from overspill.gateway.relay import Relay
+from overspill.gateway.session import Session
+
+log = logging.getLogger("overspill.driver")
+
+Recorder = Callable[[float, AnyEvent, list[AnyCommand]], None]
+_SWEEP_S = 1.0
+
+
+class Driver:
+    """Runs one ``Controller`` against real clients and real targets."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        targets: dict[str, LiveTarget],
+        client: HttpClient,
+        books: Bookkeeper,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        known_models: Callable[[str], str],
+        recorder: Recorder | None = None,
+        first_token_timeout_s: float = 120.0,
+        stall_timeout_s: float = 120.0,
+    ) -> None:
+        self.controller = Controller(policy)
+        self.targets = targets
+        self._client = client
+        self._books = books
+        self._loop = loop
+        self._known_models = known_models
+        self._recorder = recorder
+        self._first_token_timeout_s = first_token_timeout_s
+        self._stall_timeout_s = stall_timeout_s
+        self._epoch = time.monotonic()  # and not the loop's clock, which uvloop keeps at milliseconds
+        self._sessions: dict[str, Session] = {}
+        self._relays: dict[int, Relay] = {}
+        self._inbox: deque[AnyEvent] = deque()
+        self._is_handling = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._idle: asyncio.Future[None] | None = None
+
+    def now(self) -> float:
+        """Return seconds since this driver was made: the controller's clock, which never goes back."""
+        return time.monotonic() - self._epoch
+
+    @property
+    def open_sessions(self) -> int:
+        """Requests whose clients wait for an answer or read one."""
+        return len(self._sessions)
+
+    def submit(self, session: Session) -> None:
+        """Take in a client's request."""
+        route = self.controller.find_route(session.request.model)
+        if route is not None:
+            session.route_pattern = route.pattern
+            session.is_local_only = session.is_local_only or route.local_only
+        self._sessions[session.request_id] = session
+        session.exchange.on_gone = lambda: self.feed(ClientGone(request_id=session.request_id))
+        self.feed(session.arrived())
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def feed(self, event: AnyEvent) -> None:
+        """Give the controller an event and carry out its commands; called again from within, it queues."""
+        inbox = self._inbox
+        inbox.append(event)
+        if self._is_handling:
+            return
+        self._is_handling = True
+        try:
+            while inbox:
+                self._handle(inbox.popleft())
+        finally:
+            self._is_handling = False
+        self._set_alarm()
+
+    def _handle(self, event: AnyEvent) -> None:
+        now = self.now()
+        commands = self.controller.handle(event, now)
+        self._books.decided(self.now() - now)
+        if self._recorder is not None:
+            self._recorder(now, event, commands)
+        for command in commands:
+            match command:
+                case StartAttempt():
+                    self._start(command)
+                case Complete():
+                    self._complete(command)
+                case Reject():
+                    self._reject(command)
+                case CancelAttempt():
+                    self._cancel(command)
+                case _:
+                    assert_never(command)
+
+    # -- commands
+
+    def _start(self, command: StartAttempt) -> None:
+        session = self._sessions[command.request_id]
+        target = self.targets.get(command.target_id)
+        if target is None:  # replaced between the decision and now: as if it had refused the connection
+            self._inbox.append(Failed(attempt_id=command.attempt_id, kind=FailureKind.CONNECT))
+            return
+        if session.relay is not None:  # the one before failed, or there would be no new one
+            self._relays.pop(session.relay.command.attempt_id, None)
+            self._books.attempt(session, session.relay)
+        relay = Relay(command, target, session.surface, session.request, session, self)
+        self._relays[command.attempt_id] = relay
+        session.attempt(relay)
+        self._books.started(relay)
+        relay.start(self._client, session.request)
+
+    def _cancel(self, command: CancelAttempt) -> None:
+        relay = self._relays.pop(command.attempt_id, None)
+        if relay is not None:
+            relay.cancel()
+
+    def _complete(self, command: Complete) -> None:
+        session = self._leave(command.request_id)
+        session.complete(command)
+        self._settle(session, command.outcome, command.failure)
+
+    def _reject(self, command: Reject) -> None:
+        session = self._leave(command.request_id)
+        session.reject(command, answer(command, session.request.model, self._known_models(session.request.model)))
+        self._settle(session, command.outcome, command.reason)
+
+    def _leave(self, request_id: str) -> Session:
+        session = self._sessions.pop(request_id)
+        session.exchange.on_gone = None
+        return session
+
+    def _settle(self, session: Session, outcome: Outcome, reason: RejectReason | FailureKind | None) -> None:
+        """Write the last attempt and the request, and forget both."""
+        relay = session.relay
+        if relay is not None:
+            self._relays.pop(relay.command.attempt_id, None)
+            self._books.attempt(session, relay)
+        self._books.request(session, outcome, reason, self.now())
+        if not self._sessions and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    # -- time
+
+    def _set_alarm(self) -> None:
+        at = self.controller.next_wakeup(self.now())
+        if at is None:
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
+            return
+        if self._alarm is not None:
+            if at == self._alarm_at:
+                return
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = self._loop.call_later(max(0.0, at - self.now()), self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.feed(Tick())
+
+    def _sweep(self) -> None:
+        """Give up on attempts that make no progress; one timer for all of them, and none while nothing runs."""
+        self._sweeper = None
+        now = self.now()
+        for relay in list(self._relays.values()):
+            limit_s = self._first_token_timeout_s if relay.first_token_at is None else self._stall_timeout_s
+            if now - relay.heard_at > limit_s:
+                relay.expire()
+        if self._relays:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    # -- from outside
+
+    def change_policy(self, policy: Policy, targets: dict[str, LiveTarget]) -> None:
+        """Take a new policy and its targets. What runs on a target that is gone runs to its end."""
+        self.targets = targets
+        self._books.set_prices(policy.targets)
+        self.feed(PolicyChanged(policy=policy))
+
+    async def drain(self, grace_s: float) -> int:
+        """Admit nothing new and wait until every session has ended; return how many had not after ``grace_s``."""
+        self.feed(DrainStarted())
+        if self._sessions:
+            self._idle = self._loop.create_future()
+            await asyncio.wait([self._idle], timeout=grace_s)
+        return len(self._sessions)
+
+    def close(self) -> None:
+        """Break off what still runs and stop the timers."""
+        for session in list(self._sessions.values()):
+            session.exchange.abort()
+            self.feed(ClientGone(request_id=session.request_id))
+        for timer in (self._alarm, self._sweeper):
+            if timer is not None:
+                timer.cancel()
+        self._alarm = self._sweeper = None

@@ -1,0 +1,188 @@
+"""A client's request, and the checks on its head that llhttp leaves to us.
+
+llhttp (9.x, strict as httptools runs it) already refuses: ``Content-Length`` with ``Transfer-Encoding``, repeated,
+listed, signed or overflowing lengths, a coding after ``chunked``, folded lines, white space before the colon, bare
+CR, LF, NUL and other control characters, bytes above 127 in the target, bad chunk sizes. It lets through: a coding
+before ``chunked``, ``Transfer-Encoding`` in HTTP/1.0, the versions 0.9 and 2.0, a missing or repeated ``Host``,
+repeated credentials, fragments, and methods nobody serves. Those are refused here.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from overspill.gateway.http.limits import Limits
+from overspill.gateway.http.refusal import Refusal
+from overspill.wire.http import Headers
+
+METHODS = {
+    name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
+}  # a mapping, so that the usual request gets its name without a decode
+# Read by a decision here or by the gateway: two of one are two answers to "who is it?" or "where does it end?".
+_SINGLE = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"expect", b"authorization", b"content-type", b"x-api-key")
+)
+_HOST_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~%!$&'()*+;=:[]-"
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HEADER_OVERHEAD_BYTES = len(": \r\n")
+
+
+class Request:
+    """One request of one client, whole: ``body`` is complete when a handler sees it.
+
+    Header names are lower case; values carry no surrounding white space. ``path`` is percent-decoded and has no query.
+    """
+
+    __slots__ = (
+        "answer",
+        "body",
+        "content_length",
+        "expects_continue",
+        "headers",
+        "http_version",
+        "is_chunked",
+        "is_kept_alive",
+        "method",
+        "path",
+        "peer",
+        "query",
+    )
+
+    def __init__(self, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = b""
+        self.peer = ""
+        self.http_version = "1.1"
+        self.is_kept_alive = True
+        self.content_length = 0
+        """As announced; 0 where nothing was (a chunked body)."""
+        self.is_chunked = False
+        self.expects_continue = False
+        self.answer: tuple[int, Headers, bytes] | None = None
+        """What a head check answered; the handler then never sees the request."""
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of ``name`` (lower case)."""
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
+
+
+def read_head(
+    method: bytes, target: bytes, version: str, headers: list[tuple[bytes, bytes]], limits: Limits
+) -> Request:
+    """Build the request from its parsed head, or raise the ``Refusal`` that answers it."""
+    name = METHODS.get(method)
+    if name is None:
+        known = ", ".join(METHODS.values())
+        raise Refusal(501, "unsupported_method", f"method {method.decode('latin-1')} is not served; use one of {known}")
+    if version not in {"1.1", "1.0"}:
+        raise Refusal(505, "unsupported_version", f"HTTP/{version} is not served; use HTTP/1.1")
+    if len(headers) > limits.max_headers:
+        raise Refusal(431, "too_many_headers", f"{len(headers)} headers; at most {limits.max_headers} are read")
+    path, query = split_target(target)
+    request = Request(name, path, query, headers)
+    request.http_version = version
+    _apply_framing(request, limits)
+    return request
+
+
+def _apply_framing(request: Request, limits: Limits) -> None:
+    """Read the headers that decide where the message ends; refuse what two readers could read in two ways."""
+    seen: dict[bytes, bytes] = {}
+    for name, value in request.headers:
+        if name in _SINGLE:
+            if name in seen:
+                raise Refusal(400, "repeated_header", f"header {name.decode()} is repeated; send it once")
+            seen[name] = value
+    host = seen.get(b"host")
+    if host is None:
+        if request.http_version == "1.1":
+            raise Refusal(400, "missing_host", "an HTTP/1.1 request needs a Host header")
+    elif host.translate(None, _HOST_BYTES):  # a quarter of a regular expression's time
+        raise Refusal(400, "invalid_host", "the Host header is not a host name with an optional port")
+    length = seen.get(b"content-length")
+    if length is not None:
+        request.content_length = int(length)
+        if request.content_length > limits.max_body_bytes:
+            raise body_too_large(limits)
+    coding = seen.get(b"transfer-encoding")
+    if coding is not None:
+        _apply_coding(request, coding)
+    expect = seen.get(b"expect")
+    if expect is not None:
+        _apply_expectation(request, expect)
+
+
+def _apply_coding(request: Request, coding: bytes) -> None:
+    if request.http_version == "1.0" or coding.lower() != b"chunked":
+        raise Refusal(400, "invalid_transfer_encoding", "Transfer-Encoding must be chunked, in HTTP/1.1")
+    request.is_chunked = True
+
+
+def _apply_expectation(request: Request, expect: bytes) -> None:
+    if expect.lower() != b"100-continue":
+        raise Refusal(417, "unknown_expectation", "the only expectation served is 100-continue")
+    request.expects_continue = request.http_version == "1.1"
+
+
+def split_target(target: bytes) -> tuple[str, bytes]:
+    """Split a request target into its decoded path and its raw query.
+
+    The absolute form (``http://host/path``, which a server must accept, RFC 9112 §3.2.2) loses its authority; the
+    asterisk form stays ``*``.
+    """
+    if not target.startswith(b"/"):
+        target = _strip_authority(target)
+    path, _, query = target.partition(b"?")
+    if b"#" in target:
+        raise _invalid_target("it has a fragment")
+    if b"%" not in path:
+        return path.decode("ascii"), query
+    if _BAD_ESCAPE.search(path):
+        raise _invalid_target("a % is not followed by two hexadecimal digits")
+    try:
+        decoded = unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise _invalid_target("its path is not UTF-8") from None
+    if _CONTROL.search(decoded):
+        raise _invalid_target("its path has a control character")
+    return decoded, query
+
+
+def _strip_authority(target: bytes) -> bytes:
+    if target == b"*":
+        return target
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in {b"http", b"https"}:
+        raise _invalid_target("it is neither a path nor an http URL")
+    cut = min((rest.index(mark) for mark in (b"/", b"?", b"#") if mark in rest), default=len(rest))
+    if not rest[:cut]:
+        raise _invalid_target("its URL has no host")
+    rest = rest[cut:]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def _invalid_target(why: str) -> Refusal:
+    return Refusal(400, "invalid_target", f"the request target cannot be used: {why}")
+
+
+def head_bytes(target: bytes, headers: list[tuple[bytes, bytes]]) -> int:
+    """Size of a head as sent, without its method and version."""
+    return len(target) + sum(len(name) + len(value) + _HEADER_OVERHEAD_BYTES for name, value in headers)
+
+
+def header_too_large(limits: Limits) -> Refusal:
+    """Say that the head is over its limit."""
+    return Refusal(431, "headers_too_large", f"the request's head is over {limits.max_header_bytes} bytes")
+
+
+def body_too_large(limits: Limits) -> Refusal:
+    """Say that the body is over its limit."""
+    return Refusal(413, "body_too_large", f"the request's body is over {limits.max_body_bytes} bytes")

@@ -1,0 +1,59 @@
+"""Heads of our responses as bytes. Framing is decided here and nowhere else, so a handler cannot contradict it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from http import HTTPStatus
+
+# Written by the server itself. A handler that passes an upstream's headers on may leave these in; they are dropped.
+_FRAMING = frozenset(
+    (b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"upgrade", b"trailer", b"date", b"te")
+)
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@cache  # at most 400 entries; the usual few are formatted once
+def _status_line(status: int) -> bytes:
+    if not 200 <= status <= 599:
+        raise ValueError(f"status {status} cannot end a request; use 200 to 599")
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Unknown"
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+
+
+def encode_head(
+    status: int, headers: Sequence[tuple[bytes, bytes]], framing: bytes, date_line: bytes, *, closes: bool
+) -> bytes:
+    """Join a response's head, its blank line included.
+
+    ``framing`` is the complete lines that say how the body and the connection end, or empty; ``date_line`` likewise. Raises
+    ``ValueError`` for a status out of range and for a name or value with CR, LF or NUL, which could start a second
+    response.
+    """
+    parts = [_status_line(status)]
+    count = 2
+    for name, value in headers:
+        if name.lower() in _FRAMING:
+            continue
+        parts += (name, b": ", value, b"\r\n")
+        count += 1
+    parts += (framing, date_line)
+    count += framing.count(b"\n") + (date_line != b"")
+    if closes:
+        parts.append(b"connection: close\r\n")
+        count += 1
+    parts.append(b"\r\n")
+    head = b"".join(parts)
+    if head.count(b"\n") != count or head.count(b"\r") != count or b"\0" in head:
+        raise ValueError(f"a response header has CR, LF or NUL in it: {headers!r}")
+    return head
+
+
+def encode_date(year: int, month: int, day: int, hour: int, minute: int, second: int, weekday: int) -> bytes:
+    """Write the ``Date`` line (RFC 9110 §5.6.7) from UTC; not with ``strftime``, which follows the locale."""
+    date = f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
+    return f"date: {date}\r\n".encode()

@@ -1,0 +1,83 @@
+"""A target as the relay calls it: an adapter, where it listens, and its key.
+
+The controller knows a target's specification and the adapter its dialect; this joins them to an address. An embedded
+engine gets a new address and key each time it starts, so those two change in place.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from overspill.core.types import Surface
+from overspill.pools.engines.protocol import Engine
+from overspill.pools.upstreams.protocol import Account, Failure, Upstream
+from overspill.wire.http import Headers, HttpCall, Origin
+
+
+class LiveTarget(Protocol):
+    """What the relay needs of a target."""
+
+    target_id: str
+    kind: str
+    origin: Origin
+    reuses_connections: bool
+    cancels_only_streams: bool
+    """If true, a call for a client that wants one whole body is still made as a stream."""
+
+    def call(self, surface: Surface, body: bytes) -> HttpCall:
+        """Turn a request body in OpenAI's form into this target's call."""
+        ...
+
+    def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
+        """Say what an error answer means."""
+        ...
+
+
+class LiveEngine:
+    """A replica of an engine on this machine or network, started by us or found running."""
+
+    __slots__ = ("api_key", "cancels_only_streams", "engine", "kind", "origin", "reuses_connections", "target_id")
+
+    def __init__(self, target_id: str, engine: Engine, origin: Origin, api_key: str) -> None:
+        self.target_id = target_id
+        self.kind = engine.kind
+        self.engine = engine
+        self.origin = origin
+        self.api_key = api_key
+        self.reuses_connections = engine.reuses_connections
+        self.cancels_only_streams = engine.cancels_only_streams
+
+    def call(self, surface: Surface, body: bytes) -> HttpCall:
+        """See ``LiveTarget``."""
+        call = self.engine.translate(surface, body, self.api_key)
+        prefix = self.origin.prefix
+        return msgspec.structs.replace(call, path=prefix + call.path) if prefix else call
+
+    def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
+        """See ``LiveTarget``."""
+        return self.engine.classify(status, headers, body)
+
+
+class LiveUpstream:
+    """One account at one provider."""
+
+    __slots__ = ("account", "cancels_only_streams", "kind", "origin", "reuses_connections", "target_id", "upstream")
+
+    def __init__(self, target_id: str, upstream: Upstream, account: Account) -> None:
+        self.target_id = target_id
+        self.kind = upstream.kind
+        self.upstream = upstream
+        self.account = account
+        self.origin = account.origin
+        self.reuses_connections = True
+        self.cancels_only_streams = False
+
+    def call(self, surface: Surface, body: bytes) -> HttpCall:
+        """See ``LiveTarget``."""
+        return self.upstream.call(surface, body, self.account)
+
+    def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
+        """See ``LiveTarget``."""
+        return self.upstream.classify(status, headers, body)

@@ -1,0 +1,104 @@
+"""Asks engines how they are: their metrics correct our counts, and a server that stops answering is marked down.
+
+Only engines are polled, never somebody else's API. A managed engine's health is its supervisor's to tell; of an
+attached server nobody else would notice that it left or came back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from overspill.core.events import AnyEvent, TargetChanged, TargetReported
+from overspill.core.types import Health
+from overspill.gateway.http.client import HttpClient
+from overspill.gateway.http.fault import TransportFault
+from overspill.gateway.http.fetch import fetch
+from overspill.gateway.live_target import LiveEngine
+from overspill.wire.http import Headers, HttpCall
+
+log = logging.getLogger("overspill.poller")
+
+_INTERVAL_S = 1.0
+_TIMEOUT_S = 2.0
+_STRIKES = 3
+"""Failed polls in a row before a server counts as down: one lost packet is no outage."""
+_MAX_BYTES = 4 * 1024 * 1024
+
+
+class Poller:
+    """Polls the engines of one gateway, each on its own rhythm so that a slow one delays no other."""
+
+    def __init__(
+        self, client: HttpClient, feed: Callable[[AnyEvent], None], *, interval_s: float = _INTERVAL_S
+    ) -> None:
+        self._client = client
+        self._feed = feed
+        self._interval_s = interval_s
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def watch(self, engines: Iterable[tuple[LiveEngine, bytes | None]]) -> None:
+        """Poll exactly these from now on; with a path to GET for its health, an engine is also marked down and up."""
+        wanted = {engine.target_id: (engine, health_path) for engine, health_path in engines}
+        for target_id in [name for name in self._tasks if name not in wanted]:
+            self._tasks.pop(target_id).cancel()
+        for target_id, (engine, health_path) in wanted.items():
+            old = self._tasks.get(target_id)
+            if old is not None:
+                old.cancel()
+            self._tasks[target_id] = asyncio.get_running_loop().create_task(self._poll(engine, health_path))
+
+    async def close(self) -> None:
+        """Stop polling."""
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _poll(self, engine: LiveEngine, health_path: bytes | None) -> None:
+        path = engine.engine.stats_path or health_path
+        if path is None:
+            return
+        strikes = 0
+        while True:
+            is_answering = await self._ask(engine, path)
+            if health_path is not None:
+                strikes = self._judge(engine, is_answering, strikes)
+            await asyncio.sleep(self._interval_s)
+
+    async def _ask(self, engine: LiveEngine, path: bytes) -> bool:
+        headers: Headers = ((b"authorization", b"Bearer " + engine.api_key.encode()),) if engine.api_key else ()
+        call = HttpCall(b"GET", path, headers, b"")
+        answer = await fetch(self._client, engine.origin, call, timeout_s=_TIMEOUT_S, max_bytes=_MAX_BYTES)
+        if isinstance(answer, TransportFault):
+            return False
+        if answer.status == 200 and path == engine.engine.stats_path:
+            self._report(engine, answer.body)
+        return answer.status < 500
+
+    def _report(self, engine: LiveEngine, body: bytes) -> None:
+        try:
+            stats = engine.engine.parse_stats(body)
+        except ValueError as error:
+            log.debug("metrics of %s cannot be read: %s", engine.target_id, error)
+            return
+        self._feed(
+            TargetReported(
+                target_id=engine.target_id, running=stats.running, waiting=stats.waiting, kv_usage=stats.kv_usage
+            )
+        )
+
+    def _judge(self, engine: LiveEngine, is_answering: bool, strikes: int) -> int:
+        """Return the new count of failed polls; tell the controller where it makes a difference."""
+        if is_answering:
+            if strikes >= _STRIKES:
+                log.info("%s answers again", engine.target_id)
+                self._feed(TargetChanged(target_id=engine.target_id, health=Health.READY))
+            return 0
+        strikes += 1
+        if strikes == _STRIKES:
+            log.warning("%s does not answer; requests go elsewhere until it does", engine.target_id)
+            self._feed(TargetChanged(target_id=engine.target_id, health=Health.DOWN))
+        return strikes

@@ -1,0 +1,85 @@
+"""How a refusal reads to a client: status, error code and words for every reason the controller has.
+
+429 would mean "you"; these are all "us", so they are 5xx, except where the request itself is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, assert_never
+
+from overspill.core.commands import Reject
+from overspill.core.types import FailureKind, RejectReason
+
+
+class Answer(NamedTuple):
+    """An error for a client: HTTP status, and OpenAI's ``type``, ``code`` and ``message``."""
+
+    status: int
+    kind: str
+    code: str
+    message: str
+
+
+def answer(reject: Reject, model: str, known_models: str) -> Answer:
+    """Put a refusal into words. ``known_models`` is the list for "model not found", with a did-you-mean."""
+    reason = reject.reason
+    match reason:
+        case RejectReason.UNKNOWN_MODEL:
+            return Answer(
+                404, "invalid_request_error", "model_not_found", f"no route for model {model!r}{known_models}"
+            )
+        case RejectReason.PROMPT_TOO_LONG:
+            return Answer(
+                400,
+                "invalid_request_error",
+                "context_length_exceeded",
+                f"the prompt does not fit the context window of any target of {model!r}; shorten it, "
+                "or add a target with a longer context to the route",
+            )
+        case RejectReason.QUEUE_FULL:
+            return _busy(reason, f"every target of {model!r} is full and so is its queue; ask again later")
+        case RejectReason.DEADLINE_EVICTED:
+            return _busy(reason, f"no target of {model!r} became free before the request's deadline; ask again later")
+        case RejectReason.NO_TARGET:
+            return _busy(reason, f"no target of {model!r} can take the request now{_because(reject)}")
+        case RejectReason.ATTEMPTS_EXHAUSTED:
+            return Answer(
+                502,
+                "upstream_error",
+                reason.value,
+                f"every attempt on the targets of {model!r} failed{_because(reject)}",
+            )
+        case RejectReason.DRAINING:
+            return _busy(reason, "this gateway is shutting down; ask again in a moment")
+        case _:
+            assert_never(reason)
+
+
+def _busy(reason: RejectReason, message: str) -> Answer:
+    return Answer(503, "overloaded_error", reason.value, message)
+
+
+def _because(reject: Reject) -> str:
+    if reject.failure is None:
+        return "; GET /debug/route?model=… says why"
+    words = FAILURE_WORDS[reject.failure]
+    status = "" if reject.status is None else f" (HTTP {reject.status})"
+    return f"; the last one: {words}{status}"
+
+
+FAILURE_WORDS = {
+    FailureKind.OVERLOADED: "it is overloaded",
+    FailureKind.RATE_LIMITED: "it limits our rate",
+    FailureKind.NO_MONEY: "its account has no balance",
+    FailureKind.BAD_KEY: "it refused our key",
+    FailureKind.NO_MODEL: "it does not have the model",
+    FailureKind.CONTEXT_TOO_LONG: "the prompt is too long for it",
+    FailureKind.BAD_REQUEST: "it called the request malformed",
+    FailureKind.MODERATION: "it refused the content",
+    FailureKind.SERVER_ERROR: "it answered with a server error",
+    FailureKind.CONNECT: "it could not be reached",
+    FailureKind.CUT: "its answer broke off",
+    FailureKind.TIMEOUT: "it did not answer in time",
+    FailureKind.HOLLOW: "it answered without content",
+    FailureKind.MALFORMED: "its answer could not be read",
+}

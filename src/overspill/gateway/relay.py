@@ -1,0 +1,383 @@
+"""One attempt: the call to one target, and what its answer is.
+
+A relay reads an answer far enough to know when its first token came, whether it is whole, and what it used; the bytes
+go on to the session as they came. It decides nothing: it tells the driver ``FirstToken``, ``Finished`` or ``Failed``.
+Progress is counted in tokens: comments, blank lines, role-only and empty deltas are none.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from overspill.core.commands import StartAttempt
+from overspill.core.events import AnyEvent, Failed, Finished, FirstToken, Progress
+from overspill.core.types import FailureKind, Surface
+from overspill.gateway.http.client import HttpClient
+from overspill.gateway.http.client_call import ClientCall
+from overspill.gateway.http.fault import FaultKind, TransportFault
+from overspill.gateway.live_target import LiveTarget
+from overspill.wire.aggregate import Aggregator
+from overspill.wire.chat import Request as WireRequest
+from overspill.wire.chat import rewrite
+from overspill.wire.chunks import ErrorBody, MalformedChunk, Usage, is_done, read_chunk, read_whole
+from overspill.wire.sse import Event as SseEvent
+from overspill.wire.sse import SseDecoder, SseTooLong
+
+_ERROR_BODY_BYTES = 64 * 1024
+_WHOLE_BODY_BYTES = 64 * 1024 * 1024
+_PROGRESS_EVERY = 32
+_OUT_OF_RESOURCES = "insufficient_system_resource"
+"""DeepSeek's finish reason for an answer that it broke off (api-docs.deepseek.com, chat completion)."""
+
+_FAULTS = {
+    FaultKind.CUT: FailureKind.CUT,
+    FaultKind.MALFORMED: FailureKind.MALFORMED,
+    FaultKind.CONNECT_TIMEOUT: FailureKind.CONNECT,
+    FaultKind.REFUSED: FailureKind.CONNECT,
+    FaultKind.UNREACHABLE: FailureKind.CONNECT,
+    FaultKind.DNS: FailureKind.CONNECT,
+    FaultKind.TLS: FailureKind.CONNECT,
+    FaultKind.IDLE_TIMEOUT: FailureKind.TIMEOUT,
+}
+
+
+class Sink(Protocol):
+    """Where a stream's events go: the session that the attempt is for."""
+
+    def commit(self, relay: Relay) -> None:
+        """Begin the answer: the first token has come."""
+        ...
+
+    def forward(self, raw: bytes) -> None:
+        """Pass bytes on to the client."""
+        ...
+
+    @property
+    def is_slow(self) -> bool:
+        """True while the client reads more slowly than the target sends."""
+        ...
+
+
+class Reporter(Protocol):
+    """Who is told what happened: the driver."""
+
+    def feed(self, event: AnyEvent) -> None:
+        """Take in one event."""
+        ...
+
+    def now(self) -> float:
+        """Return the time on the controller's clock."""
+        ...
+
+
+class Relay:
+    """Receives one target's answer: reports at most one ``Finished`` or ``Failed``, and nothing after ``cancel``."""
+
+    __slots__ = (
+        "_aggregator",
+        "_body",
+        "_call",
+        "_decoder",
+        "_done_raw",
+        "_held",
+        "_is_over",
+        "_limit",
+        "_reporter",
+        "_sink",
+        "_wants_usage",
+        "client_streams",
+        "command",
+        "ended_at",
+        "error",
+        "failure",
+        "finish_reason",
+        "first_token_at",
+        "headers",
+        "heard_at",
+        "is_stream",
+        "is_whole",
+        "started_at",
+        "status",
+        "surface",
+        "target",
+        "tokens",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        command: StartAttempt,
+        target: LiveTarget,
+        surface: Surface,
+        request: WireRequest,
+        sink: Sink,
+        reporter: Reporter,
+    ) -> None:
+        self.command = command
+        self.target = target
+        self.surface = surface
+        self.client_streams = request.stream
+        self.is_stream = request.stream or (target.cancels_only_streams and self.surface is not Surface.EMBEDDINGS)
+        self._sink = sink
+        self._reporter = reporter
+        self._wants_usage = request.include_usage
+        self._call: ClientCall | None = None
+        self._decoder: SseDecoder | None = None
+        self._aggregator: Aggregator | None = None
+        self._body = bytearray()
+        self._limit = _ERROR_BODY_BYTES
+        self._held: list[bytes] = []
+        self._done_raw = b""
+        self._is_over = False
+        self.started_at = reporter.now()
+        self.heard_at = self.started_at
+        """When the target last made progress: a token, or the start of the call."""
+        self.first_token_at: float | None = None
+        self.ended_at: float | None = None
+        self.tokens = 0
+        """Events with a token; near enough to the count of tokens until the target reports it."""
+        self.status: int | None = None
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.failure: FailureKind | None = None
+        self.error: ErrorBody | None = None
+        self.is_whole = False
+        """True once the answer has ended as it should."""
+
+    # -- towards the target
+
+    def start(self, client: HttpClient, request: WireRequest) -> None:
+        """Send the request. A stream always asks for usage: the ledger needs it even if the client does not."""
+        if self.surface is Surface.EMBEDDINGS:
+            body = rewrite(request, model=self.command.model)
+        elif self.is_stream:
+            body = rewrite(request, model=self.command.model, stream=True, include_usage=True)
+        else:
+            body = rewrite(request, model=self.command.model)
+        target = self.target
+        call = target.call(self.surface, body)
+        self._call = client.request(target.origin, call, self, reuse=target.reuses_connections)
+
+    def cancel(self) -> None:
+        """Stop: close the connection, so that the target frees what the request holds. Nothing more is reported."""
+        self._is_over = True
+        self._end()
+        if self._call is not None:
+            self._call.cancel()
+
+    def pause(self) -> None:
+        """Stop reading: the client is slower than the target."""
+        if self._call is not None:
+            self._call.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._call is not None:
+            self._call.resume()
+
+    def expire(self) -> None:
+        """Give up on a target that makes no progress."""
+        self._fail(FailureKind.TIMEOUT)
+
+    # -- from the target: the client's receiver
+
+    def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Take the answer's head; what follows is a stream only if it says so."""
+        self.status = status
+        self.headers = headers
+        if status != 200:
+            return
+        if self.is_stream and _content_type(headers).startswith(b"text/event-stream"):
+            self._decoder = SseDecoder()
+            if not self.client_streams:
+                self._aggregator = Aggregator(self.surface.value)
+            return
+        self._limit = _WHOLE_BODY_BYTES
+
+    def on_body(self, data: bytes) -> None:
+        """Take the next bytes of the answer."""
+        if self._is_over:
+            return
+        if self._decoder is not None:
+            self._read_stream(self._decoder, data)
+            return
+        if len(self._body) + len(data) > self._limit:
+            if self.status == 200:
+                self._fail(FailureKind.MALFORMED)
+                return
+            data = data[: self._limit - len(self._body)]
+        self._body += data
+
+    def on_end(self) -> None:
+        """Judge an answer that ended as HTTP says; whether it is whole is another question."""
+        if self._is_over:
+            return
+        if self._decoder is not None:
+            self._stream_ended()
+        elif self.status == 200 and not self.is_stream:
+            self._whole_ended()
+        else:
+            self._error_ended()
+
+    def on_fault(self, fault: TransportFault) -> None:
+        """Take a failed connection as the attempt's end."""
+        if not self._is_over:
+            self.error = ErrorBody(message=fault.message)
+            self._fail(_FAULTS[fault.kind])
+
+    # -- streams
+
+    def _read_stream(self, decoder: SseDecoder, data: bytes) -> None:
+        try:
+            events = decoder.feed(data)
+            for event in events:
+                if event.data is not None:
+                    self._read_event(event, event.data)
+                    if self._is_over:
+                        return
+        except (MalformedChunk, SseTooLong) as error:
+            self.error = ErrorBody(message=str(error))
+            self._fail(FailureKind.MALFORMED)
+            return
+        if self._sink.is_slow and self._call is not None:
+            self._call.pause()
+
+    def _read_event(self, event: SseEvent, data: bytes) -> None:
+        if is_done(data):
+            self._done_raw = event.raw
+            self._stream_ended()
+            return
+        chunk = read_chunk(data)
+        if chunk.error is not None:
+            self.error = chunk.error
+            failure = self.target.classify(self.status or 200, tuple(self.headers), data)
+            self._fail(failure.kind, failure.retry_after_s)
+            return
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        if chunk.finish_reason is not None:
+            self.finish_reason = chunk.finish_reason
+            if chunk.finish_reason == _OUT_OF_RESOURCES:
+                self._fail(FailureKind.OVERLOADED)
+                return
+        if chunk.has_token:
+            self._token()
+        if self._aggregator is not None:
+            self._aggregator.add(data)
+        elif chunk.has_choices or self._wants_usage:
+            self._pass_on(event.raw)
+
+    def _token(self) -> None:
+        now = self.heard_at = self._reporter.now()
+        self.tokens += 1
+        if self.first_token_at is None:
+            self.first_token_at = now
+            self._reporter.feed(FirstToken(attempt_id=self.command.attempt_id))
+            if self._aggregator is None:
+                self._sink.commit(self)
+                for raw in self._held:
+                    self._sink.forward(raw)
+                self._held.clear()
+        elif self.tokens % _PROGRESS_EVERY == 0:
+            self._reporter.feed(Progress(attempt_id=self.command.attempt_id, output_tokens=self.tokens))
+
+    def _pass_on(self, raw: bytes) -> None:
+        """Forward, or hold what came before the first token: until then another target may still take over."""
+        if self.first_token_at is None:
+            self._held.append(raw)
+        else:
+            self._sink.forward(raw)
+
+    def _stream_ended(self) -> None:
+        if self.finish_reason is None:
+            self._fail(FailureKind.CUT)
+        elif not self.tokens and not (self.usage is not None and self.usage.output_tokens):
+            self._fail(FailureKind.HOLLOW)
+        else:
+            if self.first_token_at is None and self._aggregator is None:
+                self._sink.commit(self)
+                for raw in self._held:
+                    self._sink.forward(raw)
+            self._finish()
+
+    # -- whole bodies and errors
+
+    def _whole_ended(self) -> None:
+        body = bytes(self._body)
+        try:
+            whole = read_whole(body)
+        except MalformedChunk as error:
+            self.error = ErrorBody(message=str(error))
+            self._fail(FailureKind.MALFORMED if body.strip() else FailureKind.HOLLOW)
+            return
+        self.usage = whole.usage
+        self.finish_reason = whole.finish_reason
+        if whole.error is not None:
+            self._error_ended()
+        elif whole.finish_reason == _OUT_OF_RESOURCES:
+            self._fail(FailureKind.OVERLOADED)
+        elif not whole.has_choices or not (whole.has_content or (whole.usage and whole.usage.output_tokens)):
+            self._fail(FailureKind.HOLLOW)
+        else:
+            self._finish()
+
+    def _error_ended(self) -> None:
+        status = self.status or 0
+        failure = self.target.classify(status, tuple(self.headers), bytes(self._body))
+        self.error = ErrorBody(message=failure.message)
+        self._fail(failure.kind, failure.retry_after_s)
+
+    # -- the end
+
+    def _finish(self) -> None:
+        self._is_over = self.is_whole = True
+        self._end()
+        usage = self.usage
+        self._reporter.feed(
+            Finished(
+                attempt_id=self.command.attempt_id,
+                prompt_tokens=None if usage is None else usage.prompt_tokens,
+                cached_tokens=None if usage is None else usage.cached_tokens,
+                output_tokens=(usage.output_tokens if usage is not None else None) or self.tokens or None,
+            )
+        )
+
+    def _fail(self, kind: FailureKind, retry_after_s: float | None = None) -> None:
+        self._is_over = True
+        self.failure = kind
+        self._end()
+        if self._call is not None:
+            self._call.cancel()
+        self._reporter.feed(
+            Failed(
+                attempt_id=self.command.attempt_id,
+                kind=kind,
+                status=self.status,
+                retry_after_s=retry_after_s,
+                output_tokens=self.tokens if self.has_reached_client else 0,
+            )
+        )
+
+    def _end(self) -> None:
+        if self.ended_at is None:
+            self.ended_at = self._reporter.now()
+
+    @property
+    def has_reached_client(self) -> bool:
+        """True once the client has a part of this attempt's answer, so that no other attempt can replace it."""
+        return self.first_token_at is not None and self._aggregator is None and self.is_stream
+
+    def tail(self) -> bytes:
+        """Return what ends a whole stream: the target's own ``[DONE]``, or nothing if it sends none."""
+        return self._done_raw
+
+    def body(self) -> bytes:
+        """Return the whole answer, for a client that does not stream, or the body of an error."""
+        if self._aggregator is not None and self.failure is None:
+            return self._aggregator.finish()
+        return bytes(self._body)
+
+
+def _content_type(headers: list[tuple[bytes, bytes]]) -> bytes:
+    return next((value.lower() for name, value in headers if name == b"content-type"), b"")

@@ -1,0 +1,207 @@
+"""One gateway, put together: configuration in, a listening server out; reloaded and drained as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+from overspill import __version__
+from overspill.config.compile import compile_config
+from overspill.config.facts import Facts
+from overspill.config.schema import Config, LimitsConfig
+from overspill.config.secrets import key_digest
+from overspill.core.events import AnyEvent
+from overspill.core.types import Policy
+from overspill.errors import ConfigError, OverspillError
+from overspill.gateway.app import App, known_models
+from overspill.gateway.auth import Keyring
+from overspill.gateway.books import Bookkeeper
+from overspill.gateway.driver import Driver, Recorder
+from overspill.gateway.fleet import Fleet
+from overspill.gateway.gauges import controller_gauges, fleet_gauges, ledger_gauges
+from overspill.gateway.http.client import HttpClient
+from overspill.gateway.http.limits import Limits
+from overspill.gateway.http.server import Server, serve
+from overspill.gateway.places import cache_dir, state_dir
+from overspill.ledger.writer import LedgerWriter
+from overspill.telemetry.metrics import Metrics
+
+log = logging.getLogger("overspill.gateway")
+
+
+class Gateway:
+    """A running gateway. Make it with ``start``; ``reload`` any time; ``stop`` once."""
+
+    def __init__(
+        self,
+        config: Config,
+        facts: Facts,
+        *,
+        environ: Mapping[str, str] | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._facts = facts
+        self._recorder = recorder
+        self.config = config
+        self.metrics = Metrics(__version__)
+        self.ledger: LedgerWriter | None = None
+        if config.ledger.enabled:
+            self.ledger = LedgerWriter(ledger_path(config, self._environ))
+        self.client = HttpClient()
+        self._wiring = compile_config(config, facts)
+        self.fleet = Fleet(
+            self.client,
+            environ=self._environ,
+            model_cache=cache_dir(self._environ) / "models",
+            feed=self._feed,
+            count_running=self._count_running,
+        )
+        books = Bookkeeper(self.ledger, self.metrics, store_bodies=config.ledger.store_bodies)
+        books.set_prices(self._wiring.policy.targets)
+        self.driver = Driver(
+            self._wiring.policy,
+            self.fleet.prepare(self._wiring),
+            self.client,
+            books,
+            loop=asyncio.get_running_loop(),
+            known_models=lambda model: known_models(self.driver.controller.policy, model),
+            recorder=recorder,
+        )
+        self.app = App(
+            self.driver,
+            keyring(config, self._environ),
+            self.metrics,
+            store_bodies=config.ledger.store_bodies,
+            version=__version__,
+        )
+        self._server: Server | None = None
+
+    async def start(self) -> None:
+        """Listen, and start the engines; ``ConfigError`` if the address cannot be bound."""
+        server = self.config.server
+        try:
+            self._server = await serve(
+                self.app.handle,
+                host=server.host,
+                port=server.port,
+                limits=_limits(server.limits),
+                tls=_tls(self.config),
+                head_check=self.app.check_head,
+            )
+        except OSError as error:
+            await self.client.close()
+            reason = error.strerror or str(error)
+            raise ConfigError(
+                f"cannot listen on {server.host}:{server.port}: {reason}; stop what listens there, or choose another "
+                "with --port or OVERSPILL_PORT"
+            ) from error
+        if self.ledger is not None:
+            self.ledger.start()
+            ledger = self.ledger
+            self.metrics.add_source(lambda: ledger_gauges(ledger))
+        self.metrics.add_source(lambda: controller_gauges(self.driver.controller))
+        self.metrics.add_source(lambda: fleet_gauges(self.fleet))
+        self.fleet.adopt(self._wiring, self.driver.targets)
+
+    @property
+    def policy(self) -> Policy:
+        """What the controller decides by."""
+        return self.driver.controller.policy
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens."""
+        return [] if self._server is None else self._server.addresses
+
+    def reload(self, config: Config) -> list[str]:
+        """Take a new configuration without dropping a request; return what of it needs a restart.
+
+        Raises ``OverspillError``, with nothing changed, if the new one cannot be used.
+        """
+        wiring = compile_config(config, self._facts)
+        targets = self.fleet.prepare(wiring)
+        keys = keyring(config, self._environ)
+        ignored = [name for name in ("server", "ledger", "log") if _differs(self.config, config, name)]
+        self._wiring = wiring
+        self.app.keyring = keys
+        self.fleet.adopt(wiring, targets)
+        self.driver.change_policy(wiring.policy, targets)
+        self.config = config
+        return ignored
+
+    async def stop(self) -> int:
+        """Drain, then end everything; return how many requests had to be cut off."""
+        grace_s = float(self.config.server.drain_timeout)
+        if self._server is not None:
+            self._server.stop_accepting()
+        cut = await self.driver.drain(grace_s)
+        self.driver.close()
+        if self._server is not None:
+            await self._server.drain(1.0)
+            await self._server.close()
+        await self.fleet.close()
+        await self.client.close()
+        if self.ledger is not None:
+            lost = await asyncio.to_thread(self.ledger.close)
+            if lost:
+                log.warning("%d ledger records could not be written", lost)
+        return cut
+
+    def _feed(self, event: AnyEvent) -> None:
+        self.driver.feed(event)  # made after the fleet, which therefore cannot be given the method itself
+
+    def _count_running(self, target_id: str) -> int:
+        target = self.driver.controller.targets.get(target_id)
+        return 0 if target is None else len(target.running)
+
+
+def ledger_path(config: Config, environ: Mapping[str, str]) -> Path:
+    """Return where the ledger of ``config`` is."""
+    named = config.ledger.path
+    return state_dir(environ) / "ledger.db" if named is None else Path(named).expanduser()
+
+
+def keyring(config: Config, environ: Mapping[str, str]) -> Keyring:
+    """Return the keys that clients of ``config`` may use."""
+    references = config.server.api_keys
+    return Keyring({f"key-{n}": bytes.fromhex(key_digest(ref, environ)) for n, ref in enumerate(references, start=1)})
+
+
+def _differs(old: Config, new: Config, section: str) -> bool:
+    before, after = getattr(old, section), getattr(new, section)
+    if section == "server":  # its keys do follow a reload
+        return bool(_without_keys(before) != _without_keys(after))
+    return bool(before != after)
+
+
+def _without_keys(server: object) -> list[object]:
+    return [getattr(server, name) for name in server.__struct_fields__ if name != "api_keys"]  # type: ignore[attr-defined]
+
+
+def _limits(limits: LimitsConfig) -> Limits:
+    return Limits(
+        max_body_bytes=int(limits.max_body),
+        max_header_bytes=int(limits.max_header),
+        header_timeout_s=float(limits.header_timeout),
+        body_timeout_s=float(limits.body_timeout),
+        idle_timeout_s=float(limits.idle_timeout),
+        write_stall_s=float(limits.write_stall),
+        max_connections=limits.max_connections,
+    )
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    server = config.server
+    if server.tls_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(server.tls_cert, server.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise OverspillError(f"the TLS certificate {server.tls_cert} cannot be used: {error}") from error
+    return context

@@ -1,0 +1,226 @@
+"""One client's request, from its arrival to its one final answer; it outlives the attempts made for it.
+
+The session speaks to the client. What it says is decided elsewhere: the controller completes or rejects, a relay brings
+the bytes. Nothing is committed to the client before the first token, so until then any failure can be retried.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from overspill.core.commands import Complete, Reject
+from overspill.core.events import Arrived
+from overspill.core.types import FailureKind, Outcome, RejectReason, Spill, Surface
+from overspill.errors import WireError
+from overspill.gateway.http.exchange import Exchange
+from overspill.gateway.refusals import FAILURE_WORDS, Answer
+from overspill.gateway.wishes import Wishes
+from overspill.wire.chat import Request as WireRequest
+from overspill.wire.reply import error_body, stream_error_event
+
+if TYPE_CHECKING:
+    from overspill.gateway.relay import Relay
+
+_JSON = (b"content-type", b"application/json")
+_STREAM_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+_HOME = "home"
+"""Value of ``x-overspill-reason`` for a request that ran in the first tier of its route."""
+
+_BROKEN_STATUS = {
+    FailureKind.TIMEOUT: 504,
+    FailureKind.OVERLOADED: 503,
+    FailureKind.RATE_LIMITED: 503,
+}
+
+
+class Session:
+    """What is known of one request beside the controller: the client's connection, its text, and what was answered."""
+
+    __slots__ = (
+        "answer",
+        "arrived_at",
+        "arrived_wall_s",
+        "attempts",
+        "client_status",
+        "cost_usd",
+        "exchange",
+        "is_committed",
+        "is_local_only",
+        "key_id",
+        "queue_wait_s",
+        "relay",
+        "request",
+        "request_id",
+        "route_pattern",
+        "spill",
+        "surface",
+        "wishes",
+    )
+
+    def __init__(
+        self,
+        request_id: str,
+        exchange: Exchange,
+        surface: Surface,
+        request: WireRequest,
+        wishes: Wishes,
+        key_id: str,
+        arrived_at: float,
+        arrived_wall_s: float,
+    ) -> None:
+        self.request_id = request_id
+        self.exchange = exchange
+        self.request = request
+        self.surface = surface
+        self.wishes = wishes
+        self.key_id = key_id
+        self.arrived_at = arrived_at
+        self.arrived_wall_s = arrived_wall_s
+        self.relay: Relay | None = None
+        """The attempt that runs, or the last one."""
+        self.attempts = 0
+        self.queue_wait_s = 0.0
+        self.spill: Spill | None = None
+        self.route_pattern = ""
+        self.is_local_only = wishes.local_only
+        self.is_committed = False
+        self.client_status: int | None = None
+        self.cost_usd: float | None = 0.0
+        """Sum over the attempts; ``None`` once one of them is unknown."""
+        self.answer: bytearray | None = None
+        """The answer's bytes, kept only where bodies are stored."""
+
+    def arrived(self) -> Arrived:
+        """Return the event that tells the controller of this request."""
+        request = self.request
+        wishes = self.wishes
+        return Arrived(
+            request_id=self.request_id,
+            model=request.model,
+            surface=self.surface,
+            prompt_tokens=request.prompt_tokens,
+            max_tokens=request.max_tokens,
+            priority=wishes.priority,
+            local_only=wishes.local_only,
+            ttft_slo_s=wishes.ttft_slo_s,
+            deadline_s=wishes.deadline_s,
+            prefix_hash=request.text_prefix_crc,
+            key_id=self.key_id,
+        )
+
+    def attempt(self, relay: Relay) -> None:
+        """Take a new attempt as the current one."""
+        command = relay.command
+        self.relay = relay
+        self.attempts += 1
+        self.spill = command.spill
+        self.queue_wait_s = command.queue_wait_s
+
+    def add_cost(self, cost_usd: float | None) -> None:
+        """Add what an attempt cost."""
+        if self.cost_usd is not None:
+            self.cost_usd = None if cost_usd is None else self.cost_usd + cost_usd
+
+    # -- what a relay brings (it sees this as its ``Sink``)
+
+    @property
+    def is_slow(self) -> bool:
+        """True while the client reads more slowly than the target sends."""
+        return not self.exchange.is_writable
+
+    def commit(self, relay: Relay) -> None:
+        """Begin a streamed answer with this attempt's head."""
+        self.is_committed = True
+        self.client_status = 200
+        self.exchange.on_writable = relay.resume
+        self.exchange.start(200, [*_STREAM_HEADERS, *self._own_headers()], length=None)
+
+    def forward(self, raw: bytes) -> None:
+        """Pass bytes of a stream on."""
+        if self.answer is not None:
+            self.answer += raw
+        self.exchange.write(raw)
+
+    # -- the final answer: exactly one of these is called
+
+    def complete(self, command: Complete) -> None:
+        """Give the answer that the controller decided on."""
+        match command.outcome:
+            case Outcome.COMPLETED:
+                self._whole()
+            case Outcome.BROKEN:
+                self._broken(command)
+            case Outcome.CLIENT_ERROR:
+                self._client_error(command)
+            case _:  # the client is gone: there is nobody to answer
+                self.exchange.abort()
+
+    def reject(self, command: Reject, answer: Answer) -> None:
+        """Refuse with an error in OpenAI's form."""
+        extra = [(b"x-overspill-reason", command.reason.value.encode())]
+        if command.retry_after_s is not None:
+            extra.append((b"retry-after", str(max(1, round(command.retry_after_s))).encode()))
+        param = "model" if command.reason is RejectReason.UNKNOWN_MODEL else None
+        body = error_body(answer.message, kind=answer.kind, code=answer.code, param=param)
+        self._reply(answer.status, [_JSON, *extra, *self._id_headers()], body)
+
+    def refuse(self, error: WireError) -> None:
+        """Refuse a request that the controller never saw, because it cannot be read."""
+        body = error_body(error.message, kind=error.kind, code=error.code, param=error.param)
+        self._reply(error.status, [_JSON, *self._id_headers()], body)
+
+    def _whole(self) -> None:
+        relay = self.relay
+        assert relay is not None  # an answer came from an attempt
+        if self.is_committed:
+            tail = relay.tail()
+            if tail:
+                self.forward(tail)
+            self.exchange.finish()
+            return
+        self._reply(200, [_JSON, *self._own_headers()], relay.body())
+
+    def _broken(self, command: Complete) -> None:
+        """End a stream that broke: with an error event and never with ``[DONE]``, so no client takes it as whole."""
+        relay = self.relay
+        assert relay is not None  # only an attempt can break
+        kind = command.failure or FailureKind.CUT
+        message = f"the answer broke off: {FAILURE_WORDS[kind]} ({relay.target.target_id})"
+        self.exchange.write(stream_error_event(message, kind="upstream_error", code=f"stream_{kind.value}"))
+        self.exchange.finish()
+
+    def _client_error(self, command: Complete) -> None:
+        """Pass on a target's own verdict on the request, in OpenAI's form whatever form it came in."""
+        relay = self.relay
+        assert relay is not None  # the verdict is a target's
+        status = command.status if command.status is not None and 400 <= command.status < 500 else 400
+        message = relay.error.message if relay.error is not None else ""
+        code = None if relay.error is None else relay.error.code
+        kind = command.failure or FailureKind.BAD_REQUEST
+        body = error_body(
+            message or f"the target refused the request: {FAILURE_WORDS[kind]}",
+            kind="invalid_request_error",
+            code=code or kind.value,
+        )
+        self._reply(status, [_JSON, *self._own_headers()], body)
+
+    def _reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.client_status = status
+        if self.answer is not None:
+            self.answer += body
+        self.exchange.reply(status, headers, body)
+
+    def _id_headers(self) -> list[tuple[bytes, bytes]]:
+        return [
+            (b"x-request-id", self.request_id.encode()),
+            (b"x-overspill-attempts", b"%d" % self.attempts),
+        ]
+
+    def _own_headers(self) -> list[tuple[bytes, bytes]]:
+        relay = self.relay
+        reason = _HOME if self.spill is None else self.spill.value
+        headers = self._id_headers()
+        headers.append((b"x-overspill-reason", reason.encode()))
+        if relay is not None:
+            headers.append((b"x-overspill-target", relay.target.target_id.encode()))
+        return headers

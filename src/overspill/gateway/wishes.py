@@ -1,0 +1,89 @@
+"""What a client asks of the gateway itself, in ``x-overspill-*`` request headers.
+
+A wish that cannot be read is an error and is never ignored: a misspelt ``local-only`` must not let a request leave the
+building.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from overspill.errors import WireError, did_you_mean
+from overspill.units import parse_duration_s
+
+PREFIX = b"x-overspill-"
+PRIORITIES = {"interactive": 0, "default": 1, "bulk": 2}
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+class Wishes(NamedTuple):
+    """The wishes of one request; the defaults are those of a client that sends none."""
+
+    local_only: bool = False
+    priority: int = 1
+    ttft_slo_s: float | None = None
+    deadline_s: float | None = None
+
+
+NO_WISHES = Wishes()
+
+
+def read_wishes(headers: list[tuple[bytes, bytes]]) -> Wishes:
+    """Read the wishes out of a request's headers; raise ``WireError`` for one that is unknown or unreadable."""
+    found: dict[str, bytes] = {}
+    for name, value in headers:
+        if name.startswith(PREFIX):
+            wish = name[len(PREFIX) :].decode("ascii", "replace")
+            if wish in found:
+                raise _bad(wish, "it is sent twice")
+            found[wish] = value
+    if not found:
+        return NO_WISHES
+    local_only, priority = False, 1
+    ttft_slo_s: float | None = None
+    deadline_s: float | None = None
+    for wish, raw in found.items():
+        text = raw.decode("utf-8", "replace").strip()
+        match wish:
+            case "local-only":
+                local_only = _flag(wish, text)
+            case "priority":
+                priority = _priority(text)
+            case "ttft-slo":
+                ttft_slo_s = _duration_s(wish, text)
+            case "deadline":
+                deadline_s = _duration_s(wish, text)
+            case _:
+                known = ("local-only", "priority", "ttft-slo", "deadline")
+                raise _bad(wish, f"there is no such header{did_you_mean(wish, known)}; known: {', '.join(known)}")
+    return Wishes(local_only, priority, ttft_slo_s, deadline_s)
+
+
+def _flag(wish: str, text: str) -> bool:
+    lowered = text.lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise _bad(wish, f"{text!r} is neither true nor false")
+
+
+def _priority(text: str) -> int:
+    named = PRIORITIES.get(text.lower())
+    if named is not None:
+        return named
+    if text.isascii() and text.isdigit() and len(text) <= 3:
+        return int(text)
+    raise _bad("priority", f"{text!r} is none of {', '.join(PRIORITIES)} and no number")
+
+
+def _duration_s(wish: str, text: str) -> float:
+    try:
+        return parse_duration_s(text)
+    except ValueError as error:
+        raise _bad(wish, str(error)) from None
+
+
+def _bad(wish: str, why: str) -> WireError:
+    return WireError(f"header x-overspill-{wish}: {why}", code="invalid_header", param=f"x-overspill-{wish}")

@@ -1,0 +1,71 @@
+"""What an attempt cost, from its token counts and the target's price.
+
+Called by the driver when an attempt ends. Three kinds of answer are kept apart: 0.0 (it costs nothing by the token),
+an amount, and ``None`` (unknown). Unknown is never shown or summed as free.
+"""
+
+from __future__ import annotations
+
+from overspill.core.types import Price, Surface, TargetSpec
+
+_MTOK = 1e6
+
+
+def billing_price(spec: TargetSpec) -> Price | None:
+    """Return the price to bill a target's tokens at, or ``None`` if it is unknown; work it out once per target.
+
+    A local target without a price costs 0.0 by the token: it is owned, and a request more does not change what is
+    paid for it. Energy and depreciation are not in the ledger's cost. A local target that is rented by the token, or
+    charged for inside a company, has a price and is billed at it.
+
+    For any other target a price of 0 is what public tables print for "unknown". So a zero input price makes the
+    price unknown, and so does a zero output price unless the target makes embeddings only, which have no output. A
+    zero price for cached input means that no discount is known.
+    """
+    price = spec.price
+    if spec.is_local:
+        return price if price is not None else Price(input_usd_per_mtok=0.0, output_usd_per_mtok=0.0)
+    if price is None or price.input_usd_per_mtok <= 0.0:
+        return None
+    if price.output_usd_per_mtok <= 0.0 and set(spec.surfaces) != {Surface.EMBEDDINGS}:
+        return None
+    if price.cached_input_usd_per_mtok == 0.0:
+        return Price(input_usd_per_mtok=price.input_usd_per_mtok, output_usd_per_mtok=price.output_usd_per_mtok)
+    return price
+
+
+def cost_usd(
+    price: Price | None,
+    prompt_tokens: int | None,
+    cached_tokens: int | None,
+    output_tokens: int | None,
+) -> float | None:
+    """Return what these tokens cost in US dollars, or ``None`` if the price or a count that it needs is unknown.
+
+    ``prompt_tokens`` includes ``cached_tokens``, as the providers report them. Cached tokens that were not reported,
+    or that have no price of their own, are billed as fresh input, so the amount is an upper bound there.
+    ``price`` comes from ``billing_price``.
+    """
+    if price is None:
+        return None
+    input_usd = _input_usd(price, prompt_tokens, cached_tokens)
+    if input_usd is None:
+        return None
+    if not price.output_usd_per_mtok:
+        return input_usd
+    if output_tokens is None:
+        return None
+    return input_usd + output_tokens * price.output_usd_per_mtok / _MTOK
+
+
+def _input_usd(price: Price, prompt_tokens: int | None, cached_tokens: int | None) -> float | None:
+    fresh = price.input_usd_per_mtok
+    cached = price.cached_input_usd_per_mtok
+    if not fresh and not cached:
+        return 0.0
+    if prompt_tokens is None:
+        return None
+    if cached is None or not cached_tokens:
+        return prompt_tokens * fresh / _MTOK
+    hits = min(cached_tokens, prompt_tokens)
+    return ((prompt_tokens - hits) * fresh + hits * cached) / _MTOK

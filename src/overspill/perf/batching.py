@@ -1,0 +1,301 @@
+"""Continuous batching: how an engine shares its time between the requests it runs.
+
+One model serves twice: the planner's simulator advances it in virtual time, the rehearsal engine in real time, so a
+fake engine behind HTTP and a simulated one are slow in the same way. No clock here: time is an argument, in seconds,
+and never goes back.
+
+An engine works in steps (one forward pass each). A step decodes one token of every request whose prompt is done and
+prefills up to ``prefill_chunk_tokens`` of the prompts that are not, first come first served; it takes
+
+    step_base_s + step_s_per_running × requests decoded + prefill_s_per_token × prompt tokens prefilled
+
+and the step that ends a prompt also yields that request's first token. A request joins at the next step boundary if a
+slot and room for its whole prompt and answer in the KV cache are free; otherwise it waits, first in first out. (A
+real engine reserves the answer's room as it grows and preempts when that fails; reserving all of it is the
+conservative reading.) The shape is that of llama.cpp's server and of vLLM's scheduler with chunked prefill; the prefix
+cache is not modelled.
+
+Between changes of membership all steps are alike, so the model does not take them one by one: a *run* of equal steps is
+one multiplication. That makes the cost per request independent of its length.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+
+import msgspec
+
+
+class EngineModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The scalars that say how fast one engine is and how much it holds."""
+
+    slots: int
+    """Requests it runs at once, 1 or more."""
+    step_base_s: float
+    """What any step costs: reading the weights once, launching kernels. More than 0."""
+    step_s_per_running: float = 0.0
+    prefill_s_per_token: float = 0.0
+    prefill_chunk_tokens: int = 2048
+    """Prompt tokens of one step, over all requests."""
+    kv_capacity_tokens: int | None = None
+    """Tokens that the KV cache holds over all requests; ``None`` is enough for every slot."""
+    context_tokens: int | None = None
+    """Prompt and answer of one request; ``None`` is no limit but the KV cache."""
+
+    def __post_init__(self) -> None:
+        whole = (self.slots, self.prefill_chunk_tokens, self.kv_capacity_tokens, self.context_tokens)
+        if any(count is not None and count < 1 for count in whole):
+            raise ValueError("slots, prefill_chunk_tokens, kv_capacity_tokens and context_tokens must be 1 or more")
+        if self.step_base_s <= 0:
+            raise ValueError(f"step_base_s must be more than 0, not {self.step_base_s}: time would stand still")
+        if self.step_s_per_running < 0 or self.prefill_s_per_token < 0:
+            raise ValueError("step_s_per_running and prefill_s_per_token must not be negative")
+
+    def answer_tokens(self, prompt_tokens: int, output_tokens: int) -> int:
+        """Return how many of the wanted tokens fit beside the prompt; 0 if the prompt alone is too long."""
+        limits = [limit for limit in (self.context_tokens, self.kv_capacity_tokens) if limit is not None]
+        room = min(limits) - prompt_tokens if limits else output_tokens
+        return max(0, min(output_tokens, room))
+
+
+class BatchEvent(msgspec.Struct, frozen=True, gc=False):
+    """A request got its first token, or its last (a request of one token has both at the same time)."""
+
+    at_s: float
+    request_id: int
+    is_last: bool
+
+
+class _Request(msgspec.Struct, eq=False, gc=False):
+    request_id: int
+    prompt_left: int
+    output_tokens: int
+    kv_tokens: int
+    is_seated: bool = False
+    first_step: int = -1
+    """Count of steps when the first token came; -1 before."""
+
+
+class Batch:
+    """What one engine runs and holds back, at one moment. ``request_id`` is any integer that is not in it already."""
+
+    def __init__(self, model: EngineModel, now_s: float = 0.0) -> None:
+        self.model = model
+        self._now_s = now_s
+        self._requests: dict[int, _Request] = {}
+        self._waiting: deque[_Request] = deque()
+        self._prefilling: list[_Request] = []
+        self._prompt_left = 0
+        """Sum over ``_prefilling``."""
+        self._ends: list[tuple[int, int, _Request]] = []
+        """Heap of the decoding requests by (count of steps at their last token, id)."""
+        self._leaving: list[_Request] = []
+        """Cancelled, but part of the step that runs."""
+        self._kv_used = 0
+        self._steps_done = 0
+        """Steps that ended before ``_run_start_s``."""
+        self._run_start_s = now_s
+        self._run_steps = 0
+        """Equal steps of the current run; 0 while none has been formed."""
+        self._step_s = 0.0
+        self._step_prefill = 0
+
+    @property
+    def running(self) -> int:
+        """Requests in slots, prompts in work included."""
+        return len(self._prefilling) + len(self._ends)
+
+    @property
+    def waiting(self) -> int:
+        """Requests without a slot."""
+        return len(self._waiting)
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens of KV cache reserved by running requests, their answers' rest included."""
+        return self._kv_used
+
+    def admit(self, request_id: int, prompt_tokens: int, output_tokens: int, now_s: float) -> None:
+        """Take a request in; it starts at the next step boundary with room, and at once if the engine is idle.
+
+        Raises ``ValueError`` if it can never run (see ``EngineModel.answer_tokens``), is already here, or if ``now_s``
+        is not where ``advance`` has been.
+        """
+        if prompt_tokens < 1 or output_tokens < 1:
+            raise ValueError(f"request {request_id} needs at least one prompt and one output token")
+        if self.model.answer_tokens(prompt_tokens, output_tokens) < output_tokens:
+            raise ValueError(
+                f"request {request_id} ({prompt_tokens} + {output_tokens} tokens) does not fit the context"
+            )
+        if request_id in self._requests:
+            raise ValueError(f"request {request_id} is already in the batch")
+        self._settle(now_s)
+        request = _Request(request_id, prompt_tokens, output_tokens, prompt_tokens + output_tokens)
+        if not self._waiting and self._has_room(request):
+            self._cut_run()
+        self._requests[request_id] = request
+        self._waiting.append(request)
+
+    def cancel(self, request_id: int, now_s: float) -> None:
+        """Forget a request: no more events of it, and its slot is free at the next step boundary.
+
+        An unknown id is ignored: its end and its client's leaving may have crossed.
+        """
+        request = self._requests.pop(request_id, None)
+        if request is None:
+            return
+        self._settle(now_s)
+        if request.is_seated:
+            self._leaving.append(request)
+            self._cut_run()
+            return
+        if request is self._waiting[0]:
+            self._cut_run()  # the one behind it may fit
+        self._waiting.remove(request)
+
+    def next_wakeup_s(self) -> float | None:
+        """Return when ``advance`` has something to do next, or ``None`` while idle; no event comes earlier.
+
+        It may turn out to be a boundary between two runs, with no event of any request.
+        """
+        if not self._run_steps and not self._form_run():
+            return None
+        return self._run_start_s + self._run_steps * self._step_s
+
+    def next_step_s(self) -> float | None:
+        """Return when the running step ends, or ``None`` while idle: for who wants every token and not only events."""
+        if not self._run_steps and not self._form_run():
+            return None
+        return self._run_start_s + min(self._steps_into_run() + 1, self._run_steps) * self._step_s
+
+    def advance(self, now_s: float) -> list[BatchEvent]:
+        """Let time pass until ``now_s`` (inclusive) and return what happened, in order of time."""
+        if now_s < self._now_s:
+            raise ValueError(f"time went back from {self._now_s} to {now_s}")
+        events: list[BatchEvent] = []
+        while self._run_steps or self._form_run():
+            end_s = self._run_start_s + self._run_steps * self._step_s
+            if end_s > now_s:
+                break
+            self._end_run(end_s, events)
+        self._now_s = now_s
+        return events
+
+    def produced(self, request_id: int) -> int:
+        """Return how many tokens a request has at the time of the last ``advance``; 0 while it waits or prefills.
+
+        Requests that are finished or cancelled are not known any more (``KeyError``).
+        """
+        request = self._requests[request_id]
+        if request.first_step < 0:
+            return 0
+        return 1 + self._steps_done + self._steps_into_run() - request.first_step
+
+    def _steps_into_run(self) -> int:
+        """Count the whole steps of the current run that have ended by now."""
+        if not self._run_steps:
+            return 0
+        count = int((self._now_s - self._run_start_s) / self._step_s)
+        # A quotient may round across a boundary; the products below are what boundaries are made of.
+        if self._run_start_s + count * self._step_s > self._now_s:
+            return count - 1
+        return count + (self._run_start_s + (count + 1) * self._step_s <= self._now_s)
+
+    def _settle(self, now_s: float) -> None:
+        """Check that all until ``now_s`` has been told, and note where the next step starts."""
+        if now_s < self._now_s:
+            raise ValueError(f"time went back from {self._now_s} to {now_s}")
+        if not self._run_steps and now_s > self._run_start_s and not self._form_run():
+            self._run_start_s = now_s
+        if self._run_start_s + self._run_steps * self._step_s < now_s:
+            raise ValueError(f"advance to {now_s} first: the batch is at {self._now_s}")
+        self._now_s = now_s
+
+    def _cut_run(self) -> None:
+        """End the current run with the step that is being made now: membership changes after it."""
+        ended = self._steps_into_run()
+        if ended == self._run_steps:
+            return
+        self._run_steps = ended
+        if self._run_start_s + ended * self._step_s == self._now_s:
+            self._end_run(self._now_s, [])  # within a run no request gets its first or last token
+        else:
+            self._run_steps += 1
+
+    def _has_room(self, request: _Request) -> bool:
+        capacity = self.model.kv_capacity_tokens
+        has_slot = len(self._prefilling) + len(self._ends) < self.model.slots
+        return has_slot and (capacity is None or self._kv_used + request.kv_tokens <= capacity)
+
+    def _form_run(self) -> bool:
+        """Seat who fits and work out the next run; False if there is nothing to run."""
+        if self._leaving:
+            self._release_cancelled()
+        self._seat()
+        if not self._prefilling and not self._ends:
+            return False
+        model = self.model
+        steps = self._ends[0][0] - self._steps_done if self._ends else 0
+        prefill = 0
+        if self._prefilling:
+            head_left = self._prefilling[0].prompt_left
+            # Steps are alike while the first prompt fills the chunk alone; the one it shares with others is not.
+            alike = max(1, head_left // model.prefill_chunk_tokens)
+            steps = min(steps, alike) if steps else alike
+            prefill = min(model.prefill_chunk_tokens, self._prompt_left)
+        self._run_steps = steps
+        self._step_prefill = prefill
+        self._step_s = (
+            model.step_base_s + model.step_s_per_running * len(self._ends) + model.prefill_s_per_token * prefill
+        )
+        return True
+
+    def _seat(self) -> None:
+        """Move waiting requests into free slots; the first that does not fit holds back those behind it."""
+        while self._waiting and self._has_room(self._waiting[0]):
+            request = self._waiting.popleft()
+            request.is_seated = True
+            self._kv_used += request.kv_tokens
+            self._prompt_left += request.prompt_left
+            self._prefilling.append(request)
+
+    def _release_cancelled(self) -> None:
+        gone = {request.request_id for request in self._leaving}
+        self._kv_used -= sum(request.kv_tokens for request in self._leaving)
+        self._prompt_left -= sum(request.prompt_left for request in self._leaving)
+        self._leaving.clear()
+        self._prefilling = [request for request in self._prefilling if request.request_id not in gone]
+        self._ends = [end for end in self._ends if end[1] not in gone]
+        heapq.heapify(self._ends)
+
+    def _end_run(self, end_s: float, events: list[BatchEvent]) -> None:
+        """Account for all steps of the current run and tell whose first or last token came with them."""
+        self._steps_done += self._run_steps
+        prefilled = self._run_steps * self._step_prefill
+        self._prompt_left -= prefilled
+        self._run_start_s = end_s
+        self._run_steps = 0
+        while prefilled:
+            request = self._prefilling[0]
+            share = min(prefilled, request.prompt_left)
+            prefilled -= share
+            request.prompt_left -= share
+            if not request.prompt_left:
+                del self._prefilling[0]
+                self._first_token(request, end_s, events)
+        ends = self._ends
+        while ends and ends[0][0] <= self._steps_done:
+            request = heapq.heappop(ends)[2]
+            self._kv_used -= request.kv_tokens
+            if request not in self._leaving:
+                del self._requests[request.request_id]
+                events.append(BatchEvent(end_s, request.request_id, True))
+            else:
+                self._leaving.remove(request)
+
+    def _first_token(self, request: _Request, at_s: float, events: list[BatchEvent]) -> None:
+        request.first_step = self._steps_done
+        heapq.heappush(self._ends, (self._steps_done + request.output_tokens - 1, request.request_id, request))
+        if request not in self._leaving:
+            events.append(BatchEvent(at_s, request.request_id, False))

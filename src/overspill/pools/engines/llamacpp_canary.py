@@ -1,0 +1,96 @@
+"""One short request to a freshly loaded engine, over the socket that the gateway will use.
+
+Damaged weights load and answer HTTP 200 (NaN weights say "99999999"), so an answer alone proves nothing. The
+probabilities do: NaN or infinite weights give log-probabilities that are no numbers, zeroed output weights make every
+word equally likely. Flipped bits that leave all numbers finite are not found here; the SHA-256 finds those.
+Imports only the standard library: the worker must start fast.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import socket
+from typing import Any
+
+_TOKENS = 8
+_CHOICES = 5
+_TIMEOUT_S = 600.0  # the supervisor's load timeout comes first; this only bounds a worker that nobody watches
+
+
+class CanaryFailed(Exception):  # noqa: N818 - reads as the state it reports
+    """The engine's first answer shows that it must not serve."""
+
+
+def run_canary(socket_path: str, api_key: str) -> tuple[int, int]:
+    """Ask for a few tokens and check them; return the engine's own count of (slots, context tokens of each).
+
+    Raises ``CanaryFailed``.
+    """
+    request = {
+        "prompt": "The",
+        "max_tokens": _TOKENS,
+        "temperature": 0,
+        "logprobs": _CHOICES,
+        "ignore_eos": True,
+        "cache_prompt": False,
+    }
+    status, answer = _call(socket_path, api_key, "POST", "/v1/completions", request)
+    complaint = complaint_about(status, answer)
+    if complaint is not None:
+        raise CanaryFailed(complaint)
+    status, props = _call(socket_path, api_key, "GET", "/props", None)
+    try:
+        return int(props["total_slots"]), int(props["default_generation_settings"]["n_ctx"])
+    except (KeyError, TypeError, ValueError):
+        raise CanaryFailed(f"the engine does not say how many slots it has (HTTP {status} from /props)") from None
+
+
+def complaint_about(status: int, answer: Any) -> str | None:
+    """Say what is wrong with a completion that was asked for with log-probabilities; ``None`` if nothing is."""
+    if status != 200:
+        return f"the first request was answered with HTTP {status}: {json.dumps(answer)[:300]}"
+    try:
+        tokens = answer["choices"][0]["logprobs"]["content"]
+        chances = [token["logprob"] for token in tokens]
+        rivals = [[top["logprob"] for top in token["top_logprobs"]] for token in tokens]
+    except (KeyError, IndexError, TypeError):
+        return f"the first answer has no log-probabilities: {json.dumps(answer)[:300]}"
+    if not chances:
+        return "the first answer has no tokens"
+    if not all(_is_logprob(chance) for position in ([*chances], *rivals) for chance in position):
+        return "the model computes no numbers (its log-probabilities are not finite): its weights are damaged"
+    if all(len(position) > 1 and max(position) - min(position) < 1e-6 for position in rivals):
+        return "the model finds every word equally likely: its weights are damaged"
+    return None
+
+
+def _is_logprob(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value < 1e-3
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """An HTTP connection over a unix socket."""
+
+    def __init__(self, socket_path: str) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT_S)
+        self._socket_path = socket_path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._socket_path)
+
+
+def _call(socket_path: str, api_key: str, method: str, path: str, body: object) -> tuple[int, Any]:
+    connection = _UnixConnection(socket_path)
+    headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+    try:
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise CanaryFailed(f"the first request got no answer: {error!r}") from None
+    finally:
+        connection.close()

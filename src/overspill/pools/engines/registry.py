@@ -1,0 +1,83 @@
+"""Finds an engine adapter by its name: explicit tables, then the entry points that other packages offer.
+
+An engine can be had twice under one name: started by Overspill (managed), or found running (attached).
+
+Nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+from overspill.errors import OverspillError, UnknownName
+from overspill.pools.engines.protocol import AttachedEngine, ManagedEngine
+
+MANAGED_GROUP = "overspill.engines"
+ATTACHED_GROUP = "overspill.attached_engines"
+_MANAGED = {"llamacpp": "overspill.pools.engines.llamacpp:EmbeddedLlamaCpp"}
+_ATTACHED = {
+    "llamacpp": "overspill.pools.engines.llamacpp:LlamaServer",
+    "lmstudio": "overspill.pools.engines.lmstudio:LMStudio",
+    "ollama": "overspill.pools.engines.ollama:Ollama",
+    "openai": "overspill.pools.engines.openai_server:AttachedServer",
+    "sglang": "overspill.pools.engines.sglang:SGLang",
+    "vllm": "overspill.pools.engines.vllm:Vllm",
+}
+
+
+def managed_names() -> tuple[str, ...]:
+    """List the engines that Overspill can start, our own and installed ones."""
+    return _names(_MANAGED, MANAGED_GROUP)
+
+
+def attached_names() -> tuple[str, ...]:
+    """List the kinds of running servers that Overspill can use."""
+    return _names(_ATTACHED, ATTACHED_GROUP)
+
+
+def create_managed(kind: str) -> ManagedEngine:
+    """Return the adapter of an engine to start; raise ``UnknownName`` if there is none."""
+    return cast("ManagedEngine", _create("engine", kind, _MANAGED, MANAGED_GROUP))
+
+
+def create_attached(kind: str) -> AttachedEngine:
+    """Return the adapter of a running server; raise ``UnknownName`` if there is none."""
+    return cast("AttachedEngine", _create("kind of server to attach", kind, _ATTACHED, ATTACHED_GROUP))
+
+
+def discoverable() -> tuple[AttachedEngine, ...]:
+    """Return one adapter for each kind of server that is looked for on this machine."""
+    adapters = (cast("AttachedEngine", _make(path)) for path in _ATTACHED.values())
+    return tuple(adapter for adapter in adapters if adapter.probe is not None)
+
+
+def _names(own: Mapping[str, str], group: str) -> tuple[str, ...]:
+    return tuple(sorted(own.keys() | {point.name for point in entry_points(group=group)}))
+
+
+def _create(what: str, kind: str, own: Mapping[str, str], group: str) -> object:
+    """Find ``kind``; a name of our own table cannot be taken over by another package."""
+    if kind in own:
+        return _make(own[kind])
+    for point in entry_points(group=group):
+        if point.name == kind:
+            return _load(point)
+    raise UnknownName(what, kind, _names(own, group))
+
+
+def _make(path: str) -> object:
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)()
+
+
+def _load(point: EntryPoint) -> object:
+    try:
+        return point.load()()
+    except Exception as error:
+        package = point.dist.name if point.dist is not None else "an unknown package"
+        raise OverspillError(
+            f"the engine {point.name!r} of {package} cannot be loaded: {error!r}; update or remove that package"
+        ) from error

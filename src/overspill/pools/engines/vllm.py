@@ -1,0 +1,37 @@
+"""vLLM, attached: a server that somebody else started (metric names as of 0.33).
+
+Start it with ``--max-num-queued-reqs`` so that it refuses (503) rather than queues without bound.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from overspill.pools.engines.openai_server import AttachedServer
+from overspill.pools.engines.prometheus_text import read_samples, whole_sum
+from overspill.pools.engines.protocol import EngineStats, Probe
+
+_RUNNING = b"vllm:num_requests_running"
+_WAITING = b"vllm:num_requests_waiting"
+_KV_USAGE = b"vllm:kv_cache_usage_perc"
+
+
+class Vllm(AttachedServer):
+    """A vLLM server."""
+
+    kind = "vllm"
+    owner: ClassVar[str] = "vllm"
+    probe: Probe | None = Probe(port=8000, path=b"/v1/models")
+    stats_path: bytes | None = b"/metrics"
+    default_slots: int | None = 256  # --max-num-seqs of the smaller GPUs; above it requests only wait
+    reasoning_field = "reasoning"
+
+    def parse_stats(self, body: bytes) -> EngineStats:
+        """Read ``/metrics``; counts are summed over data-parallel ranks, the fullest KV cache counts."""
+        samples = read_samples(body, (_RUNNING, _WAITING, _KV_USAGE))
+        usage = samples.get(_KV_USAGE)
+        return EngineStats(
+            running=whole_sum(samples.get(_RUNNING)),
+            waiting=whole_sum(samples.get(_WAITING)),
+            kv_usage=max(usage) if usage else None,  # a fraction, for all its name
+        )

@@ -1,0 +1,69 @@
+"""DeepSeek's own API. Its errors are in the common table; what differs is model names, thinking, and the beta path.
+
+The names of 2025, ``deepseek-chat`` and ``deepseek-reasoner``, were switched off on 2026-07-24. Applications still
+send them, so they are kept alive here: both become ``deepseek-flash``, with thinking set explicitly, because thinking
+is on by default there and a bare rename would silently multiply tokens and latency. Source: api-docs.deepseek.com,
+pricing and thinking-mode pages, read 2026-11-23.
+
+Busy answers do not look like errors: HTTP 200 with blank lines or ``: keep-alive`` comments, and streams that end with
+``finish_reason: insufficient_system_resource``. The relay sees those, not ``classify``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from overspill.core.types import Surface
+from overspill.pools.upstreams.classify import classify
+from overspill.pools.upstreams.openai_compat import PATHS, post
+from overspill.pools.upstreams.protocol import Account, Failure
+from overspill.wire.http import Headers, HttpCall
+
+MODEL = b'"deepseek-flash"'
+LEGACY_THINKING = {
+    b'"deepseek-chat"': b'{"type":"disabled"}',
+    b'"deepseek-reasoner"': b'{"type":"enabled"}',
+}
+"""Retired model name (as JSON) → the value of ``thinking`` that keeps its behaviour."""
+
+
+class _Model(msgspec.Struct):
+    model: msgspec.Raw = msgspec.Raw(b"")
+
+
+class DeepSeek:
+    """``api.deepseek.com``."""
+
+    kind = "deepseek"
+    surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
+    unsupported: Mapping[str, str] = {
+        "embeddings": "DeepSeek's API has no embeddings",
+        "completions with thinking": "its completions (fill in the middle) run on the beta path and never think",
+    }
+
+    def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:
+        """Build the call; a retired model name is replaced and its thinking mode set, unless the client set one."""
+        path = PATHS[surface]
+        if surface is Surface.COMPLETIONS:
+            # The beta path stands beside /v1, not below it.
+            prefix = account.origin.prefix.removesuffix(b"/beta").removesuffix(b"/v1")
+            return post(account, prefix + b"/beta" + path, _modern(body, with_thinking=False))
+        return post(account, account.origin.prefix + path, _modern(body, with_thinking=True))
+
+    def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
+        """Say what an error answer means. 402 is an empty balance, 429 too many requests at once on this account."""
+        return classify(status, headers, body)
+
+
+def _modern(body: bytes, *, with_thinking: bool) -> bytes:
+    named = bytes(msgspec.json.decode(body, type=_Model).model)
+    thinking = LEGACY_THINKING.get(named)
+    if thinking is None:
+        return body
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    fields["model"] = msgspec.Raw(MODEL)
+    if with_thinking:
+        fields.setdefault("thinking", msgspec.Raw(thinking))
+    return msgspec.json.encode(fields)

@@ -1,0 +1,60 @@
+"""The generic adapter: any API that speaks OpenAI's dialect. The relay calls it once per attempt on an upstream.
+
+The body goes out as the client sent it, model already renamed. The path is complete: it begins with
+``account.origin.prefix``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from overspill import __version__
+from overspill.core.types import Surface
+from overspill.pools.upstreams.classify import classify
+from overspill.pools.upstreams.protocol import Account, Failure
+from overspill.wire.http import Headers, HttpCall, Origin
+
+PATHS = {
+    Surface.CHAT: b"/chat/completions",
+    Surface.COMPLETIONS: b"/completions",
+    Surface.EMBEDDINGS: b"/embeddings",
+}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_FIXED_HEADERS: Headers = (
+    (b"content-type", b"application/json"),
+    (b"accept", b"application/json, text/event-stream"),
+    # Chunks are passed on as they come; compression would have to be undone to read usage and finish reasons.
+    (b"accept-encoding", b"identity"),
+    (b"user-agent", b"overspill/" + __version__.encode()),
+)
+
+
+class OpenAICompatible:
+    """OpenAI's dialect with a bearer key."""
+
+    kind = "openai_compatible"
+    surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS)
+    unsupported: Mapping[str, str] = {}
+
+    def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:
+        """Build ``POST <prefix>/chat/completions`` (or the surface's path) with the account's key."""
+        return post(account, account.origin.prefix + PATHS[surface], body)
+
+    def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
+        """Say what an error answer means, by the rules common to all hosts."""
+        return classify(status, headers, body)
+
+
+def post(account: Account, path: bytes, body: bytes) -> HttpCall:
+    """Build a POST of JSON with the account's bearer key. ``content-length`` is the sender's business."""
+    headers: Headers = ((b"host", host_header(account.origin)), *_FIXED_HEADERS)
+    if account.api_key:
+        headers = (*headers, (b"authorization", b"Bearer " + account.api_key.encode("ascii")))
+    return HttpCall(method=b"POST", path=path, headers=(*headers, *account.extra_headers), body=body)
+
+
+def host_header(origin: Origin) -> bytes:
+    """Return the ``host`` header's value: the port only where it is not the scheme's own, IPv6 in brackets."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    shown = host if _DEFAULT_PORTS.get(origin.scheme) == origin.port else f"{host}:{origin.port}"
+    return shown.encode("ascii")

@@ -1,0 +1,220 @@
+"""What a target's answer says, read for decisions and the ledger: tokens, an end, a usage, an error.
+
+The relay forwards an answer's bytes as they came; beside that it asks here, once per event, what they mean. The fields
+differ between servers, so all that does not decide the shape is read leniently: ``null``, absent and unknown are alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+_T = TypeVar("_T")
+_MAX_COUNT = 2**53
+
+
+class MalformedChunk(ValueError):  # noqa: N818 - reads as the state it reports
+    """An event or a body that is no answer: not JSON, or not of the shape of one."""
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Token counts of one answer; what the target did not report is ``None``, never 0."""
+
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An error that came as an answer. A numeric ``code`` is given as text."""
+
+    message: str
+    kind: str | None = None
+    code: str | None = None
+    param: str | None = None
+
+
+class Chunk(msgspec.Struct, frozen=True, gc=False):
+    """One event of a streamed answer."""
+
+    has_token: bool = False
+    """True if any choice brings content, reasoning, a refusal or a part of a tool call; a role alone is nothing."""
+    finish_reason: str | None = None
+    """The first that any choice names."""
+    usage: Usage | None = None
+    error: ErrorBody | None = None
+    has_choices: bool = False
+
+
+class Whole(msgspec.Struct, frozen=True, gc=False):
+    """One answer that came in one piece."""
+
+    has_choices: bool = False
+    """True if there is a choice, or an embedding."""
+    has_content: bool = False
+    """False for the hollow success: 200, choices, and nothing in them."""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    error: ErrorBody | None = None
+
+
+class _Text(msgspec.Struct, gc=False):
+    """A delta or a message. ``Any``: content may be a list of parts, and a server's slip must not cut a stream."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    thinking: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+
+
+class _ChunkChoice(msgspec.Struct, gc=False):
+    delta: _Text | None = None
+    text: Any = None
+    finish_reason: str | None = None
+    usage: Any = None  # Moonshot's place for it
+
+
+class _ChunkHead(msgspec.Struct, gc=False):
+    choices: list[_ChunkChoice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+class _WholeChoice(msgspec.Struct, gc=False):
+    message: _Text | None = None
+    text: Any = None
+    finish_reason: str | None = None
+
+
+class _WholeHead(msgspec.Struct, gc=False):
+    choices: list[_WholeChoice] | None = None
+    data: list[msgspec.Raw] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode_chunk = msgspec.json.Decoder(_ChunkHead).decode
+_decode_whole = msgspec.json.Decoder(_WholeHead).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+# Nearly every chunk is one of these two; both are immutable.
+_TOKEN = Chunk(has_token=True, has_choices=True)
+_NO_TOKEN = Chunk(has_choices=True)
+
+
+def is_done(data: bytes) -> bool:
+    """Tell whether an event's data is the ``[DONE]`` that ends a stream."""
+    return data[:6] == b"[DONE]"
+
+
+def read_chunk(data: bytes) -> Chunk:
+    """Read one event's data; raise ``MalformedChunk`` if it is none. ``[DONE]`` is the caller's to see first."""
+    head = _decoded(_decode_chunk, data)
+    choices = head.choices
+    usage = head.usage
+    if not choices:
+        return Chunk(usage=_usage(usage), error=_error(head.error, None if usage else data))
+    has_token = False
+    finish_reason = None
+    for choice in choices:
+        has_token = has_token or bool(choice.text) or _has_content(choice.delta)
+        finish_reason = finish_reason or choice.finish_reason or None
+        usage = usage or choice.usage
+    if finish_reason is None and usage is None and head.error is None:
+        return _TOKEN if has_token else _NO_TOKEN
+    return Chunk(has_token, finish_reason, _usage(usage), _error(head.error), has_choices=True)
+
+
+def read_whole(body: bytes) -> Whole:
+    """Read the body of an answer that was not streamed; raise ``MalformedChunk`` if it is none."""
+    head = _decoded(_decode_whole, body)
+    choices = head.choices
+    usage = _usage(head.usage)
+    if choices:
+        has_content = any(bool(choice.text) or _has_content(choice.message) for choice in choices)
+        finish_reason = next((choice.finish_reason for choice in choices if choice.finish_reason), None)
+        return Whole(True, has_content, finish_reason, usage, _error(head.error))
+    if head.data:
+        return Whole(True, True, None, usage, _error(head.error))
+    return Whole(usage=usage, error=_error(head.error, None if usage else body))
+
+
+def _decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
+    try:
+        return decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # The data itself stays out of the message: it is somebody's answer.
+        raise MalformedChunk(f"{len(data)} bytes that are no answer in OpenAI's form: {error}") from None
+
+
+def _has_content(text: _Text | None) -> bool:
+    return text is not None and bool(
+        text.content
+        or text.reasoning_content
+        or text.reasoning
+        or text.thinking
+        or text.tool_calls
+        or text.refusal
+        or text.function_call
+    )
+
+
+def _usage(reported: Any) -> Usage | None:
+    """Read a usage object of any server; one without a single count is ``None``."""
+    if not isinstance(reported, dict):
+        return None
+    prompt_details = reported.get("prompt_tokens_details")
+    cached = _count(prompt_details.get("cached_tokens")) if isinstance(prompt_details, dict) else None
+    if cached is None:
+        cached = _count(reported.get("prompt_cache_hit_tokens"))  # DeepSeek's name
+    output_details = reported.get("completion_tokens_details")
+    usage = Usage(
+        prompt_tokens=_count(reported.get("prompt_tokens")),
+        cached_tokens=cached,
+        output_tokens=_count(reported.get("completion_tokens")),
+        reasoning_tokens=_count(output_details.get("reasoning_tokens")) if isinstance(output_details, dict) else None,
+    )
+    return None if usage == Usage() else usage
+
+
+def _count(value: Any) -> int | None:
+    """Take a count only if it can be one: a broken number must not break the answer, nor the ledger's column."""
+    return value if type(value) is int and 0 <= value < _MAX_COUNT else None
+
+
+def _error(error: Any, bare: bytes | None = None) -> ErrorBody | None:
+    """Read an ``error`` field or, where there is none, a ``bare`` object that is an error as a whole.
+
+    Known forms: OpenAI's object, Ollama's string, ``{"code", "message"}`` (SiliconFlow, vLLM), ``{"error_code",
+    "error_msg"}`` (Huawei), ``{"detail"}`` (FastAPI).
+    """
+    if error:
+        described = _described(error) if isinstance(error, dict) else None
+        return described or ErrorBody(message=_text(error))
+    return None if bare is None else _described(_decoded(_decode_object, bare))
+
+
+def _described(fields: dict[str, Any]) -> ErrorBody | None:
+    """Read an error's fields; without a message it is none."""
+    message = next((fields[name] for name in ("message", "error_msg", "msg", "detail") if fields.get(name)), None)
+    if message is None:
+        return None
+    kind = fields.get("type", fields.get("status"))
+    code = fields.get("code", fields.get("error_code"))
+    param = fields.get("param")
+    return ErrorBody(
+        message=_text(message),
+        kind=None if kind is None else _text(kind),
+        code=None if code is None else _text(code),
+        param=None if param is None else _text(param),
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

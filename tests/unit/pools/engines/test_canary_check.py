@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from overspill.pools.engines.llamacpp_canary import complaint_about
+
+
+def answer(*positions: list[float | None]) -> dict[str, object]:
+    tokens = [{"logprob": tops[0], "top_logprobs": [{"logprob": top} for top in tops]} for tops in positions]
+    return {"choices": [{"logprobs": {"content": tokens}}]}
+
+
+def test_a_sane_answer_passes() -> None:
+    assert complaint_about(200, answer([-0.5, -1.5, -3.0], [-0.1, -4.0, -5.0])) is None
+
+
+def test_a_certain_answer_passes() -> None:
+    assert complaint_about(200, answer([0.0, -40.0], [0.0, -35.0])) is None
+
+
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf, -math.inf, 0.5, "0"])
+def test_a_log_probability_that_is_none_means_damaged_weights(bad: float | None) -> None:
+    complaint = complaint_about(200, answer([-0.5, -1.0], [bad, -1.0]))
+    assert complaint is not None
+    assert "damaged" in complaint
+
+
+def test_every_word_equally_likely_means_damaged_weights() -> None:
+    complaint = complaint_about(200, answer([-7.2, -7.2, -7.2], [-7.2, -7.2, -7.2]))
+    assert complaint is not None
+    assert "equally likely" in complaint
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "complaint"),
+    [
+        (500, {"error": {"message": "boom"}}, "HTTP 500"),
+        (200, {"choices": []}, "no log-probabilities"),
+        (200, [], "no log-probabilities"),
+        (200, answer(), "no tokens"),
+    ],
+)
+def test_anything_but_a_completion_is_refused(status: int, body: object, complaint: str) -> None:
+    assert complaint in (complaint_about(status, body) or "")
