@@ -29,7 +29,7 @@ Weights = NDArray[np.float32]
 
 SEED = 20261123
 HIDDEN, LAYERS, HEADS = 192, 4, 4
-NOPE, ROPE, VALUE = 32, 16, 32  # per head
+NOPE, ROPE, VALUE = 32, 32, 32  # per head
 Q_LORA, KV_LORA = 96, 64
 DENSE_FFN, EXPERT_FFN = 384, 96
 EXPERTS, EXPERTS_USED, GROUPS, GROUPS_USED = 8, 2, 4, 2
@@ -52,7 +52,9 @@ def gaussian(name: str, shape: tuple[int, ...], std: float) -> Weights:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     x ^= x >> np.uint64(31)
-    lanes = sum(((x >> np.uint64(16 * lane)) & np.uint64(0xFFFF)).astype(np.int64) for lane in range(4))
+    lanes = np.zeros(x.shape, dtype=np.int64)
+    for lane in range(4):
+        lanes += ((x >> np.uint64(16 * lane)) & np.uint64(0xFFFF)).astype(np.int64)
     unit = (lanes - 2 * 65535).astype(np.float32) / np.float32(65536 * sqrt(1 / 3))
     return np.asarray(unit * np.float32(std), dtype=np.float32).reshape(shape)
 

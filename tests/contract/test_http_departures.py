@@ -147,7 +147,7 @@ def test_a_source_within_one_wake_up_is_told_to_wait_too(run: Run) -> None:
             assert not exchange.is_writable
             peer.writer.transport.resume_reading()
             while not writable:
-                await peer.read_exactly(1)
+                await peer.read_exactly(16384)
             exchange.abort()
 
     run(main())

@@ -20,7 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("overspill.cli.doctor:doctor", "Say what is wrong here and what to do."),
     "config": ("overspill.cli.config:config", "Check, explain and describe the configuration."),
     "rehearse": ("overspill.cli.rehearse:rehearse", "Play a trace through a real gateway and measure."),
-    "simulate": ("overspill.cli.simulate:simulate", "Play a trace through the controller in virtual time."),
+    "simulate": ("overspill.cli.simulate:simulate_command", "Play a trace through the controller in virtual time."),
     "replay": ("overspill.cli.replay:replay", "Check a recording: same events, same commands."),
     "ledger": ("overspill.cli.ledger:ledger", "Summarise and export what was served."),
     "completion": ("overspill.cli.completion:completion", "Print the completion script of a shell."),

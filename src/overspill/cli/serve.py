@@ -29,6 +29,7 @@ log = logging.getLogger("overspill.serve")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one key; may be repeated.")
 @click.option("--no-discovery", is_flag=True, help="Look neither for running servers nor for provider keys.")
 @click.option("--record", type=click.Path(dir_okay=False), help="Write every event and command here, for replay.")
+@click.option("--address-file", type=click.Path(dir_okay=False), help="Write the bound address here, once it listens.")
 @click.option("--quiet", "-q", is_flag=True, help="No banner.")
 def serve(
     config_path: str | None,
@@ -38,6 +39,7 @@ def serve(
     settings: tuple[str, ...],
     no_discovery: bool,
     record: str | None,
+    address_file: str | None,
     quiet: bool,
 ) -> None:
     """Serve the endpoint: with --config as it says, without one with whatever is found on this machine.
@@ -45,12 +47,16 @@ def serve(
     SIGHUP reads the configuration again, SIGTERM and Ctrl-C finish what runs and stop; a second one stops at once.
     """
     asked = Asked(config_path, settings, host, port, model, not no_discovery)
-    cut = run(_serve(asked, None if record is None else Path(record), quiet))
+    cut = run(_serve(asked, _path(record), _path(address_file), quiet))
     if cut:
         click.echo(f"{cut} requests were cut off: they ran longer than server.drain_timeout", err=True)
 
 
-async def _serve(asked: Asked, record: Path | None, quiet: bool) -> int:
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+async def _serve(asked: Asked, record: Path | None, address_file: Path | None, quiet: bool) -> int:
     setup = await set_up(asked)
     config = setup.config
     configure(LogFormat(config.log.format), config.log.level, sys.stderr)
@@ -60,6 +66,8 @@ async def _serve(asked: Asked, record: Path | None, quiet: bool) -> int:
         recording.begin(gateway.policy)
     try:
         await gateway.start()
+        if address_file is not None:
+            address_file.write_text(gateway.addresses[0] + "\n", encoding="utf-8")
         if not quiet:
             show_banner(setup, gateway.addresses)
         await _until_stopped(gateway, asked)

@@ -157,8 +157,7 @@ def _sentence(kind: Any, path: Path, message: str) -> str:
 
 def _keys_at(kind: Any, path: Path) -> list[str]:
     section = _type_at(kind, path)
-    if not (isinstance(section, type) and issubclass(section, msgspec.Struct)):
-        return []
+    assert issubclass(section, msgspec.Struct)  # only a struct has unknown keys
     return sorted(field.encode_name for field in msgspec.structs.fields(section))
 
 
@@ -166,7 +165,8 @@ def _choices_at(kind: Any, path: Path) -> list[str]:
     leaf = _type_at(kind, path)
     if typing.get_origin(leaf) is typing.Literal:
         return [str(choice) for choice in typing.get_args(leaf)]
-    return [str(choice) for choice in leaf] if isinstance(leaf, type) and issubclass(leaf, enum.StrEnum) else []
+    assert issubclass(leaf, enum.StrEnum)  # only a choice has a wrong one
+    return [str(choice) for choice in leaf]
 
 
 def _type_at(kind: Any, path: Path) -> Any:

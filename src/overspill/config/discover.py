@@ -15,7 +15,8 @@ A broad pattern (``*/*``) is not used beside a local server: a mistyped local na
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,8 +76,8 @@ class _Plan:
 
     def config(self) -> Config:
         routes = [route for model in self.facts.models for route in self._known_model(model)]
-        routes += self._local_models()
         routes += self._builtin()
+        routes += self._local_models()
         routes += self._patterns()
         return Config(pools=self._pools(), routes=tuple(routes))
 
@@ -105,7 +106,7 @@ class _Plan:
     def _known_model(self, model: ModelFacts) -> list[RouteConfig]:
         versions = [self.facts.model(name) for name in model.versions] if model.versions else [model]
         accepted = {model.name, *model.names, *(n for v in versions if v for n in (v.name, *v.names))}
-        local = _tier((name, own) for name, server in self.servers.items() for own in server.models if own in accepted)
+        local = self._having(accepted)
         offers = self._offers([*model.versions, model.name])
         if not local and not offers:
             return []
@@ -114,11 +115,15 @@ class _Plan:
         own_names = [item.model for item in local if item.model] if not model.versions else []
         names = self._free([model.name, *model.names, *ids, *own_names])
         routes = [_route(names, [local, *self._ranked(offers, None)])] if names else []
-        routes += [
-            _route([name], [local, *self._ranked(offers, name)], _retired_note(local, offers, name))
-            for name in self._free(model.retired)
-        ]
+        for name in self._free(model.retired):
+            home = [*local, *self._having({name})]
+            routes.append(_route([name], [home, *self._ranked(offers, name)], _retired_note(home, offers, name)))
         return routes
+
+    def _having(self, names: AbstractSet[str]) -> list[TierTarget]:
+        """Return the local places where a model of one of these names runs."""
+        places = ((pool, own) for pool, server in self.servers.items() for own in server.models if own in names)
+        return [TierTarget(pool=pool, model=own) for pool, own in places]
 
     def _offers(self, models: Sequence[str]) -> list[tuple[ProviderFacts, Offer]]:
         """Every offer of these models, in the order of ``models``, makers first."""
@@ -163,6 +168,7 @@ class _Plan:
         if self.found.builtin_model is None:
             return []
         home = [[TierTarget(pool=BUILTIN_POOL)]]
+        self._free([self.found.builtin_name])  # another Overspill on this machine may serve the same name
         routes = [
             _route([self.found.builtin_name], home, "the built-in model; it never leaves this machine", local_only=True)
         ]
@@ -199,17 +205,13 @@ def _named(servers: Sequence[FoundServer]) -> dict[str, FoundServer]:
 
 
 def _retired_note(local: Sequence[TierTarget], offers: Sequence[tuple[ProviderFacts, Offer]], retired: str) -> str:
-    others = {item.pool for item in local} | {
+    others = {item.pool for item in local if item.model != retired} | {
         provider.name for provider, offer in offers if retired not in offer.aliases
     }
     note = "a name of 2025, kept alive"
     if others:
         note += f"; at {', '.join(sorted(others))} whether the model thinks first is that host's default"
     return note
-
-
-def _tier(places: Iterable[tuple[str, str]]) -> list[TierTarget]:
-    return [TierTarget(pool=pool, model=model) for pool, model in places]
 
 
 def _route(

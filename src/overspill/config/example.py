@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ def _mapping(section: type[Section], sample: Mapping[str, Any], depth: int) -> I
     for field in ordered(section):
         if depth == 0:
             yield ""
-        for line in _wrap(description(field), _WIDTH - len(pad)):
+        for line in textwrap.wrap(description(field), _WIDTH - len(pad)):
             yield f"{pad}# {line}"
         name = field.encode_name
         if name in sample:
@@ -94,15 +95,3 @@ def _section_in(kind: Any, value: Any) -> type[Section] | None:
         return sections[0]
     args = [arg for arg in typing.get_args(kind) if arg is not Ellipsis]
     return _section_in(args[-1], value) if args and typing.get_origin(kind) in {dict, tuple} else None
-
-
-def _wrap(text: str, width: int) -> Iterator[str]:
-    line = ""
-    for word in text.split():
-        if line and len(line) + len(word) + 1 > width:
-            yield line
-            line = word
-        else:
-            line = f"{line} {word}".strip()
-    if line:
-        yield line

@@ -117,7 +117,10 @@ class PoolBase(Section, frozen=True, kw_only=True):
 class EnginePool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="engine"):
     """An engine that Overspill starts, watches and restarts on this machine."""
 
-    engine: Annotated[Literal["llamacpp"], Meta(description="Which engine; llamacpp is embedded.")]
+    engine: Annotated[
+        Literal["llamacpp", "fake"],
+        Meta(description="Which engine; llamacpp is embedded, fake rehearses one without a model."),
+    ]
     model: Annotated[
         str, Meta(description="A GGUF file's path, hf:REPO:FILE, or builtin for the one shipped.", min_length=1)
     ]

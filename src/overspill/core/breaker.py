@@ -45,8 +45,6 @@ _REFUSAL = {
 
 _CLOSED = BreakerState.CLOSED  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
 _TAKES_NEWS = frozenset({BreakerState.CLOSED, BreakerState.COOLING_DOWN})
-_RETRY_AFTER_MAX_S = 3600.0
-"""The longest pause a target may ask for: what it says is input, and a bad clock must not lose it for days."""
 
 
 class Breaker:
@@ -101,8 +99,6 @@ class Breaker:
     def failed(self, attempt_id: int, kind: FailureKind, retry_after_s: float | None, now: float) -> None:
         """Note a failed attempt. What began before the breaker left ``CLOSED`` cannot change its state any more."""
         policy = self.policy
-        if retry_after_s is not None:
-            retry_after_s = min(retry_after_s, _RETRY_AFTER_MAX_S)
         was_probe = attempt_id == self._probe
         if was_probe:
             self._probe = None

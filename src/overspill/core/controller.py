@@ -34,10 +34,8 @@ _BUSY = frozenset({FailureKind.OVERLOADED, FailureKind.RATE_LIMITED})
 """Failures that say "later": asked again until the deadline, not until the attempts run out."""
 _ANSWERED = frozenset({FailureKind.BAD_REQUEST, FailureKind.MODERATION})
 """Failures that are the target's answer to this request; no other target is asked."""
-_BACKOFF_S = 0.25
-_BACKOFF_MAX_S = 8.0
-_BACKOFF_DOUBLINGS = 5
-"""Doublings from the first to the longest back-off; a busy target may be asked a thousand times in a long deadline."""
+_OFFERS = 32
+"""Requests behind the head of a lane that are asked whether they can use a slot which no head wanted."""
 
 
 class Controller:
@@ -219,7 +217,7 @@ class Controller:
         attempt.target.breaker.succeeded(attempt.attempt_id, now)
         self._end(attempt)
         out.append(Complete(request_id=request.request_id, outcome=Outcome.COMPLETED, attempt_id=attempt.attempt_id))
-        self._pump(out, now)
+        self._pump(out, now, attempt.target)
 
     def _learn(self, request: Request, attempt: Attempt, event: Finished, now: float) -> None:
         target = attempt.target
@@ -247,7 +245,7 @@ class Controller:
         request.last_failure = event.kind
         request.last_status = event.status
         self._after_failure(request, attempt, event, out, now)
-        self._pump(out, now)
+        self._pump(out, now, attempt.target)
 
     def _after_failure(
         self, request: Request, attempt: Attempt, event: Failed, out: list[AnyCommand], now: float
@@ -263,7 +261,7 @@ class Controller:
         if request.failures >= request.route.max_attempts:
             self._refuse(request, RejectReason.ATTEMPTS_EXHAUSTED, out, retry_after_s=5.0)
             return
-        self._back_off(request, attempt, event, now)
+        request.back_off(attempt.target.spec.target_id, event, now)
         if now >= request.deadline_at:
             self._refuse(request, RejectReason.DEADLINE_EVICTED, out, retry_after_s=5.0)
             return
@@ -280,16 +278,6 @@ class Controller:
                 status=request.last_status,
             )
         )
-
-    def _back_off(self, request: Request, attempt: Attempt, event: Failed, now: float) -> None:
-        pause_s = min(_BACKOFF_S * 2 ** min(request.attempts - 1, _BACKOFF_DOUBLINGS), _BACKOFF_MAX_S)
-        if event.retry_after_s is not None:
-            pause_s = max(pause_s, event.retry_after_s)
-        if event.kind is FailureKind.CONTEXT_TOO_LONG:
-            pause_s = float("inf")
-        if request.backoff is None:
-            request.backoff = {}
-        request.backoff[attempt.target.spec.target_id] = now + pause_s
 
     def _client_gone(self, event: ClientGone, out: list[AnyCommand], now: float) -> None:
         request = self._requests.pop(event.request_id, None)
@@ -308,7 +296,7 @@ class Controller:
                 attempt_id=None if attempt is None else attempt.attempt_id,
             )
         )
-        self._pump(out, now)
+        self._pump(out, now, None if attempt is None else attempt.target)
 
     def _end(self, attempt: Attempt) -> None:
         del self._attempts[attempt.attempt_id]
@@ -360,7 +348,7 @@ class Controller:
         self._act(request, decision, survey.seen, out, now)
         return True
 
-    def _pump(self, out: list[AnyCommand], now: float) -> None:
+    def _pump(self, out: list[AnyCommand], now: float, freed: TargetState | None = None) -> None:
         """Look at the head of each lane, first in turn first, until every head has to wait."""
         if not self._waiting:
             return
@@ -370,6 +358,18 @@ class Controller:
             assert head is not None
             if not self._reconsider(head[3], lane.live - 1, out, now):
                 blocked.add(lane.key)
+        if blocked and freed is not None and freed.slots is not None:
+            self._offer(freed, out, now)
+
+    def _offer(self, freed: TargetState, out: list[AnyCommand], now: float) -> None:
+        """Offer a slot that no head took to those behind: a head may not fit there, or wait out its back-off."""
+        for lane in self._lanes.values():
+            if not freed.has_slot(now):
+                return
+            waiting = lane.waiting()
+            for turn, request in enumerate(waiting[1 : _OFFERS + 1], start=2):
+                if freed.has_slot(now):
+                    self._reconsider(request, len(waiting) - turn, out, now)
 
     def _first_lane(self, blocked: set[LaneKey]) -> Lane | None:
         heads = [
@@ -385,7 +385,7 @@ class Controller:
         target = self._targets.get(event.target_id)
         if target is not None:
             target.report(event, now)
-            self._pump(out, now)
+            self._pump(out, now, target)
 
     def _target_changed(self, event: TargetChanged, out: list[AnyCommand], now: float) -> None:
         target = self._targets.get(event.target_id) or self._leaving.get(event.target_id)

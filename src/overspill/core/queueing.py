@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 
-from overspill.core.events import Arrived
+from overspill.core.events import Arrived, Failed
 from overspill.core.target import Attempt, TargetState
 from overspill.core.types import FailureKind, Route, Spill
 
@@ -22,6 +22,10 @@ _FIRST: Turn = (-1, 0.0, 0.0)
 _LAST_TICKET = float("inf")
 _COMPACT_FROM = 64
 """Heaps shorter than this are not worth cleaning of stale entries."""
+_BACKOFF_S = 0.25
+_BACKOFF_MAX_S = 8.0
+_BACKOFF_DOUBLINGS = 5
+"""From the first to the longest back-off; a busy target may be asked a thousand times in a long deadline."""
 
 
 class Request:
@@ -87,6 +91,17 @@ class Request:
         self.wake_at = 0.0
         self.ticket = 0
         """Its latest place in a lane, 0 if it never waited; an entry with another ticket is stale."""
+
+    def back_off(self, target_id: str, failed: Failed, now: float) -> None:
+        """Leave this target alone for a while; for ever, where it has counted the prompt and it does not fit."""
+        pause_s = min(_BACKOFF_S * 2 ** min(self.attempts - 1, _BACKOFF_DOUBLINGS), _BACKOFF_MAX_S)
+        if failed.retry_after_s is not None:
+            pause_s = max(pause_s, failed.retry_after_s)
+        if failed.kind is FailureKind.CONTEXT_TOO_LONG:
+            pause_s = float("inf")
+        if self.backoff is None:
+            self.backoff = {}
+        self.backoff[target_id] = now + pause_s
 
 
 class Lane:

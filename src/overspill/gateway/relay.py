@@ -16,7 +16,7 @@ from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.client_call import ClientCall
 from overspill.gateway.http.fault import FaultKind, TransportFault
 from overspill.gateway.live_target import LiveTarget
-from overspill.wire.aggregate import Aggregator
+from overspill.wire.aggregate import Aggregator, AnswerTooLong
 from overspill.wire.chat import Request as WireRequest
 from overspill.wire.chat import rewrite
 from overspill.wire.chunks import ErrorBody, MalformedChunk, Usage, is_done, read_chunk, read_whole
@@ -232,11 +232,11 @@ class Relay:
         try:
             events = decoder.feed(data)
             for event in events:
-                if event.data is not None:
+                if event.data:  # a comment has none, an empty data line says nothing
                     self._read_event(event, event.data)
                     if self._is_over:
                         return
-        except (MalformedChunk, SseTooLong) as error:
+        except (AnswerTooLong, MalformedChunk, SseTooLong) as error:
             self.error = ErrorBody(message=str(error))
             self._fail(FailureKind.MALFORMED)
             return

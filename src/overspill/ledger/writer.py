@@ -35,7 +35,7 @@ _DROP_WARNING_S = 60.0
 class LedgerWriter:
     """A bounded buffer in front of a ledger's file, and the thread that empties it.
 
-    ``capacity`` is records per table (a request and its attempt take some 900 bytes together); ``body_bytes`` bounds
+    ``capacity`` is records per table (a request and its attempt take 1.1 kB together); ``body_bytes`` bounds
     the stored texts that wait, which are larger. ``add_body`` keeps nothing unless ``store_bodies``.
     """
 
@@ -43,7 +43,7 @@ class LedgerWriter:
         self,
         path: Path,
         *,
-        capacity: int = 100_000,
+        capacity: int = 50_000,
         interval_s: float = 0.5,
         store_bodies: bool = False,
         body_bytes: int = 64 * 1024**2,

@@ -31,7 +31,7 @@ def estimate_tokens(raw: bytes) -> int:
     r"""Estimate the prompt's tokens from the raw JSON of ``messages``, ``prompt`` or ``input``.
 
     Arrays of token ids are counted, not estimated. A character written as ``\uXXXX`` counts as the one character it is,
-    base64 attachments as a fixed amount. About 1 ms for 1 MB of text.
+    base64 attachments as a fixed amount. 1 to 2 ms for 1 MB of text.
     """
     if _TOKEN_IDS.match(raw):
         return raw.count(b",") + 1

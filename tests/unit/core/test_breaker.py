@@ -184,13 +184,6 @@ def test_a_second_429_does_not_shorten_the_pause_that_the_first_asked_for() -> N
     assert breaker.retry_at == NOW + 30.0
 
 
-@pytest.mark.parametrize("retry_after_s", [1e9, float("inf")])
-def test_no_target_can_ask_for_a_pause_of_days(retry_after_s: float) -> None:
-    breaker = Breaker(POLICY)
-    breaker.failed(1, K.RATE_LIMITED, retry_after_s, NOW)
-    assert breaker.retry_at == NOW + 3600.0
-
-
 @pytest.mark.parametrize("retry_after_s", [0.0, -5.0])
 def test_a_pause_is_never_nothing(retry_after_s: float) -> None:
     breaker = Breaker(POLICY)

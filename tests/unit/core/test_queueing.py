@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from overspill.core.queueing import Alarms, Lane, Request
 from tests.unit.core.making import arrived, route
+
+from overspill.core.queueing import Alarms, Lane, Request
 
 ROUTE = route(("gpu",), deadline_s=100.0)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.core.making import World, arrived, cloud, local, only_end, route, starts
 
 from overspill.core.events import Finished, TargetChanged, TargetReported
 from overspill.core.queueing import Request
@@ -17,7 +18,6 @@ from overspill.core.types import (
     Surface,
     TargetSpec,
 )
-from tests.unit.core.making import World, arrived, cloud, local, only_end, route, starts
 
 
 def full_world(*clouds: TargetSpec, busy_s: float = 60.0, ttft_s: float = 2.0) -> World:
@@ -34,7 +34,9 @@ def full_world(*clouds: TargetSpec, busy_s: float = 60.0, ttft_s: float = 2.0) -
 
 
 def test_an_exact_name_goes_before_globs_and_globs_in_their_order() -> None:
-    table = RouteTable([route(pattern="*"), route(pattern="deep*"), route(pattern="deepseek-chat"), route(pattern="a?c")])
+    table = RouteTable(
+        [route(pattern="*"), route(pattern="deep*"), route(pattern="deepseek-chat"), route(pattern="a?c")]
+    )
     assert table.find("deepseek-chat").pattern == "deepseek-chat"  # type: ignore[union-attr]
     assert table.find("deepseek-r1").pattern == "*"  # type: ignore[union-attr]
     narrow_first = RouteTable([route(pattern="deep*"), route(pattern="a?c"), route(pattern="*")])
@@ -70,7 +72,9 @@ def test_it_runs_locally_while_local_meets_the_slo() -> None:
 
 
 def test_at_home_the_fastest_runs_it_and_beyond_home_the_cheapest_that_meets_the_slo() -> None:
-    world = World(local("slow", ttft_s=0.9), local("fast", ttft_s=0.3), cloud("dear", usd=9.0), cloud("cheap", ttft_s=1))
+    world = World(
+        local("slow", ttft_s=0.9), local("fast", ttft_s=0.3), cloud("dear", usd=9.0), cloud("cheap", ttft_s=1)
+    )
     assert [world.start(str(i)).target_id for i in range(3)] == ["fast", "slow", "cheap"]
 
 

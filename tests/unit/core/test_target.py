@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.core.making import cloud, local
 
 from overspill.core.events import TargetReported
 from overspill.core.target import Attempt, TargetState
 from overspill.core.types import BreakerPolicy, Health, LatencyPrior, Refusal, Surface, TargetSpec
-from tests.unit.core.making import cloud, local
 
 NOW = 100.0
 

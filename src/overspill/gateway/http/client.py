@@ -52,12 +52,17 @@ class ConnectionPool:
         self.idle.append(connection)
 
     def adopt(self, connection: ClientConnection) -> None:
-        """Count a new connection in."""
+        """Count a new connection in: when it has its call, not when it stands.
+
+        A dial that is cancelled in between is closed by uvloop without ``connection_lost``.
+        """
         self.open_count += 1
         self.client.connections.add(connection)
 
     def forget(self, connection: ClientConnection) -> None:
         """Take out a connection that was lost."""
+        if connection not in self.client.connections:
+            return
         self.open_count -= 1
         if connection in self.idle:
             self.idle.remove(connection)
@@ -137,33 +142,33 @@ class HttpClient:
         task.add_done_callback(self._connecting.pop)
 
     async def _open(self, pool: ConnectionPool, call: ClientCall) -> None:
+        connection = ClientConnection(pool)
         try:
             async with asyncio.timeout(call.connect_timeout_s):
-                connection = await self._dial(pool)
+                await self._dial(pool.origin, connection)
         except OSError as error:
             call.fail(connect_fault(error, pool.name, call.connect_timeout_s))
-            return
         except UnicodeError as error:  # what Python's IDNA codec raises for a label it cannot encode
             call.fail(TransportFault(FaultKind.DNS, f"{pool.name} is not a host name: {error}"))
-            return
-        if call.is_done:
-            connection.abort()
         else:
-            connection.send(call, is_reused=False)
+            if connection.is_usable and not call.is_done:
+                pool.adopt(connection)
+                connection.send(call, is_reused=False)
+            else:
+                call.fail(TransportFault(FaultKind.CUT, f"{pool.name} closed the connection as it opened"))
+        finally:
+            if connection.is_idle:
+                connection.abort()
 
-    async def _dial(self, pool: ConnectionPool) -> ClientConnection:
-        origin = pool.origin
+    async def _dial(self, origin: Origin, connection: ClientConnection) -> None:
         tls = self._tls_context() if origin.scheme == "https" else None
         if origin.uds_path is not None:
             name = origin.host if tls else None
-            _, connection = await self.loop.create_unix_connection(
-                lambda: ClientConnection(pool), origin.uds_path, ssl=tls, server_hostname=name
+            await self.loop.create_unix_connection(
+                lambda: connection, origin.uds_path, ssl=tls, server_hostname=name
             )
         else:
-            _, connection = await self.loop.create_connection(
-                lambda: ClientConnection(pool), origin.host, origin.port, ssl=tls
-            )
-        return connection
+            await self.loop.create_connection(lambda: connection, origin.host, origin.port, ssl=tls)
 
     def _tls_context(self) -> ssl.SSLContext:
         """Make the context once, when first needed: loading the certificates takes some 20 ms."""

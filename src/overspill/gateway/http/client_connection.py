@@ -42,6 +42,7 @@ class ClientConnection(asyncio.Protocol):
         "_has_received",
         "_head",
         "_headers",
+        "_is_aborted",
         "_is_kept_alive",
         "_is_reused",
         "_overhead_bytes",
@@ -60,6 +61,7 @@ class ClientConnection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._call: ClientCall | None = None
         self._is_reused = False
+        self._is_aborted = False
         self.opened_s = pool.client.now_s
         self.last_read_s = self.opened_s
         """When bytes last came, or the call was sent, or (idle) its last response ended."""
@@ -81,6 +83,11 @@ class ClientConnection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     @property
+    def _is_stale(self) -> bool:
+        """Whether this was a kept connection that gave nothing at all: the peer had most likely closed it before."""
+        return self._is_reused and not self._has_received
+
+    @property
     def is_idle(self) -> bool:
         """Whether it has no call."""
         return self._call is None
@@ -88,9 +95,7 @@ class ClientConnection(asyncio.Protocol):
     def send(self, call: ClientCall, *, is_reused: bool) -> None:
         """Write the call at once."""
         transport = self._transport
-        if transport is None:
-            call.fail(TransportFault(FaultKind.CUT, f"the connection to {self._pool.name} closed as it opened"))
-            return
+        assert transport is not None
         self._call = call
         self._is_reused = is_reused
         self._part = _Part.HEAD
@@ -104,8 +109,9 @@ class ClientConnection(asyncio.Protocol):
             transport.pause_reading()
 
     def abort(self) -> None:
-        """Close now; the call, if any, has been cancelled and hears nothing."""
+        """Close now, or as soon as it opens; the call, if any, has been cancelled and hears nothing."""
         self._call = None
+        self._is_aborted = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -141,7 +147,8 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         bound_reads(transport)
         self._parser = httptools.HttpResponseParser(self)
-        self._pool.adopt(self)
+        if self._is_aborted:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the call by what the loss means: a clean end, a stale connection to try again, or a cut."""
@@ -154,7 +161,7 @@ class ClientConnection(asyncio.Protocol):
         if self._part is _Part.BODY_TO_EOF and exc is None:
             call.is_done = True
             call.receiver.on_end()
-        elif self._is_reused and call.can_retry and not self._has_received:
+        elif self._is_stale and call.can_retry and not self._pool.client.is_closed:
             call.can_retry = False
             self._pool.client.connect(self._pool, call)
         else:

@@ -72,6 +72,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """From sending a request to the end of its answer; then it is cancelled and has failed."""
     max_open: int = 2000
     """Requests under way at once; one that would be more is not sent and has failed."""
+    first_number: int = 0
+    """Number of the first prompt; two plays whose numbers differ share no prompt that an engine may have cached."""
     keeps_text: bool = False
     """Whether results carry the answer's text."""
     fields: Mapping[str, Any] = {}
@@ -208,7 +210,7 @@ class _Flight:
 
     def send(self) -> None:
         player, options = self._player, self._player.options
-        content = prompt_text(self._index, self._planned.prompt_tokens)
+        content = prompt_text(options.first_number + self._index, self._planned.prompt_tokens)
         body = {
             "model": options.model,
             "messages": [{"role": "user", "content": content}],

@@ -29,9 +29,7 @@ def parse_hub_name(model: str) -> HubFile:
     source, _, file = model.removeprefix("hf:").partition(":")
     repo, _, revision = source.partition("@")
     if not file or not _REPO.fullmatch(repo):
-        raise ModelUnusable(
-            f"{model!r} does not name a file on the hub; write hf:OWNER/REPOSITORY:FILE.gguf, as on the page of its files"
-        )
+        raise ModelUnusable(f"{model!r} does not name a file on the hub; write hf:OWNER/REPOSITORY:FILE.gguf")
     if any(part in ("", ".", "..") for part in (*file.split("/"), *repo.split("/"), *(revision or "main").split("/"))):
         raise ModelUnusable(
             f"{model!r} has an empty or dotted part in its path; write the file's path in the repository"

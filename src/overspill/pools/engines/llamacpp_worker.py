@@ -114,7 +114,7 @@ def make_params(xllamacpp: ModuleType, config: WorkerConfig) -> Any:
 
 
 def _apply_extra(params: Any, config: WorkerConfig) -> None:
-    """Set llama.cpp parameters by their own names; ``speculative.n_max`` reaches into a group."""
+    """Set llama.cpp parameters by their own names; ``sampling.top_k`` reaches into a group."""
     for name, value in config.extra.items():
         *groups, attribute = name.split(".")
         owner = params

@@ -17,7 +17,10 @@ from overspill.pools.engines.protocol import AttachedEngine, ManagedEngine
 
 MANAGED_GROUP = "overspill.engines"
 ATTACHED_GROUP = "overspill.attached_engines"
-_MANAGED = {"llamacpp": "overspill.pools.engines.llamacpp:EmbeddedLlamaCpp"}
+_MANAGED = {
+    "fake": "overspill.pools.engines.fake:FakeEngine",
+    "llamacpp": "overspill.pools.engines.llamacpp:EmbeddedLlamaCpp",
+}
 _ATTACHED = {
     "llamacpp": "overspill.pools.engines.llamacpp:LlamaServer",
     "lmstudio": "overspill.pools.engines.lmstudio:LMStudio",

@@ -31,15 +31,6 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Token counts of one answer; what the target did not report is ``None``."""
-
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
 class Upstream(Protocol):
     """One provider's API."""
 

@@ -5,7 +5,7 @@ import pytest
 from overspill.core.types import FailureKind
 from overspill.pools.engines.classification import classify
 
-# Bodies as the engines send them: llama.cpp and vLLM recorded, the others from their sources and issue trackers, some cut.
+# Bodies as the engines send them, some cut: llama.cpp and vLLM recorded, the others from sources and issue trackers.
 CASES = {
     "llama.cpp, loading": (
         503,
@@ -15,16 +15,16 @@ CASES = {
     "llama.cpp, too long": (
         400,
         (
-            b'{"error":{"code":400,"message":"request (6005 tokens) exceeds the available context size (4096 tokens), try '
-            b'increasing it","type":"exceed_context_size_error","n_prompt_tokens":6005,"n_ctx":4096}}'
+            b'{"error":{"code":400,"message":"request (6005 tokens) exceeds the available context size (4096 tokens), '
+            b'try increasing it","type":"exceed_context_size_error","n_prompt_tokens":6005,"n_ctx":4096}}'
         ),
         FailureKind.CONTEXT_TOO_LONG,
     ),
     "llama.cpp, image without projector": (
         500,
         (
-            b'{"error":{"code":500,"message":"image input is not supported - hint: if this is unexpected, you may need to '
-            b'provide the mmproj","type":"server_error"}}'
+            b'{"error":{"code":500,"message":"image input is not supported - hint: if this is unexpected, you may need '
+            b'to provide the mmproj","type":"server_error"}}'
         ),
         FailureKind.BAD_REQUEST,
     ),
@@ -59,8 +59,8 @@ CASES = {
     "vLLM, too long": (
         400,
         (
-            b'{"object":"error","message":"This model\'s maximum context length is 16384 tokens. However, you requested '
-            b'19591 tokens","type":"BadRequestError","param":null,"code":400}'
+            b'{"object":"error","message":"This model\'s maximum context length is 16384 tokens. However, you '
+            b'requested 19591 tokens","type":"BadRequestError","param":null,"code":400}'
         ),
         FailureKind.CONTEXT_TOO_LONG,
     ),
@@ -80,8 +80,8 @@ CASES = {
     "LM Studio, too long": (
         400,
         (
-            b'{"error":"The number of tokens to keep from the initial prompt is greater than the context length. Try to '
-            b'load the model with a larger context length, or provide a shorter input"}'
+            b'{"error":"The number of tokens to keep from the initial prompt is greater than the context length. Try '
+            b'to load the model with a larger context length, or provide a shorter input"}'
         ),
         FailureKind.CONTEXT_TOO_LONG,
     ),

@@ -10,7 +10,7 @@ from overspill.pools.engines import registry
 
 
 def test_every_own_adapter_loads_and_knows_its_name() -> None:
-    assert [registry.create_managed(name).kind for name in registry.managed_names()] == ["llamacpp"]
+    assert [registry.create_managed(name).kind for name in registry.managed_names()] == ["fake", "llamacpp"]
     attached = [registry.create_attached(name).kind for name in registry.attached_names()]
     assert attached == ["llamacpp", "lmstudio", "ollama", "openai", "sglang", "vllm"]
 
@@ -18,7 +18,7 @@ def test_every_own_adapter_loads_and_knows_its_name() -> None:
 def test_a_wrong_name_lists_the_right_ones_and_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"'olama' \(did you mean 'ollama'\?\); known: llamacpp, lmstudio, ollama"):
         registry.create_attached("olama")
-    with pytest.raises(UnknownName, match="unknown engine 'vllm'; known: llamacpp"):
+    with pytest.raises(UnknownName, match="unknown engine 'vllm'; known: fake, llamacpp"):
         registry.create_managed("vllm")
 
 

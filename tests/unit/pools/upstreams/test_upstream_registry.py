@@ -33,5 +33,5 @@ def test_another_packages_adapter_is_found_but_cannot_take_our_names(monkeypatch
 def test_a_broken_plugin_is_named_and_not_raised_raw(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("acme", "overspill.no_such_module:X", registry.GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
-    with pytest.raises(OverspillError, match="'acme' of an unknown package cannot be loaded.*update or remove"):
+    with pytest.raises(OverspillError, match=r"'acme' of an unknown package cannot be loaded.*update or remove"):
         registry.create("acme")

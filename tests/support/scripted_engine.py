@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 
@@ -59,3 +60,13 @@ class Watcher:
     @property
     def phases(self) -> list[Phase]:
         return [state.phase for state in self.states]
+
+
+def is_alive(pid: int | None) -> bool:
+    """Say whether the process is there; a zombie is."""
+    assert pid is not None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,121 @@
+"""What a rehearsal leaves behind: one JSON file with its scene, its trace, its figures, and what a simulation needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import msgspec
+
+from overspill import __version__
+from overspill.cli.rehearsal.measure import LOCAL_TARGET, Capacity, ModeFigures
+from overspill.cli.rehearsal.stage import CLOUD_ONLY, HYBRID, LOCAL_ONLY, Scene
+from overspill.core.types import LatencyPrior, Policy, Price, Route, RouteTarget, Slo, TargetSpec
+from overspill.errors import TraceError
+from overspill.perf.batching import EngineModel
+from overspill.perf.latency import EngineFit
+from overspill.planner.simulator import TargetModel
+from overspill.planner.workload import TraceRequest
+
+CLOUD_TARGET = "cloud/rehearsal/rehearsal"
+FORMAT = 1
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A rehearsal's file."""
+
+    overspill_rehearsal: int = FORMAT
+    version: str = __version__
+    made_at: str
+    machine: str
+    trace_source: str
+    over: float
+    """Offered load as a multiple of what the local engine can carry."""
+    scene: Scene
+    capacity: Capacity
+    engine_fit: EngineFit
+    trace: tuple[TraceRequest, ...]
+    modes: dict[str, ModeFigures]
+
+
+def describe_machine() -> str:
+    """Return the processor and how many of its cores this process may use."""
+    model = platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{next(names, model)}, {cores} cores, Python {platform.python_version()}"
+
+
+def write_outcome(outcome: Outcome, path: Path) -> None:
+    """Write the file."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")
+
+
+def read_outcome(path: Path) -> Outcome:
+    """Read the file; raise ``TraceError`` if it is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Outcome)
+    except OSError as error:
+        raise TraceError(f"the rehearsal {path} cannot be read: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise TraceError(
+            f"{path} is no rehearsal of this version; make one with overspill rehearse: {error}"
+        ) from error
+
+
+def policy_of(outcome: Outcome) -> Policy:
+    """Return the policy under which a simulation repeats the rehearsal, its beliefs those that were measured."""
+    scene = outcome.scene
+    fit = outcome.engine_fit
+    local = TargetSpec(
+        target_id=LOCAL_TARGET,
+        pool="local",
+        is_local=True,
+        slots=scene.max_batch_size,
+        context_tokens=scene.context_tokens,
+        prior=LatencyPrior(
+            ttft_base_s=fit.ttft_overhead_s + fit.step_base_s,
+            prefill_s_per_token=fit.prefill_s_per_token,
+            tpot_base_s=fit.step_base_s,
+            tpot_s_per_running=fit.step_s_per_running,
+        ),
+    )
+    price = Price(input_usd_per_mtok=scene.price_input, output_usd_per_mtok=scene.price_output)
+    cloud = TargetSpec(target_id=CLOUD_TARGET, pool="cloud", is_local=False, price=price)
+    home = (RouteTarget(target_id=LOCAL_TARGET, model="rehearsed"),)
+    away = (RouteTarget(target_id=CLOUD_TARGET, model="rehearsal"),)
+    tiers = {HYBRID: (home, away), LOCAL_ONLY: (home,), CLOUD_ONLY: (away,)}
+    routes = tuple(
+        Route(
+            pattern=mode,
+            tiers=tiers[mode],
+            slo=Slo(ttft_s=scene.slo_ttft_s),
+            deadline_s=scene.deadline_s,
+            queue_limit=scene.queue_limit,
+            local_only=mode == LOCAL_ONLY,
+        )
+        for mode in tiers
+    )
+    return Policy(targets=(local, cloud), routes=routes)
+
+
+def models_of(outcome: Outcome) -> dict[str, TargetModel]:
+    """Return the targets' models: the local engine's fitted to its probe, the cloud's the one that was rehearsed."""
+    scene = outcome.scene
+    fit = outcome.engine_fit
+    local = EngineModel(
+        slots=scene.max_batch_size,
+        step_base_s=fit.step_base_s,
+        step_s_per_running=fit.step_s_per_running,
+        prefill_s_per_token=fit.prefill_s_per_token,
+        context_tokens=scene.context_tokens,
+    )
+    return {
+        LOCAL_TARGET: TargetModel(engine=local, delay_s=fit.ttft_overhead_s),
+        CLOUD_TARGET: TargetModel(engine=scene.cloud),
+    }

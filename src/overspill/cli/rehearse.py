@@ -1,0 +1,144 @@
+"""``overspill rehearse``: a trace as real HTTP requests through a real gateway, local engine and rehearsed cloud."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from overspill.cli.rehearsal.measure import Player, probe_capacity, probe_engine, run_mode
+from overspill.cli.rehearsal.outcome import Outcome, describe_machine, write_outcome
+from overspill.cli.rehearsal.stage import CLOUD_ONLY, HYBRID, LOCAL_ONLY, Scene, build_stage
+from overspill.cli.rehearsal.tables import mode_table
+from overspill.cli.setup import engine_problem, run
+from overspill.errors import ConfigError, EngineMissing
+from overspill.perf.batching import EngineModel
+from overspill.planner.workload import Trace, bundled_trace, cut, offered_load, read_trace, scale_time, scale_tokens
+
+_CLOUD = EngineModel(slots=256, step_base_s=0.02, step_s_per_running=0.0001, prefill_s_per_token=0.0001)
+"""A hosted 70B-class model: 50 tokens/s for one stream, and room for all that spills."""
+_MAX_REQUESTS = 20_000
+
+
+@click.command()
+@click.option("--trace", "trace_path", type=click.Path(exists=True, dir_okay=False), help="Azure, Mooncake or JSONL.")
+@click.option("--seconds", default=60.0, type=click.FloatRange(5, 3600), help="Length of each run.  [60]")
+@click.option("--over", default=3.0, type=click.FloatRange(0.1, 20), help="Load, in multiples of local capacity.  [3]")
+@click.option("--engine", default="llamacpp", type=click.Choice(["llamacpp", "fake"]), help="The local engine.")
+@click.option("--model", default="builtin", help="Its model: a GGUF file, hf:REPO:FILE, or builtin.")
+@click.option("--slots", default=8, type=click.IntRange(1, 128), help="max_batch_size of the local engine.  [8]")
+@click.option("--threads", type=click.IntRange(1, 256), help="Its threads; all physical cores but one if left out.")
+@click.option("--slo-ttft", default=1.0, type=click.FloatRange(0.01), help="TTFT SLO in seconds.  [1]")
+@click.option("--scale-tokens", default=0.25, type=click.FloatRange(0.001, 10), help="Factor on all lengths.  [0.25]")
+@click.option("--max-tokens", default=512, type=click.IntRange(8, 32768), help="Longest prompt and answer.  [512]")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write the outcome here, for overspill simulate.")
+@click.option("--json", "as_json", is_flag=True, help="Print figures as JSON instead of tables.")
+def rehearse(out: str | None, as_json: bool, **options: Any) -> None:
+    """Play a trace in three modes (local only, cloud only, hybrid) and print what each did.
+
+    The trace (by default ten minutes of Azure's conversation trace of 2023) is cut, its lengths are scaled to the local
+    model's size, and its times so that it asks for --over times what the local engine was just measured to carry.
+    Nothing leaves this machine: the cloud is a rehearsal engine on loopback.
+    """
+    if options["engine"] == "llamacpp" and (problem := engine_problem()) is not None:
+        raise EngineMissing(f"{problem}; or rehearse with --engine fake")
+    console = Console(stderr=as_json)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overspill-rehearsal-")))
+        progress = stack.enter_context(
+            Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
+        )
+        task = progress.add_task("starting the gateway, the local engine and the rehearsed cloud", total=None)
+        outcome = run(_rehearse(folder, options, lambda text: progress.update(task, description=text)))
+    if out is not None:
+        write_outcome(outcome, Path(out))
+    if as_json:
+        click.echo(json.dumps(_figures(outcome)))
+        return
+    console.print(_headline(outcome))
+    console.print(mode_table(outcome))
+    if out is not None:
+        console.print(f"Written to {out}; compare with: overspill simulate --rehearsal {out}")
+
+
+async def _rehearse(folder: Path, options: dict[str, Any], progress: Any) -> Outcome:
+    scene = Scene(
+        engine=options["engine"],
+        model=options["model"],
+        max_batch_size=options["slots"],
+        # A small vocabulary needs up to four of its tokens for one of the trace's, which are a large model's.
+        context_tokens=5 * options["max_tokens"] + 512,
+        threads=options["threads"],
+        engine_options={},
+        slo_ttft_s=options["slo_ttft"],
+        cloud=_CLOUD,
+        price_input=0.15,
+        price_output=0.60,
+    )
+    path = options["trace_path"]
+    lengths = {"max_prompt": options["max_tokens"], "max_output": options["max_tokens"]}
+    trace = scale_tokens(
+        bundled_trace() if path is None else read_trace(path), factor=options["scale_tokens"], **lengths
+    )
+    async with build_stage(scene, folder) as stage:
+        player = Player(stage)
+        await player.local(trace.requests[: scene.max_batch_size])  # first calls pay for what later ones reuse
+        fit = await probe_engine(player, scene, progress)
+        capacity = await probe_capacity(player, scene, trace.requests, progress)
+        played = _fit_load(trace, options["seconds"], options["over"] * capacity.requests_per_s)
+        modes = {
+            mode: await run_mode(player, stage, scene, mode, played.requests, progress)
+            for mode in (LOCAL_ONLY, CLOUD_ONLY, HYBRID)
+        }
+    return Outcome(
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=describe_machine(),
+        trace_source=trace.source,
+        over=options["over"],
+        scene=scene,
+        capacity=capacity,
+        engine_fit=fit,
+        trace=played.requests,
+        modes=modes,
+    )
+
+
+def _fit_load(trace: Trace, seconds: float, requests_per_s: float) -> Trace:
+    """Cut and squeeze the trace to ``seconds`` at a mean of ``requests_per_s``; its bursts keep their shape."""
+    wanted = round(seconds * requests_per_s)
+    if wanted > _MAX_REQUESTS:
+        raise ConfigError(f"{wanted} requests in {seconds:g} s are too many for one machine; lower --over or --seconds")
+    if wanted > len(trace.requests):
+        raise ConfigError(
+            f"the trace has {len(trace.requests)} requests and {wanted} are needed; lower --seconds or --over, raise "
+            "--scale-tokens, or give a longer --trace"
+        )
+    if wanted < 1:
+        raise ConfigError("the local engine is too slow for even one request in this time; raise --seconds")
+    head = cut(trace, 0.0, trace.requests[wanted - 1].at_s + 1e-6)
+    return scale_time(head, seconds / head.length_s) if head.length_s else head
+
+
+def _headline(outcome: Outcome) -> str:
+    load = offered_load(Trace(source=outcome.trace_source, requests=outcome.trace))
+    return (
+        f"{load.requests} requests of {outcome.trace_source} in {load.length_s:.0f} s: "
+        f"{load.requests_per_s:.2f} a second where the local engine carries {outcome.capacity.requests_per_s:.2f} "
+        f"({outcome.capacity.output_tokens_per_s:.0f} output tokens/s), mean prompt {load.mean_prompt_tokens:.0f} and "
+        f"answer {load.mean_output_tokens:.0f} tokens.\n{outcome.machine}, {outcome.made_at}"
+    )
+
+
+def _figures(outcome: Outcome) -> dict[str, Any]:
+    import msgspec
+
+    figures: dict[str, Any] = msgspec.to_builtins(outcome)
+    del figures["trace"]
+    return figures

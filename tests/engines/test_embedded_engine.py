@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.embedded_engine import chunks_of, send, with_engine
+from tests.support.scripted_engine import Watcher, is_alive
+
+from overspill.core.types import FailureKind, Surface
+from overspill.pools.engines.llamacpp import EmbeddedLlamaCpp
+from overspill.pools.engines.supervisor import Phase, Supervisor
+from overspill.wire.http import HttpCall
+
+pytestmark = pytest.mark.local_engine
+ENGINE = EmbeddedLlamaCpp()
+
+
+def chat(supervisor: Supervisor, **fields: Any) -> HttpCall:
+    body = {"messages": [{"role": "user", "content": "Tell me a story about 中文."}], "max_tokens": 24, "seed": 7}
+    return ENGINE.translate(Surface.CHAT, json.dumps(body | fields).encode(), supervisor.api_key)
+
+
+def get(supervisor: Supervisor, path: bytes) -> HttpCall:
+    key = (b"authorization", b"Bearer " + supervisor.api_key.encode())
+    return HttpCall(method=b"GET", path=path, headers=(key,), body=b"")
+
+
+def test_it_becomes_ready_with_the_slots_and_the_context_that_were_asked_for() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        assert watcher.phases == [Phase.STARTING, Phase.READY]
+        state = watcher.states[-1]
+        assert (state.slots, state.context_tokens) == (4, 1024)
+        assert state.load_s is not None
+        assert Path(f"/proc/{state.pid}/oom_score_adj").read_text().strip() == "600"
+
+    with_engine(scenario)
+
+
+def test_it_chats_in_words_streamed_and_not() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        status, body = await send(supervisor, chat(supervisor, temperature=0, ignore_eos=True))
+        answer = json.loads(body)
+        text = answer["choices"][0]["message"]["content"]
+        assert (status, answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"]) == (
+            200,
+            "length",
+            24,
+        )
+        assert text.isascii()
+        assert len(text.split()) > 15
+        status, body = await send(supervisor, chat(supervisor, temperature=0, ignore_eos=True, stream=True))
+        chunks = chunks_of(body)
+        assert (status, chunks[-1]["choices"][0]["finish_reason"]) == (200, "length")
+        assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks) == text
+
+    with_engine(scenario)
+
+
+def test_it_completes_a_prompt_and_answers_sometimes_end() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        reasons = set()
+        for seed in range(12):
+            request = json.dumps({"prompt": "The river", "max_tokens": 200, "seed": seed}).encode()
+            status, body = await send(supervisor, ENGINE.translate(Surface.COMPLETIONS, request, supervisor.api_key))
+            assert status == 200
+            reasons.add(json.loads(body)["choices"][0]["finish_reason"])
+        assert reasons == {"stop", "length"}
+
+    with_engine(scenario)
+
+
+def test_a_cut_answer_is_continued_where_it_broke() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        question = {"role": "user", "content": "Hello"}
+        greedy = {"temperature": 0, "ignore_eos": True, "stream": True}
+
+        async def said(**fields: Any) -> str:
+            _, body = await send(supervisor, chat(supervisor, **greedy, **fields))
+            return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks_of(body))
+
+        whole = await said(messages=[question], max_tokens=20)
+        start = await said(messages=[question], max_tokens=8)
+        rest = await said(messages=[question, {"role": "assistant", "content": start}], max_tokens=12)
+        assert start + rest == whole
+
+    with_engine(scenario)
+
+
+def test_all_slots_work_at_once_and_the_metrics_say_so() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        calls = [chat(supervisor, max_tokens=800, ignore_eos=True, stream=True) for _ in range(4)]
+        working = [asyncio.ensure_future(send(supervisor, call)) for call in calls]
+        seen = 0
+        while seen < 4 and not all(task.done() for task in working):
+            _, page = await send(supervisor, get(supervisor, b"/metrics"))
+            seen = max(seen, ENGINE.parse_stats(page).running or 0)
+        answers = await asyncio.gather(*working)
+        assert seen == 4
+        assert [status for status, _ in answers] == [200] * 4
+        assert all(chunks_of(body)[-1]["choices"][0]["finish_reason"] == "length" for _, body in answers)
+
+    with_engine(scenario)
+
+
+def test_a_stream_whose_client_leaves_frees_its_slot() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        call = chat(supervisor, max_tokens=1000, ignore_eos=True, stream=True)
+        leaving = asyncio.ensure_future(send(supervisor, call))
+
+        async def running() -> int | None:
+            return ENGINE.parse_stats((await send(supervisor, get(supervisor, b"/metrics")))[1]).running
+
+        while await running() != 1:
+            assert not leaving.done()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        while await running() != 0:
+            pass
+        _, page = await send(supervisor, get(supervisor, b"/metrics"))
+        predicted = next(line for line in page.splitlines() if line.startswith(b"llamacpp:tokens_predicted_total "))
+        assert int(predicted.split()[1]) < 1000
+
+    with_engine(scenario)
+
+
+def test_without_the_key_nothing_is_answered_and_nobody_else_can_reach_the_socket() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        for key in ("", "wrong"):
+            status, body = await send(supervisor, ENGINE.translate(Surface.CHAT, b"{}", key))
+            assert status == 401
+            assert ENGINE.classify(status, (), body).kind is FailureKind.BAD_KEY
+        assert supervisor.origin.uds_path is not None
+        folder = os.stat(os.path.dirname(supervisor.origin.uds_path))  # noqa: PTH116, PTH120
+        assert stat.S_IMODE(folder.st_mode) == 0o700
+
+    with_engine(scenario)
+
+
+def test_no_user_interface_is_served() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        assert (await send(supervisor, get(supervisor, b"/")))[0] == 404
+
+    with_engine(scenario)
+
+
+def test_a_prompt_that_does_not_fit_a_slot_is_told_apart() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        status, body = await send(supervisor, chat(supervisor, messages=[{"role": "user", "content": "a b " * 1000}]))
+        assert ENGINE.classify(status, (), body).kind is FailureKind.CONTEXT_TOO_LONG
+
+    with_engine(scenario)
+
+
+def test_what_it_does_not_offer_counts_against_nobody() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        image = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+        status, body = await send(supervisor, chat(supervisor, messages=[{"role": "user", "content": image}]))
+        assert ENGINE.classify(status, (), body).kind is FailureKind.BAD_REQUEST
+        request = ENGINE.translate(Surface.EMBEDDINGS, b'{"input":"x"}', supervisor.api_key)
+        status, body = await send(supervisor, request)
+        assert ENGINE.classify(status, (), body).kind is FailureKind.BAD_REQUEST
+
+    with_engine(scenario)
+
+
+def test_a_killed_engine_serves_again_at_the_same_address() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        pid = supervisor.state.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        again = await watcher.until(lambda state: state.phase is Phase.READY and state.restarts == 1)
+        assert again.pid != pid
+        assert (await send(supervisor, chat(supervisor)))[0] == 200
+
+    with_engine(scenario)
+
+
+def test_stopping_ends_the_process_and_removes_its_directory() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        pid = supervisor.state.pid
+        await supervisor.stop()
+        assert not is_alive(pid)
+        assert supervisor.origin.uds_path is not None
+        assert not os.path.exists(supervisor.origin.uds_path)  # noqa: PTH110
+
+    with_engine(scenario)
