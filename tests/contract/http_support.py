@@ -110,7 +110,7 @@ async def talk(server: Server, data: bytes) -> bytes:
 async def until(claim: Callable[[], object]) -> None:
     """Let the loop run until ``claim`` holds."""
     async with asyncio.timeout(PATIENCE_S):
-        while not claim():
+        while not claim():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0)
 
 
@@ -148,6 +148,10 @@ class Heard:
     @property
     def is_over(self) -> bool:
         return bool(self.ends or self.faults)
+
+    async def over(self) -> None:
+        """Wait for the end or the fault."""
+        await until(lambda: self.is_over)
 
     def on_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         assert not self.status

@@ -48,7 +48,7 @@ def test_a_call_is_written_exactly_and_its_response_heard_in_order(run: Run) -> 
             heard = Heard()
             client.request(origin, CALL, heard)
             assert not heard.is_over
-            await until(lambda: heard.is_over)
+            await heard.over()
             assert heard.status == 201
             assert heard.headers == [(b"x-a", b"b"), (b"content-length", b"4")]
             assert (heard.body, heard.ends, heard.faults) == (b"pong", 1, [])
@@ -69,7 +69,7 @@ def test_an_idle_connection_is_used_again_without_a_task(run: Run) -> None:
                 tasks = len(asyncio.all_tasks())
                 client.request(origin, CALL, heard)
                 assert len(asyncio.all_tasks()) - tasks == (0 if client.connections else 1)
-                await until(lambda: heard.is_over)
+                await heard.over()
                 assert heard.body == b"ping"
             assert len(client.connections) == server.connections == 1
 
@@ -87,7 +87,7 @@ def test_an_unpooled_call_says_close_and_leaves_no_connection(run: Run) -> None:
         async with serving(handler) as server, calling() as client:
             heard = Heard()
             client.request(Origin(port=port_of(server)), CALL, heard, reuse=False)
-            await until(lambda: heard.is_over)
+            await heard.over()
             await until(lambda: not client.connections)
             assert seen == [b"close"]
             assert heard.ends == 1
@@ -120,7 +120,7 @@ def test_a_response_whose_end_is_known_leaves_the_connection_usable(run: Run, re
             for _ in range(2):
                 heard = Heard()
                 client.request(origin, READ, heard)
-                await until(lambda: heard.is_over)
+                await heard.over()
                 assert (heard.body, heard.ends, heard.faults) == (body, 1, [])
                 assert all(name != b"t" for name, _ in heard.headers)
                 assert len(client.connections) == 1
@@ -150,7 +150,7 @@ def test_a_connection_that_cannot_be_trusted_again_is_not_kept(run: Run, respons
             for _ in range(2):
                 heard = Heard()
                 client.request(origin, READ, heard)
-                await until(lambda: heard.is_over)
+                await heard.over()
                 assert (heard.body, heard.ends, heard.faults) == (b"ok", 1, [])
                 await until(lambda: not client.connections)
 
@@ -162,7 +162,7 @@ def test_a_response_to_head_has_no_body_whatever_its_length(run: Run) -> None:
         async with serving(answer_ok) as server, calling() as client:
             heard = Heard()
             client.request(Origin(port=port_of(server)), HttpCall(b"HEAD", b"/", (), b""), heard)
-            await until(lambda: heard.is_over)
+            await heard.over()
             assert (heard.status, heard.body, heard.ends) == (200, b"", 1)
             assert (b"content-length", b"2") in heard.headers
 
@@ -197,7 +197,7 @@ def test_what_one_wake_up_brings_is_heard_in_one_piece(run: Run) -> None:
         async with scripted(script) as origin, calling() as client:
             heard = Heard()
             client.request(origin, READ, heard)
-            await until(lambda: heard.is_over)
+            await heard.over()
             assert heard.body == b"a" * 50
             assert heard.pieces == 1
 
@@ -293,7 +293,7 @@ def test_a_paused_call_holds_the_peer_back(run: Run) -> None:
             assert heard.body == b""
             exchange.finish()
             call.resume()
-            await until(lambda: heard.is_over)
+            await heard.over()
             assert len(heard.body) == written
             assert heard.ends == 1
 
@@ -317,7 +317,7 @@ def test_a_stale_pooled_connection_is_replaced_once_without_anyone_hearing(run: 
             for _ in range(2):
                 heard = Heard()
                 client.request(origin, CALL, heard)
-                await until(lambda: heard.is_over)
+                await heard.over()
                 assert (heard.body, heard.ends, heard.faults) == (b"ok", 1, [])
             assert len(connections) == 2
 
@@ -338,9 +338,9 @@ def test_a_fresh_connection_that_is_cut_is_not_tried_again(run: Run) -> None:
         async with scripted(script) as origin, calling() as client:
             first, second = Heard(), Heard()
             client.request(origin, CALL, first)
-            await until(lambda: first.is_over)
+            await first.over()
             client.request(origin, CALL, second)
-            await until(lambda: second.is_over)
+            await second.over()
             assert [fault.kind for fault in second.faults] == [FaultKind.CUT]
             assert len(connections) == 2
 
@@ -372,7 +372,7 @@ def test_idle_and_old_connections_are_closed_by_the_sweep(run: Run) -> None:
             async def call_once() -> None:
                 heard = Heard()
                 client.request(origin, CALL, heard)
-                await until(lambda: heard.is_over)
+                await heard.over()
 
             await call_once()
             client.sweep(clock.advance(29.0))
@@ -412,7 +412,9 @@ def test_a_large_body_arrives_whole(run: Run) -> None:
         body = bytes(range(256)) * 20_000
         async with serving(answer_with_body) as server, calling() as client:
             origin = Origin(port=port_of(server))
-            outcome = await fetch(client, origin, HttpCall(b"POST", b"/", (), body), timeout_s=30.0, max_bytes=len(body))
+            outcome = await fetch(
+                client, origin, HttpCall(b"POST", b"/", (), body), timeout_s=30.0, max_bytes=len(body)
+            )
             assert isinstance(outcome, Fetched)
             assert outcome.body == body
 

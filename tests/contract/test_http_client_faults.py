@@ -35,7 +35,7 @@ async def fault_of(origin: Origin, call: HttpCall = READ, **options: object) -> 
     async with calling(**options) as client:
         heard = Heard()
         client.request(origin, call, heard)
-        await until(lambda: heard.is_over)
+        await heard.over()
         assert heard.ends == 0
         (fault,) = heard.faults
         await until(lambda: not client.connections)
@@ -65,7 +65,7 @@ def test_a_name_that_does_not_resolve_is_a_dns_fault(run: Run, host: str) -> Non
                 client.request(Origin(host=host), READ, heard)
             except UnicodeError:
                 return
-            await until(lambda: heard.is_over)
+            await heard.over()
             assert [fault.kind for fault in heard.faults] == [FaultKind.DNS]
 
     run(main())
@@ -256,7 +256,7 @@ def test_a_receiver_that_fails_loses_its_connection_and_still_hears_an_end(run: 
         async with scripted(script) as origin, calling() as client:
             heard = Failing()
             client.request(origin, READ, heard)
-            await until(lambda: heard.is_over)
+            await heard.over()
             assert [fault.kind for fault in heard.faults] == [FaultKind.CUT]
             assert any(isinstance(error, KeyError) for error in reported)
 

@@ -144,7 +144,8 @@ def test_a_chunked_body_arrives_whole_and_its_trailers_are_dropped(run: Run) -> 
             await talk(
                 server,
                 b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-                b"3;name=value\r\nabc\r\n2\r\nde\r\n0\r\nHost: evil\r\nAuthorization: Bearer evil\r\n\r\n" + GET_AND_CLOSE,
+                b"3;name=value\r\nabc\r\n2\r\nde\r\n0\r\nHost: evil\r\nAuthorization: Bearer evil\r\n\r\n"
+                + GET_AND_CLOSE,
             )
         first, second = seen
         assert first.body == b"abcde"
@@ -253,9 +254,7 @@ def test_a_broken_stream_has_no_last_chunk(run: Run) -> None:
     run(main())
 
 
-def test_a_response_shorter_than_its_announced_length_is_broken_off(
-    run: Run, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_response_shorter_than_its_announced_length_is_broken_off(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         def handler(exchange: Exchange) -> None:
             exchange.start(200, [], length=10)

@@ -26,7 +26,9 @@ from overspill.gateway.http.fault import FaultKind
 from overspill.gateway.http.fetch import Fetched, fetch
 from overspill.wire.http import HttpCall, Origin
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl program to make a certificate")
+pytestmark = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="needs the openssl program to make a certificate"
+)
 
 
 @pytest.fixture(params=LOOPS)
@@ -72,7 +74,7 @@ def test_an_unknown_certificate_or_name_is_a_tls_fault(run: Run, cert: Path, hos
         async with serving(answer_ok, **options) as server, calling(ca_file=ca_file) as client:
             heard = Heard()
             client.request(Origin(scheme="https", host=host, port=port_of(server)), CALL, heard)
-            await until(lambda: heard.is_over)
+            await heard.over()
             (fault,) = heard.faults
             assert fault.kind is FaultKind.TLS
             assert "certificate" in fault.message.lower()
@@ -90,7 +92,7 @@ def test_a_server_that_speaks_no_tls_is_a_tls_fault(run: Run) -> None:
         async with scripted(script) as plain, calling() as client:
             heard = Heard()
             client.request(Origin(scheme="https", host="localhost", port=plain.port), CALL, heard)
-            await until(lambda: heard.is_over)
+            await heard.over()
             assert [fault.kind for fault in heard.faults] == [FaultKind.TLS]
 
     run(main())

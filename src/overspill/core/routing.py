@@ -148,7 +148,7 @@ def _look(request: Request, place: RouteTarget, target: TargetState, tier: int, 
     wait_s = 0.0
     if refusal is None and not target.has_slot(now):
         refusal, wait_s = _NO_SLOT, target.slot_wait_s(behind, now)
-    return Option(target, place.model, tier, refusal, ttft_s, wait_s, retry_at)
+    return Option(target, place.model or request.model, tier, refusal, ttft_s, wait_s, retry_at)
 
 
 def _retry_at(refusal: Refusal, target: TargetState) -> float | None:

@@ -152,6 +152,7 @@ class RouteTarget(Value, frozen=True):
 
     target_id: str
     model: str
+    """Empty to call it by the name that the client used."""
 
 
 class Slo(Value, frozen=True):

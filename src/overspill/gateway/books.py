@@ -66,7 +66,7 @@ class Bookkeeper:
                 session.request_id,
                 command.attempt_id,
                 target_id,
-                command.model,
+                relay.model,
                 session.arrived_wall_s + (relay.started_at - session.arrived_at),
                 command.spill,
                 command.predicted_ttft_s,

@@ -46,7 +46,9 @@ class Driver:
         recorder: Recorder | None = None,
         first_token_timeout_s: float = 120.0,
         stall_timeout_s: float = 120.0,
+        whole_timeout_s: float = 600.0,
     ) -> None:
+        """Make a driver; the timeouts are without a token, the last is for an answer that comes in one piece."""
         self.controller = Controller(policy)
         self.targets = targets
         self._client = client
@@ -56,6 +58,7 @@ class Driver:
         self._recorder = recorder
         self._first_token_timeout_s = first_token_timeout_s
         self._stall_timeout_s = stall_timeout_s
+        self._whole_timeout_s = whole_timeout_s
         self._epoch = time.monotonic()  # and not the loop's clock, which uvloop keeps at milliseconds
         self._sessions: dict[str, Session] = {}
         self._relays: dict[int, Relay] = {}
@@ -75,6 +78,10 @@ class Driver:
         """Requests whose clients wait for an answer or read one."""
         return len(self._sessions)
 
+    def running_on(self, target_id: str) -> int:
+        """Count the attempts in flight on a target, be it one that the policy no longer names."""
+        return sum(1 for relay in self._relays.values() if relay.target.target_id == target_id and not relay.is_over)
+
     def submit(self, session: Session) -> None:
         """Take in a client's request."""
         route = self.controller.find_route(session.request.model)
@@ -84,8 +91,6 @@ class Driver:
         self._sessions[session.request_id] = session
         session.exchange.on_gone = lambda: self.feed(ClientGone(request_id=session.request_id))
         self.feed(session.arrived())
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
     def feed(self, event: AnyEvent) -> None:
         """Give the controller an event and carry out its commands; called again from within, it queues."""
@@ -135,7 +140,14 @@ class Driver:
         self._relays[command.attempt_id] = relay
         session.attempt(relay)
         self._books.started(relay)
-        relay.start(self._client, session.request)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        try:
+            relay.start(self._client, session.request)
+        except Exception:
+            # The task runner: an adapter's slip is this target's failure and must not lose the request.
+            log.exception("the call to %s could not be made", target.target_id)
+            relay.abandon("the gateway could not make the call; its log says why")
 
     def _cancel(self, command: CancelAttempt) -> None:
         relay = self._relays.pop(command.attempt_id, None)
@@ -192,11 +204,15 @@ class Driver:
         self._sweeper = None
         now = self.now()
         for relay in list(self._relays.values()):
-            limit_s = self._first_token_timeout_s if relay.first_token_at is None else self._stall_timeout_s
-            if now - relay.heard_at > limit_s:
+            if not relay.is_paused and now - relay.heard_at > self._patience_s(relay):
                 relay.expire()
-        if self._relays:
+        if self._relays and self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _patience_s(self, relay: Relay) -> float:
+        if not relay.is_stream:
+            return self._whole_timeout_s
+        return self._first_token_timeout_s if relay.first_token_at is None else self._stall_timeout_s
 
     # -- from outside
 

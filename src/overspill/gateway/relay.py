@@ -25,6 +25,8 @@ from overspill.wire.sse import SseDecoder, SseTooLong
 
 _ERROR_BODY_BYTES = 64 * 1024
 _WHOLE_BODY_BYTES = 64 * 1024 * 1024
+_HELD_BYTES = 1024 * 1024
+"""Most that a stream may send before its first token; roles and empty deltas are a few hundred bytes."""
 _PROGRESS_EVERY = 32
 _OUT_OF_RESOURCES = "insufficient_system_resource"
 """DeepSeek's finish reason for an answer that it broke off (api-docs.deepseek.com, chat completion)."""
@@ -80,8 +82,9 @@ class Relay:
         "_decoder",
         "_done_raw",
         "_held",
-        "_is_over",
+        "_held_bytes",
         "_limit",
+        "_model",
         "_reporter",
         "_sink",
         "_wants_usage",
@@ -94,6 +97,7 @@ class Relay:
         "first_token_at",
         "headers",
         "heard_at",
+        "is_over",
         "is_stream",
         "is_whole",
         "started_at",
@@ -121,14 +125,17 @@ class Relay:
         self._sink = sink
         self._reporter = reporter
         self._wants_usage = request.include_usage
+        self._model = command.model or request.model
         self._call: ClientCall | None = None
         self._decoder: SseDecoder | None = None
         self._aggregator: Aggregator | None = None
         self._body = bytearray()
         self._limit = _ERROR_BODY_BYTES
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._done_raw = b""
-        self._is_over = False
+        self.is_over = False
+        """True once it has been cancelled or has told how it ended."""
         self.started_at = reporter.now()
         self.heard_at = self.started_at
         """When the target last made progress: a token, or the start of the call."""
@@ -145,40 +152,52 @@ class Relay:
         self.is_whole = False
         """True once the answer has ended as it should."""
 
+    @property
+    def model(self) -> str:
+        """The name that the target is asked for: the route's, or the client's own where the route names none."""
+        return self._model
+
     # -- towards the target
 
     def start(self, client: HttpClient, request: WireRequest) -> None:
         """Send the request. A stream always asks for usage: the ledger needs it even if the client does not."""
         if self.surface is Surface.EMBEDDINGS:
-            body = rewrite(request, model=self.command.model)
+            body = rewrite(request, model=self._model)
         elif self.is_stream:
-            body = rewrite(request, model=self.command.model, stream=True, include_usage=True)
+            body = rewrite(request, model=self._model, stream=True, include_usage=True)
         else:
-            body = rewrite(request, model=self.command.model)
+            body = rewrite(request, model=self._model)
         target = self.target
         call = target.call(self.surface, body)
         self._call = client.request(target.origin, call, self, reuse=target.reuses_connections)
 
     def cancel(self) -> None:
         """Stop: close the connection, so that the target frees what the request holds. Nothing more is reported."""
-        self._is_over = True
+        self.is_over = True
         self._end()
         if self._call is not None:
             self._call.cancel()
 
-    def pause(self) -> None:
-        """Stop reading: the client is slower than the target."""
-        if self._call is not None:
-            self._call.pause()
+    def abandon(self, message: str) -> None:
+        """End an attempt whose call could not be made."""
+        self.error = ErrorBody(message=message)
+        self._fail(FailureKind.CONNECT)
+
+    @property
+    def is_paused(self) -> bool:
+        """True while nothing is read because the client is slower than the target."""
+        return self._call is not None and self._call.is_paused
 
     def resume(self) -> None:
-        """Read on."""
-        if self._call is not None:
+        """Read on; what the target did not send meanwhile is not its fault."""
+        if self._call is not None and self._call.is_paused:
+            self.heard_at = self._reporter.now()
             self._call.resume()
 
     def expire(self) -> None:
         """Give up on a target that makes no progress."""
-        self._fail(FailureKind.TIMEOUT)
+        if not self.is_over:
+            self._fail(FailureKind.TIMEOUT)
 
     # -- from the target: the client's receiver
 
@@ -197,7 +216,7 @@ class Relay:
 
     def on_body(self, data: bytes) -> None:
         """Take the next bytes of the answer."""
-        if self._is_over:
+        if self.is_over:
             return
         if self._decoder is not None:
             self._read_stream(self._decoder, data)
@@ -211,7 +230,7 @@ class Relay:
 
     def on_end(self) -> None:
         """Judge an answer that ended as HTTP says; whether it is whole is another question."""
-        if self._is_over:
+        if self.is_over:
             return
         if self._decoder is not None:
             self._stream_ended()
@@ -222,7 +241,7 @@ class Relay:
 
     def on_fault(self, fault: TransportFault) -> None:
         """Take a failed connection as the attempt's end."""
-        if not self._is_over:
+        if not self.is_over:
             self.error = ErrorBody(message=fault.message)
             self._fail(_FAULTS[fault.kind])
 
@@ -232,15 +251,18 @@ class Relay:
         try:
             events = decoder.feed(data)
             for event in events:
-                if event.data:  # a comment has none, an empty data line says nothing
+                if event.data:
                     self._read_event(event, event.data)
-                    if self._is_over:
+                    if self.is_over:
                         return
+                elif self.has_reached_client:  # a comment keeps the client's connection alive too
+                    self._sink.forward(event.raw)
         except (AnswerTooLong, MalformedChunk, SseTooLong) as error:
             self.error = ErrorBody(message=str(error))
             self._fail(FailureKind.MALFORMED)
             return
-        if self._sink.is_slow and self._call is not None:
+        # Before the first token nothing has been written for this client, so nothing would say when to read on.
+        if self.has_reached_client and self._sink.is_slow and self._call is not None:
             self._call.pause()
 
     def _read_event(self, event: SseEvent, data: bytes) -> None:
@@ -265,7 +287,7 @@ class Relay:
             self._token()
         if self._aggregator is not None:
             self._aggregator.add(data)
-        elif chunk.has_choices or self._wants_usage:
+        elif self._wants_usage or chunk.has_choices or chunk.usage is None:
             self._pass_on(event.raw)
 
     def _token(self) -> None:
@@ -275,41 +297,54 @@ class Relay:
             self.first_token_at = now
             self._reporter.feed(FirstToken(attempt_id=self.command.attempt_id))
             if self._aggregator is None:
-                self._sink.commit(self)
-                for raw in self._held:
-                    self._sink.forward(raw)
-                self._held.clear()
+                self._commit()
         elif self.tokens % _PROGRESS_EVERY == 0:
             self._reporter.feed(Progress(attempt_id=self.command.attempt_id, output_tokens=self.tokens))
 
     def _pass_on(self, raw: bytes) -> None:
         """Forward, or hold what came before the first token: until then another target may still take over."""
-        if self.first_token_at is None:
-            self._held.append(raw)
-        else:
+        if self.first_token_at is not None:
             self._sink.forward(raw)
+            return
+        self._held.append(raw)
+        self._held_bytes += len(raw)
+        if self._held_bytes > _HELD_BYTES:
+            raise MalformedChunk(f"{self._held_bytes} bytes of events without a token")
+
+    def _commit(self) -> None:
+        self._sink.commit(self)
+        for raw in self._held:
+            self._sink.forward(raw)
+        self._held.clear()
 
     def _stream_ended(self) -> None:
         if self.finish_reason is None:
             self._fail(FailureKind.CUT)
         elif not self.tokens and not (self.usage is not None and self.usage.output_tokens):
             self._fail(FailureKind.HOLLOW)
+        elif self._aggregator is not None:
+            self._aggregated(self._aggregator)
         else:
-            if self.first_token_at is None and self._aggregator is None:
-                self._sink.commit(self)
-                for raw in self._held:
-                    self._sink.forward(raw)
+            if self.first_token_at is None:
+                self._commit()
             self._finish()
+
+    def _aggregated(self, aggregator: Aggregator) -> None:
+        try:
+            self._body += aggregator.finish()
+        except MalformedChunk as error:
+            self.error = ErrorBody(message=str(error))
+            self._fail(FailureKind.MALFORMED)
+            return
+        self._finish()
 
     # -- whole bodies and errors
 
     def _whole_ended(self) -> None:
-        body = bytes(self._body)
         try:
-            whole = read_whole(body)
-        except MalformedChunk as error:
-            self.error = ErrorBody(message=str(error))
-            self._fail(FailureKind.MALFORMED if body.strip() else FailureKind.HOLLOW)
+            whole = read_whole(bytes(self._body))
+        except MalformedChunk:
+            self._error_ended()
             return
         self.usage = whole.usage
         self.finish_reason = whole.finish_reason
@@ -323,16 +358,17 @@ class Relay:
             self._finish()
 
     def _error_ended(self) -> None:
-        status = self.status or 0
-        failure = self.target.classify(status, tuple(self.headers), bytes(self._body))
-        self.error = ErrorBody(message=failure.message)
+        body = bytes(self._body)
+        failure = self.target.classify(self.status or 0, tuple(self.headers), body)
+        self.error = _error_of(body) or ErrorBody(message=failure.message)
         self._fail(failure.kind, failure.retry_after_s)
 
     # -- the end
 
     def _finish(self) -> None:
-        self._is_over = self.is_whole = True
+        self.is_over = self.is_whole = True
         self._end()
+        self.resume()  # what is left of the response is thrown away, so that its connection can be used again
         usage = self.usage
         self._reporter.feed(
             Finished(
@@ -344,7 +380,7 @@ class Relay:
         )
 
     def _fail(self, kind: FailureKind, retry_after_s: float | None = None) -> None:
-        self._is_over = True
+        self.is_over = True
         self.failure = kind
         self._end()
         if self._call is not None:
@@ -373,10 +409,15 @@ class Relay:
         return self._done_raw
 
     def body(self) -> bytes:
-        """Return the whole answer, for a client that does not stream, or the body of an error."""
-        if self._aggregator is not None and self.failure is None:
-            return self._aggregator.finish()
+        """Return the whole answer, for a client that does not stream."""
         return bytes(self._body)
+
+
+def _error_of(body: bytes) -> ErrorBody | None:
+    try:
+        return read_whole(body).error
+    except MalformedChunk:
+        return None
 
 
 def _content_type(headers: list[tuple[bytes, bytes]]) -> bytes:

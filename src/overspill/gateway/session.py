@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from overspill.core.commands import Complete, Reject
 from overspill.core.events import Arrived
 from overspill.core.types import FailureKind, Outcome, RejectReason, Spill, Surface
-from overspill.errors import WireError
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.refusals import FAILURE_WORDS, Answer
 from overspill.gateway.wishes import Wishes
 from overspill.wire.chat import Request as WireRequest
+from overspill.wire.chunks import ErrorBody
 from overspill.wire.reply import error_body, stream_error_event
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class Session:
         self.relay = relay
         self.attempts += 1
         self.spill = command.spill
-        self.queue_wait_s = command.queue_wait_s
+        if self.attempts == 1:
+            self.queue_wait_s = command.queue_wait_s
 
     def add_cost(self, cost_usd: float | None) -> None:
         """Add what an attempt cost."""
@@ -164,11 +165,6 @@ class Session:
         body = error_body(answer.message, kind=answer.kind, code=answer.code, param=param)
         self._reply(answer.status, [_JSON, *extra, *self._id_headers()], body)
 
-    def refuse(self, error: WireError) -> None:
-        """Refuse a request that the controller never saw, because it cannot be read."""
-        body = error_body(error.message, kind=error.kind, code=error.code, param=error.param)
-        self._reply(error.status, [_JSON, *self._id_headers()], body)
-
     def _whole(self) -> None:
         relay = self.relay
         assert relay is not None  # an answer came from an attempt
@@ -186,7 +182,7 @@ class Session:
         assert relay is not None  # only an attempt can break
         kind = command.failure or FailureKind.CUT
         message = f"the answer broke off: {FAILURE_WORDS[kind]} ({relay.target.target_id})"
-        self.exchange.write(stream_error_event(message, kind="upstream_error", code=f"stream_{kind.value}"))
+        self.forward(stream_error_event(message, kind="upstream_error", code=f"stream_{kind.value}"))
         self.exchange.finish()
 
     def _client_error(self, command: Complete) -> None:
@@ -194,13 +190,13 @@ class Session:
         relay = self.relay
         assert relay is not None  # the verdict is a target's
         status = command.status if command.status is not None and 400 <= command.status < 500 else 400
-        message = relay.error.message if relay.error is not None else ""
-        code = None if relay.error is None else relay.error.code
+        error = relay.error or ErrorBody(message="")
         kind = command.failure or FailureKind.BAD_REQUEST
         body = error_body(
-            message or f"the target refused the request: {FAILURE_WORDS[kind]}",
+            error.message or f"the target refused the request: {FAILURE_WORDS[kind]}",
             kind="invalid_request_error",
-            code=code or kind.value,
+            code=error.code or kind.value,
+            param=error.param,
         )
         self._reply(status, [_JSON, *self._own_headers()], body)
 

@@ -164,9 +164,7 @@ class HttpClient:
         tls = self._tls_context() if origin.scheme == "https" else None
         if origin.uds_path is not None:
             name = origin.host if tls else None
-            await self.loop.create_unix_connection(
-                lambda: connection, origin.uds_path, ssl=tls, server_hostname=name
-            )
+            await self.loop.create_unix_connection(lambda: connection, origin.uds_path, ssl=tls, server_hostname=name)
         else:
             await self.loop.create_connection(lambda: connection, origin.host, origin.port, ssl=tls)
 

@@ -30,9 +30,9 @@ def encode_head(
 ) -> bytes:
     """Join a response's head, its blank line included.
 
-    ``framing`` is the complete lines that say how the body and the connection end, or empty; ``date_line`` likewise. Raises
-    ``ValueError`` for a status out of range and for a name or value with CR, LF or NUL, which could start a second
-    response.
+    ``framing`` is the complete lines that say how the body and the connection end, or empty; ``date_line`` likewise.
+    Raises ``ValueError`` for a status out of range and for a name or value with CR, LF or NUL, which could start a
+    second response.
     """
     parts = [_status_line(status)]
     count = 2

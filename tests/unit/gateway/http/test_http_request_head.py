@@ -27,7 +27,8 @@ def test_a_target_is_split_into_path_and_query(target: bytes, path: str, query: 
 
 
 @pytest.mark.parametrize(
-    "target", [b"/a#b", b"/%", b"/%4", b"/%zz", b"/%ff", b"/%00", b"/%7f", b"abc", b"ftp://h/", b"http:///p", b"http://h#f"]
+    "target",
+    [b"/a#b", b"/%", b"/%4", b"/%zz", b"/%ff", b"/%00", b"/%7f", b"abc", b"ftp://h/", b"http:///p", b"http://h#f"],
 )
 def test_a_target_that_cannot_be_used_is_refused(target: bytes) -> None:
     with pytest.raises(Refusal) as refusal:

@@ -18,7 +18,8 @@ def test_framing_headers_of_an_upstream_are_dropped() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [(b"a", b"b\r\nc: d"), (b"a", b"b\nc: d"), (b"a", b"b\rc"), (b"a\r\n", b"b"), (b"a", b"b\0"), (b"a\n", b"")]
+    "header",
+    [(b"a", b"b\r\nc: d"), (b"a", b"b\nc: d"), (b"a", b"b\rc"), (b"a\r\n", b"b"), (b"a", b"b\0"), (b"a\n", b"")],
 )
 def test_a_header_that_would_split_the_response_is_an_error(header: tuple[bytes, bytes]) -> None:
     with pytest.raises(ValueError, match="CR, LF or NUL"):

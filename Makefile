@@ -1,0 +1,80 @@
+# Everything here works on a fresh clone: each target makes the environment it needs.
+# Needs Python 3.11+, git, make and a C compiler; nothing else preinstalled.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?=
+SERVE_ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check lint types imports docs-check coverage demo bench lock regenerate format clean
+
+help: ## Show what can be made
+	@echo "Overspill: one LLM endpoint, local first, that never answers \"server busy\""
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.serve ## Serve the endpoint with the built-in model (PORT=8788)
+	$(BIN)/overspill serve $(if $(PORT),--port $(PORT)) $(SERVE_ARGS)
+
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+
+check: lint types imports docs-check ## Lint, types, import contracts, generated pages
+
+lint: $(VENV)/.dev ## Style and common mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev ## Who may import whom
+	$(BIN)/lint-imports
+
+docs-check: $(VENV)/.dev ## Generated pages are current, examples run
+	$(BIN)/python -m pytest -q tests/docs
+
+coverage: $(VENV)/.dev ## 100 % of branches of wire, core and perf
+	COVERAGE_FILE=$(VENV)/.coverage $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/unit tests/property tests/replay \
+		--cov=overspill.wire --cov=overspill.core --cov=overspill.perf --cov-branch --cov-report=term-missing --cov-fail-under=100
+
+demo: $(VENV)/.serve ## A real trace through a real gateway at 3 times local capacity
+	$(BIN)/overspill rehearse --seconds $(or $(DEMO_SECONDS),60) --out $(VENV)/rehearsal.json
+	$(BIN)/overspill simulate --rehearsal $(VENV)/rehearsal.json
+
+bench: $(VENV)/.dev ## CPU per request and per chunk, beside nginx and sglang-router
+	$(BIN)/python benchmarks/gateway/run.py
+
+regenerate: $(VENV)/.dev ## Write the generated pages anew
+	OVERSPILL_REGENERATE=1 $(BIN)/python -m pytest -q tests/docs tests/unit/config/test_config_reference.py
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Resolve the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --group dev --extra local --extra parquet --universal --generate-hashes \
+		--python-version 3.11 --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -o requirements/dev.txt
+	uv pip compile pyproject.toml --group build --extra local --universal --generate-hashes --python-version 3.11 \
+		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt -q -o requirements/serve.txt
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# The serve environment is a part of the dev environment, so one folder serves both.
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Overspill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: requirements/serve.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/serve.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.serve
