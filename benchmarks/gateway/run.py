@@ -255,7 +255,11 @@ def parse_args() -> argparse.Namespace:
     p.add_argument("--load-core", type=int, default=1)
     p.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every turn there")
     p.add_argument("--keep", type=Path, metavar="FOLDER", help="configurations and logs (default: a temporary folder)")
-    args = p.parse_args()
+    return checked(p, p.parse_args())
+
+
+def checked(p: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
+    """Return the arguments if a run is possible with them; else end with what is wrong."""
     if unknown := set(args.measure) - set(SECTIONS):
         p.error(f"no section is called {', '.join(sorted(unknown))}; there are: {', '.join(SECTIONS)}")
     cores = os.sched_getaffinity(0)

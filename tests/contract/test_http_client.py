@@ -267,7 +267,9 @@ def test_a_receiver_may_cancel_from_any_callback(run: Run) -> None:
                 heard.at = at
                 call = client.request(Origin(port=port_of(server)), CALL, heard)
                 heard.cancel = call.cancel  # type: ignore[method-assign]
-                await until(lambda: heard.status and not client.connections)
+                await until(lambda: client.connections)
+                await until(lambda: not client.connections)
+                assert heard.status
                 assert not heard.is_over
                 assert heard.body == (b"" if at == "head" else b"ok")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 from hypothesis import given, settings
@@ -85,7 +86,7 @@ class RecordingTransport(asyncio.Transport):
 
 def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def _serve(pieces: list[bytes], handler: Any) -> tuple[RecordingTransport, Server, ServerConnection, FakeClock]:
@@ -117,7 +118,8 @@ def test_no_bytes_crash_the_server_or_keep_a_connection_open_for_ever(data: byte
 
 _REQUESTS = (
     b'POST /v1/chat?x=1 HTTP/1.1\r\nHost: h\r\nX-A:  b \r\nContent-Length: 7\r\n\r\n{"a":1}'
-    b"POST /%E4%BD%A0 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;e=f\r\nabc\r\n2\r\nde\r\n0\r\nT: v\r\n\r\n"
+    b"POST /%E4%BD%A0 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"3;e=f\r\nabc\r\n2\r\nde\r\n0\r\nT: v\r\n\r\n"
     b"POST / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nhi"
     b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 )

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 from tests.contract.http_support import (
+    CALL,
     GET,
     GET_AND_CLOSE,
     LOOPS,
+    Heard,
     Peer,
     Run,
     answer_ok,
     answer_with_body,
     body_of,
+    calling,
     connected,
     port_of,
     serving,
@@ -29,6 +32,7 @@ from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.limits import Limits
 from overspill.gateway.http.request import Request
 from overspill.gateway.http.server import serve
+from overspill.wire.http import Origin
 
 
 @pytest.fixture(params=LOOPS)
@@ -460,11 +464,12 @@ def test_an_address_in_use_is_an_os_error_and_leaves_nothing_behind(run: Run) ->
 
 def test_both_ends_send_without_nagle_delay(run: Run) -> None:
     async def main() -> None:
-        async with serving(answer_ok) as server, connected(server):
-            await until(lambda: server.connections)
-            (connection,) = server._connections
-            assert connection._transport is not None
-            sock = connection._transport.get_extra_info("socket")
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        async with serving(answer_ok) as server, calling() as client:
+            client.request(Origin(port=port_of(server)), CALL, Heard())
+            await until(lambda: server.connections and client.connections)
+            for connection in (*server._connections, *client.connections):
+                assert connection._transport is not None
+                sock = connection._transport.get_extra_info("socket")
+                assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
     run(main())

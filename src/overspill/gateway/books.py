@@ -13,6 +13,9 @@ from overspill.ledger.records import AttemptOutcome, AttemptRecord, BodyRecord, 
 from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry.metrics import Metrics
 
+_UNANSWERED = frozenset({Outcome.REJECTED, Outcome.EVICTED, Outcome.FAILED})
+"""The client has an error of ours; what the last attempt brought never reached it."""
+
 
 class Bookkeeper:
     """Knows the prices, and turns a session and its relays into records."""
@@ -88,15 +91,14 @@ class Bookkeeper:
     ) -> None:
         """Write a request that has its final answer."""
         metrics = self._metrics
-        relay = session.relay
+        relay = None if outcome in _UNANSWERED else session.relay
         usage = None if relay is None else relay.usage
         first_at = None if relay is None else relay.first_token_at
         output_tokens = _output_tokens(relay)
         e2e_s = now - session.arrived_at
         ttft_s = None if first_at is None else first_at - session.arrived_at
         tpot_s = _tpot_s(first_at, now, output_tokens)
-        has_answer = relay is not None and outcome in (Outcome.COMPLETED, Outcome.BROKEN, Outcome.CLIENT_ERROR)
-        target_id = relay.command.target_id if relay is not None and has_answer else None
+        target_id = relay.command.target_id if relay is not None and outcome is not Outcome.CLIENT_GONE else None
         if outcome is Outcome.COMPLETED and target_id is not None:
             metrics.answered(session.route_pattern, target_id, session.queue_wait_s, ttft_s, tpot_s, e2e_s)
         elif outcome is Outcome.CLIENT_GONE:

@@ -1,7 +1,8 @@
 """The targets of a running gateway: starts and stops engines, keeps adapters and addresses, follows a reload.
 
 A reload keeps what it can: an engine whose options are unchanged is not touched, and a changed one is replaced only
-when nothing runs on it any more.
+when nothing runs on it any more. Each engine has at most one task that brings it to what is wanted of it, so that
+reloads in quick succession neither start two processes nor lose one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from overspill.config.compile import CompiledTarget, EngineOptions, Wiring
 from overspill.config.secrets import resolve as resolve_secret
@@ -42,12 +44,18 @@ _HEALTH = {
 }
 
 
-class _Managed:
+class _Wish(NamedTuple):
+    """What is wanted of an engine of ours."""
+
+    kind: str
+    options: EngineOptions
+
+
+class _Managed(NamedTuple):
     """An engine of ours that runs."""
 
-    def __init__(self, options: EngineOptions, supervisor: Supervisor) -> None:
-        self.options = options
-        self.supervisor = supervisor
+    wish: _Wish
+    supervisor: Supervisor
 
 
 class Fleet:
@@ -67,8 +75,9 @@ class Fleet:
         self._feed = feed
         self._count_running = count_running
         self._poller = Poller(client, feed)
+        self._wishes: dict[str, _Wish] = {}
         self._managed: dict[str, _Managed] = {}
-        self._changes: set[asyncio.Task[None]] = set()
+        self._changes: dict[str, asyncio.Task[None]] = {}
         self.targets: dict[str, LiveTarget] = {}
 
     def prepare(self, wiring: Wiring) -> dict[str, LiveTarget]:
@@ -93,19 +102,12 @@ class Fleet:
     def adopt(self, wiring: Wiring, targets: dict[str, LiveTarget]) -> None:
         """Run with ``targets`` (from ``prepare``): start new engines, keep unchanged ones, replace and stop others."""
         self.targets = targets
-        wanted = {t.target_id: t.engine for t in wiring.targets if t.engine is not None}
-        for target_id in [name for name in self._managed if name not in wanted]:
-            self._spawn(self._retire(target_id, self._managed.pop(target_id)))
-        for target_id, options in wanted.items():
-            live = targets[target_id]
-            assert isinstance(live, LiveEngine)  # made from the same wiring
-            old = self._managed.get(target_id)
-            if old is not None and old.options == options:
-                _point_at(live, old.supervisor)
-            elif old is not None:
-                self._spawn(self._replace(live, old, options))
-            else:
-                self._spawn(self._start(live, options))
+        self._wishes = {t.target_id: _Wish(t.kind, t.engine) for t in wiring.targets if t.engine is not None}
+        for target_id in {**self._wishes, **self._managed}:
+            self._point(target_id)
+            if target_id not in self._changes:
+                task = asyncio.get_running_loop().create_task(self._change(target_id))
+                self._changes[target_id] = task
         self._watch(wiring)
 
     def _watch(self, wiring: Wiring) -> None:
@@ -117,19 +119,42 @@ class Fleet:
                 watched.append((live, engines.create_attached(target.kind).models_path if is_attached else None))
         self._poller.watch(watched)
 
-    async def _start(self, live: LiveEngine, options: EngineOptions) -> None:
-        """Find the model, then hand the engine to a supervisor."""
+    def _point(self, target_id: str) -> None:
+        """Give the live target the address and key of its process, if it has one."""
+        live, managed = self.targets.get(target_id), self._managed.get(target_id)
+        if managed is not None and isinstance(live, LiveEngine):
+            live.origin = managed.supervisor.origin
+            live.api_key = managed.supervisor.api_key
+
+    async def _change(self, target_id: str) -> None:
+        """Bring an engine to what is wanted of it, which may change meanwhile; then say how it is."""
+        failed: _Wish | None = None
+        while True:
+            wish, managed = self._wishes.get(target_id), self._managed.get(target_id)
+            if managed is not None and managed.wish != wish:
+                await self._end(target_id, managed)
+            elif managed is None and wish is not None and wish != failed:
+                failed = None if await self._start(target_id, wish) else wish
+            else:
+                break
+        del self._changes[target_id]
+        if managed is not None:  # the controller may have forgotten it between two reloads
+            self._tell(target_id, managed.supervisor.state)
+
+    async def _start(self, target_id: str, wish: _Wish) -> bool:
+        """Find the model, then hand the engine to a supervisor; return whether it could be."""
         try:
-            spec = await asyncio.to_thread(self._spec, options)
-        except OverspillError as error:
-            log.error("engine %s cannot be started: %s", live.target_id, error)  # noqa: TRY400 - the reason is the text
-            self._feed(TargetChanged(target_id=live.target_id, health=Health.BROKEN))
-            return
-        kind = engines.create_managed(live.kind)
-        supervisor = Supervisor(kind, spec, lambda state: self._changed(live.target_id, state))
-        self._managed[live.target_id] = _Managed(options, supervisor)
-        _point_at(live, supervisor)
+            spec = await asyncio.to_thread(self._spec, wish.options)
+            kind = engines.create_managed(wish.kind)
+            supervisor = Supervisor(kind, spec, lambda state: self._changed(target_id, state))
+        except (OverspillError, TypeError, ValueError) as error:  # the latter two: an option of the wrong kind
+            log.error("engine %s cannot be started: %s", target_id, error)  # noqa: TRY400 - the reason is the text
+            self._feed(TargetChanged(target_id=target_id, health=Health.BROKEN))
+            return False
+        self._managed[target_id] = _Managed(wish, supervisor)
+        self._point(target_id)
         supervisor.start()
+        return True
 
     def _spec(self, options: EngineOptions) -> EngineSpec:
         """Resolve the model's file; blocks while it is fetched."""
@@ -152,24 +177,21 @@ class Fleet:
             extra=options.extra,
         )
 
-    async def _replace(self, live: LiveEngine, old: _Managed, options: EngineOptions) -> None:
-        """Stop the old process once nothing runs on it, then start the new one: two would not fit most machines."""
-        _point_at(live, old.supervisor)
-        self._feed(TargetChanged(target_id=live.target_id, health=Health.STARTING))
-        await self._wait_until_idle(live.target_id)
-        await old.supervisor.stop()
-        await self._start(live, options)
+    async def _end(self, target_id: str, managed: _Managed) -> None:
+        """Stop a process once nothing runs on it, or keep it if it is wanted again before that.
 
-    async def _retire(self, target_id: str, old: _Managed) -> None:
-        await self._wait_until_idle(target_id)
-        await old.supervisor.stop()
-        log.info("engine %s stopped: the configuration no longer names it", target_id)
-
-    async def _wait_until_idle(self, target_id: str) -> None:
+        Its successor is started after it: two would not fit most machines.
+        """
+        self._feed(TargetChanged(target_id=target_id, health=Health.STARTING))
         waited_s = 0.0
         while self._count_running(target_id) and waited_s < _REPLACE_GRACE_S:
             await asyncio.sleep(_REPLACE_CHECK_S)
             waited_s += _REPLACE_CHECK_S
+            if self._wishes.get(target_id) == managed.wish:
+                return
+        await managed.supervisor.stop()
+        del self._managed[target_id]
+        log.info("engine %s stopped: the configuration no longer wants it as it was", target_id)
 
     def _changed(self, target_id: str, state: SupervisorState) -> None:
         match state.phase:
@@ -180,6 +202,9 @@ class Fleet:
                     log.warning("engine %s is %s: %s", target_id, state.phase.value, state.reason)
             case Phase.STARTING | Phase.DRAINING:
                 pass
+        self._tell(target_id, state)
+
+    def _tell(self, target_id: str, state: SupervisorState) -> None:
         self._feed(
             TargetChanged(
                 target_id=target_id,
@@ -197,21 +222,11 @@ class Fleet:
         """Return the last lines that a managed engine wrote."""
         return self._managed[target_id].supervisor.log_tail()
 
-    def _spawn(self, change: object) -> None:
-        assert asyncio.iscoroutine(change)
-        task = asyncio.get_running_loop().create_task(change)
-        self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
-
     async def close(self, grace_s: float = 5.0) -> None:
         """Stop polling and end every engine; the gateway has drained them before."""
         await self._poller.close()
-        for task in list(self._changes):
+        changes = list(self._changes.values())
+        for task in changes:
             task.cancel()
-        await asyncio.gather(*self._changes, return_exceptions=True)
+        await asyncio.gather(*changes, return_exceptions=True)
         await asyncio.gather(*(managed.supervisor.stop(grace_s) for managed in self._managed.values()))
-
-
-def _point_at(live: LiveEngine, supervisor: Supervisor) -> None:
-    live.origin = supervisor.origin
-    live.api_key = supervisor.api_key

@@ -24,6 +24,8 @@ _INTERVAL_S = 1.0
 _TIMEOUT_S = 2.0
 _STRIKES = 3
 """Failed polls in a row before a server counts as down: one lost packet is no outage."""
+_NOT_OFFERED = 501
+"""What a ``llama-server`` without ``--metrics`` says to our question; it is well."""
 _MAX_BYTES = 4 * 1024 * 1024
 
 
@@ -61,22 +63,23 @@ class Poller:
         path = engine.engine.stats_path or health_path
         if path is None:
             return
-        strikes = 0
+        state = _Polled()
         while True:
             is_answering = await self._ask(engine, path)
             if health_path is not None:
-                strikes = self._judge(engine, is_answering, strikes)
+                self._judge(engine, state, is_answering)
             await asyncio.sleep(self._interval_s)
 
     async def _ask(self, engine: LiveEngine, path: bytes) -> bool:
+        """Return whether the server answered as one does that can work, and pass its statistics on."""
         headers: Headers = ((b"authorization", b"Bearer " + engine.api_key.encode()),) if engine.api_key else ()
-        call = HttpCall(b"GET", path, headers, b"")
+        call = HttpCall(b"GET", engine.origin.prefix + path, headers, b"")
         answer = await fetch(self._client, engine.origin, call, timeout_s=_TIMEOUT_S, max_bytes=_MAX_BYTES)
         if isinstance(answer, TransportFault):
             return False
         if answer.status == 200 and path == engine.engine.stats_path:
             self._report(engine, answer.body)
-        return answer.status < 500
+        return answer.status < 500 or answer.status == _NOT_OFFERED
 
     def _report(self, engine: LiveEngine, body: bytes) -> None:
         try:
@@ -90,15 +93,28 @@ class Poller:
             )
         )
 
-    def _judge(self, engine: LiveEngine, is_answering: bool, strikes: int) -> int:
-        """Return the new count of failed polls; tell the controller where it makes a difference."""
+    def _judge(self, engine: LiveEngine, state: _Polled, is_answering: bool) -> None:
+        """Count failed polls; tell the controller where it makes a difference."""
         if is_answering:
-            if strikes >= _STRIKES:
+            state.strikes = 0
+            if state.is_up is False:
                 log.info("%s answers again", engine.target_id)
+            if not state.is_up:
+                state.is_up = True
                 self._feed(TargetChanged(target_id=engine.target_id, health=Health.READY))
-            return 0
-        strikes += 1
-        if strikes == _STRIKES:
+            return
+        state.strikes += 1
+        if state.strikes == _STRIKES:
             log.warning("%s does not answer; requests go elsewhere until it does", engine.target_id)
+            state.is_up = False
             self._feed(TargetChanged(target_id=engine.target_id, health=Health.DOWN))
-        return strikes
+
+
+class _Polled:
+    """What is known of one server."""
+
+    def __init__(self) -> None:
+        self.strikes = 0
+        """Failed polls in a row."""
+        self.is_up: bool | None = None
+        """``None`` before the first answer: after a reload the controller may still believe that it is down."""

@@ -51,7 +51,7 @@ class Gateway:
         self.metrics = Metrics(__version__)
         self.ledger: LedgerWriter | None = None
         if config.ledger.enabled:
-            self.ledger = LedgerWriter(ledger_path(config, self._environ))
+            self.ledger = LedgerWriter(ledger_path(config, self._environ), store_bodies=config.ledger.store_bodies)
         self.client = HttpClient()
         self._wiring = compile_config(config, facts)
         self.fleet = Fleet(
@@ -82,7 +82,22 @@ class Gateway:
         self._server: Server | None = None
 
     async def start(self) -> None:
-        """Listen, and start the engines; ``ConfigError`` if the address cannot be bound."""
+        """Listen, and start the engines; ``OverspillError`` if the address or the ledger cannot be had."""
+        try:
+            if self.ledger is not None:
+                self.ledger.start()
+            await self._listen()
+        except OverspillError:
+            await self._release()
+            raise
+        if self.ledger is not None:
+            ledger = self.ledger
+            self.metrics.add_source(lambda: ledger_gauges(ledger))
+        self.metrics.add_source(lambda: controller_gauges(self.driver.controller))
+        self.metrics.add_source(lambda: fleet_gauges(self.fleet))
+        self.fleet.adopt(self._wiring, self.driver.targets)
+
+    async def _listen(self) -> None:
         server = self.config.server
         try:
             self._server = await serve(
@@ -94,19 +109,11 @@ class Gateway:
                 head_check=self.app.check_head,
             )
         except OSError as error:
-            await self.client.close()
             reason = error.strerror or str(error)
             raise ConfigError(
                 f"cannot listen on {server.host}:{server.port}: {reason}; stop what listens there, or choose another "
                 "with --port or OVERSPILL_PORT"
             ) from error
-        if self.ledger is not None:
-            self.ledger.start()
-            ledger = self.ledger
-            self.metrics.add_source(lambda: ledger_gauges(ledger))
-        self.metrics.add_source(lambda: controller_gauges(self.driver.controller))
-        self.metrics.add_source(lambda: fleet_gauges(self.fleet))
-        self.fleet.adopt(self._wiring, self.driver.targets)
 
     @property
     def policy(self) -> Policy:
@@ -145,19 +152,21 @@ class Gateway:
             await self._server.drain(1.0)
             await self._server.close()
         await self.fleet.close()
+        await self._release()
+        return cut
+
+    async def _release(self) -> None:
         await self.client.close()
         if self.ledger is not None:
             lost = await asyncio.to_thread(self.ledger.close)
             if lost:
                 log.warning("%d ledger records could not be written", lost)
-        return cut
 
     def _feed(self, event: AnyEvent) -> None:
         self.driver.feed(event)  # made after the fleet, which therefore cannot be given the method itself
 
     def _count_running(self, target_id: str) -> int:
-        target = self.driver.controller.targets.get(target_id)
-        return 0 if target is None else len(target.running)
+        return self.driver.running_on(target_id)
 
 
 def ledger_path(config: Config, environ: Mapping[str, str]) -> Path:

@@ -26,12 +26,6 @@ _STREAM_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"ca
 _HOME = "home"
 """Value of ``x-overspill-reason`` for a request that ran in the first tier of its route."""
 
-_BROKEN_STATUS = {
-    FailureKind.TIMEOUT: 504,
-    FailureKind.OVERLOADED: 503,
-    FailureKind.RATE_LIMITED: 503,
-}
-
 
 class Session:
     """What is known of one request beside the controller: the client's connection, its text, and what was answered."""
