@@ -41,6 +41,7 @@ def test_every_request_gets_one_answer_and_nothing_is_left_over(source: bytes) -
 def test_the_same_script_twice_gives_the_same_commands_and_so_does_its_recording(source: bytes) -> None:
     first, second = live(source), live(source)
     assert first.lines == second.lines
+    # A life asks for the next wake-up after every event and a replay never does: asking must change nothing.
     report = replay(decode_lines(first.lines))
     assert (report.differing, report.first_difference) == (0, None)
     assert report.steps == len(first.lines) - 1

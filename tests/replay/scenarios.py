@@ -230,8 +230,11 @@ def troubled_upstreams() -> World:
         "quick": in_turn(NORMAL["quick"], overloaded, limited, overloaded, fails(FailureKind.NO_MONEY, status=402)),
     }
     route = msgspec.structs.replace(ROUTE, max_attempts=2)
-    world = World(msgspec.structs.replace(POLICY, targets=(CHEAP, QUICK), routes=(route,)), behaviours)
-    for when, event in arrivals(16, 0.4):
+    hollow = msgspec.structs.replace(CHEAP, target_id="hollow")
+    behaviours["hollow"] = fails(FailureKind.HOLLOW, status=200)
+    vain = msgspec.structs.replace(ROUTE, pattern="vain", tiers=((), places("hollow")), max_attempts=2)
+    world = World(Policy(targets=(CHEAP, QUICK, hollow), routes=(route, vain), default_output_tokens=60), behaviours)
+    for when, event in [*arrivals(16, 0.4), *arrivals(2, 1.0, model="vain", prefix="v")]:
         world.at(when, event)
     return world
 

@@ -21,9 +21,23 @@ from overspill.ledger.summary import LedgerSummary, Quantiles
 from overspill.ledger.summary import summary as summarise
 from overspill.units import format_duration, format_usd
 
+
+def _moment(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:  # noqa: ARG001 - click's
+    """Read a date or time in ISO 8601 as Unix seconds; without a zone it is UTC."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{text!r} is not a time; write 2026-11-23 or 2026-11-23T18:00:00+01:00") from None
+
+
 _PATH = click.option("--path", type=click.Path(dir_okay=False), help="The ledger's file; `serve`'s if left out.")
-_SINCE = click.option("--since", help="Only from this time on: 2026-11-23, or 2026-11-23T18:00:00+01:00.")
-_UNTIL = click.option("--until", help="Only before this time.")
+_SINCE = click.option(
+    "--since", callback=_moment, help="Only from this time on: 2026-11-23, or 2026-11-23T18:00:00+01:00."
+)
+_UNTIL = click.option("--until", callback=_moment, help="Only before this time.")
 
 
 @click.group()
@@ -36,11 +50,11 @@ def ledger() -> None:
 @_SINCE
 @_UNTIL
 @click.option("--json", "as_json", is_flag=True, help="Print figures as JSON instead of tables.")
-def summary(path: str | None, since: str | None, until: str | None, as_json: bool) -> None:
+def summary(path: str | None, since: float | None, until: float | None, as_json: bool) -> None:
     """Print how many requests were answered, where, how fast and for how much."""
     store = _open(path)
     try:
-        found = summarise(store, _time_s(since), _time_s(until))
+        found = summarise(store, since, until)
     finally:
         store.close()
     if as_json:
@@ -59,7 +73,7 @@ def summary(path: str | None, since: str | None, until: str | None, as_json: boo
 @_SINCE
 @_UNTIL
 def export_command(
-    destination: str, table: str, form: str | None, path: str | None, since: str | None, until: str | None
+    destination: str, table: str, form: str | None, path: str | None, since: float | None, until: float | None
 ) -> None:
     """Write rows to DESTINATION as CSV, JSONL or Parquet; the file appears only when it is whole."""
     file_format = _format(destination, form)
@@ -69,7 +83,7 @@ def export_command(
             SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)
         ) as progress:
             progress.add_task(f"writing {table} to {destination}", total=None)
-            rows = export(store, table, Path(destination), file_format, since=_time_s(since), until=_time_s(until))
+            rows = export(store, table, Path(destination), file_format, since=since, until=until)
     finally:
         store.close()
     click.echo(f"{rows} rows of {table} written to {destination}")
@@ -87,16 +101,6 @@ def _format(destination: str, form: str | None) -> Format:
     if name not in {f.value for f in Format}:
         raise click.UsageError(f"{destination!r} does not say its format; add --format csv, jsonl or parquet")
     return Format(name)
-
-
-def _time_s(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a time; write 2026-11-23 or 2026-11-23T18:00:00+01:00") from None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _print(found: LedgerSummary) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import tempfile
+from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +17,9 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from overspill.cli.numbers import Finite
 from overspill.cli.rehearsal.measure import Player, probe_capacity, probe_engine, run_mode
+from overspill.cli.rehearsal.measure import Progress as Progressing
 from overspill.cli.rehearsal.outcome import Outcome, describe_machine, write_outcome
 from overspill.cli.rehearsal.stage import CLOUD_ONLY, HYBRID, LOCAL_ONLY, Scene, build_stage
 from overspill.cli.rehearsal.tables import mode_table
@@ -21,6 +27,7 @@ from overspill.cli.setup import engine_problem, run
 from overspill.errors import ConfigError, EngineMissing
 from overspill.perf.batching import EngineModel
 from overspill.planner.workload import Trace, bundled_trace, cut, offered_load, read_trace, scale_time, scale_tokens
+from overspill.pools.engines.fake import REHEARSED_SPEED
 
 _CLOUD = EngineModel(slots=256, step_base_s=0.02, step_s_per_running=0.0001, prefill_s_per_token=0.0001)
 """A hosted 70B-class model: 50 tokens/s for one stream, and room for all that spills."""
@@ -29,14 +36,16 @@ _MAX_REQUESTS = 20_000
 
 @click.command()
 @click.option("--trace", "trace_path", type=click.Path(exists=True, dir_okay=False), help="Azure, Mooncake or JSONL.")
-@click.option("--seconds", default=60.0, type=click.FloatRange(5, 3600), help="Length of each run.  [60]")
-@click.option("--over", default=3.0, type=click.FloatRange(0.1, 20), help="Load, in multiples of local capacity.  [3]")
+@click.option("--seconds", default=60.0, type=Finite(1, 3600), help="Length of each run.  [60]")
+@click.option("--over", default=3.0, type=Finite(0.1, 20), help="Load, in multiples of local capacity.  [3]")
 @click.option("--engine", default="llamacpp", type=click.Choice(["llamacpp", "fake"]), help="The local engine.")
+@click.option("--step", type=Finite(1e-4, 10), help="Seconds of a step of --engine fake.  [0.02]")
 @click.option("--model", default="builtin", help="Its model: a GGUF file, hf:REPO:FILE, or builtin.")
 @click.option("--slots", default=8, type=click.IntRange(1, 128), help="max_batch_size of the local engine.  [8]")
 @click.option("--threads", type=click.IntRange(1, 256), help="Its threads; all physical cores but one if left out.")
-@click.option("--slo-ttft", default=1.0, type=click.FloatRange(0.01), help="TTFT SLO in seconds.  [1]")
-@click.option("--scale-tokens", default=0.25, type=click.FloatRange(0.001, 10), help="Factor on all lengths.  [0.25]")
+@click.option("--slo-ttft", default=1.0, type=Finite(0.01), help="TTFT SLO in seconds.  [1]")
+@click.option("--deadline", default=30.0, type=Finite(0.1), help="Longest wait in the queue, s.  [30]")
+@click.option("--scale-tokens", default=0.25, type=Finite(0.001, 10), help="Factor on all lengths.  [0.25]")
 @click.option("--max-tokens", default=512, type=click.IntRange(8, 32768), help="Longest prompt and answer.  [512]")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the outcome here, for overspill simulate.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures as JSON instead of tables.")
@@ -49,6 +58,10 @@ def rehearse(out: str | None, as_json: bool, **options: Any) -> None:
     """
     if options["engine"] == "llamacpp" and (problem := engine_problem()) is not None:
         raise EngineMissing(f"{problem}; or rehearse with --engine fake")
+    if options["engine"] != "fake" and options["step"] is not None:
+        raise click.UsageError("--step goes with --engine fake: a real engine is as fast as it is")
+    if out is not None and not os.access(Path(out).parent, os.W_OK):
+        raise ConfigError(f"{out} cannot be written: its folder is missing or closed to you; name another with --out")
     console = Console(stderr=as_json)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overspill-rehearsal-")))
@@ -56,7 +69,10 @@ def rehearse(out: str | None, as_json: bool, **options: Any) -> None:
             Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
         )
         task = progress.add_task("starting the gateway, the local engine and the rehearsed cloud", total=None)
-        outcome = run(_rehearse(folder, options, lambda text: progress.update(task, description=text)))
+        try:
+            outcome = run(_stoppable(_rehearse(folder, options, lambda text: progress.update(task, description=text))))
+        except asyncio.CancelledError:
+            raise click.Abort from None
     if out is not None:
         write_outcome(outcome, Path(out))
     if as_json:
@@ -68,20 +84,34 @@ def rehearse(out: str | None, as_json: bool, **options: Any) -> None:
         console.print(f"Written to {out}; compare with: overspill simulate --rehearsal {out}")
 
 
-async def _rehearse(folder: Path, options: dict[str, Any], progress: Any) -> Outcome:
-    scene = Scene(
+async def _stoppable(rehearsal: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """Run a rehearsal so that SIGTERM ends it as Ctrl-C does, and what it started with it."""
+    task = asyncio.ensure_future(rehearsal)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
+
+
+def _scene(options: Mapping[str, Any]) -> Scene:
+    is_fake = options["engine"] == "fake"
+    speed = REHEARSED_SPEED if options["step"] is None else {**REHEARSED_SPEED, "step_base_s": options["step"]}
+    return Scene(
         engine=options["engine"],
         model=options["model"],
         max_batch_size=options["slots"],
         # A small vocabulary needs up to four of its tokens for one of the trace's, which are a large model's.
         context_tokens=5 * options["max_tokens"] + 512,
         threads=options["threads"],
-        engine_options={},
+        engine_options={"engine": dict(speed)} if is_fake else {},
         slo_ttft_s=options["slo_ttft"],
+        deadline_s=options["deadline"],
         cloud=_CLOUD,
         price_input=0.15,
         price_output=0.60,
     )
+
+
+async def _rehearse(folder: Path, options: Mapping[str, Any], progress: Progressing) -> Outcome:
+    scene = _scene(options)
     path = options["trace_path"]
     lengths = {"max_prompt": options["max_tokens"], "max_output": options["max_tokens"]}
     trace = scale_tokens(

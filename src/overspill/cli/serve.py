@@ -14,7 +14,7 @@ import click
 from overspill.cli.banner import show_banner
 from overspill.cli.recording import Recording
 from overspill.cli.setup import Asked, Setup, run, set_up
-from overspill.errors import OverspillError
+from overspill.errors import ConfigError, OverspillError
 from overspill.gateway.service import Gateway
 from overspill.telemetry.logs import LogFormat, configure
 
@@ -67,7 +67,7 @@ async def _serve(asked: Asked, record: Path | None, address_file: Path | None, q
     try:
         await gateway.start()
         if address_file is not None:
-            address_file.write_text(gateway.addresses[0] + "\n", encoding="utf-8")
+            _write_address(address_file, gateway.addresses[0])
         if not quiet:
             show_banner(setup, gateway.addresses)
         await _until_stopped(gateway, asked)
@@ -75,6 +75,13 @@ async def _serve(asked: Asked, record: Path | None, address_file: Path | None, q
     finally:
         if recording is not None:
             recording.close()
+
+
+def _write_address(file: Path, address: str) -> None:
+    try:
+        file.write_text(address + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the address file {file} cannot be written: {error.strerror}") from error
 
 
 async def _until_stopped(gateway: Gateway, asked: Asked) -> None:

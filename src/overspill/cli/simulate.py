@@ -12,6 +12,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from overspill.cli.numbers import Finite
 from overspill.cli.rehearsal.outcome import models_of, policy_of, read_outcome
 from overspill.cli.rehearsal.tables import comparison_table, simulation_table
 from overspill.cli.setup import Asked, run, set_up
@@ -31,10 +32,10 @@ _UNBOUNDED_SLOTS = 4096
 @click.option("--config", "-c", "config_path", type=click.Path(exists=True, dir_okay=False), help="Simulate this.")
 @click.option("--model", help="With --config: the model name that every request asks for.")
 @click.option("--trace", "trace_path", type=click.Path(exists=True, dir_okay=False), help="Azure, Mooncake or JSONL.")
-@click.option("--seconds", type=click.FloatRange(1), help="Use only this much of the trace.")
-@click.option("--speed-up", default=1.0, type=click.FloatRange(0.01, 1000), help="Squeeze the trace's times.  [1]")
-@click.option("--scale-tokens", default=1.0, type=click.FloatRange(0.001, 1000), help="Factor on all lengths.  [1]")
-@click.option("--slo-ttft", type=click.FloatRange(0.001), help="TTFT SLO in seconds; the route's if left out.")
+@click.option("--seconds", type=Finite(1), help="Use only this much of the trace.")
+@click.option("--speed-up", default=1.0, type=Finite(0.01, 1000), help="Squeeze the trace's times.  [1]")
+@click.option("--scale-tokens", default=1.0, type=Finite(0.001, 1000), help="Factor on all lengths.  [1]")
+@click.option("--slo-ttft", type=Finite(0.001), help="TTFT SLO in seconds; the route's if left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures as JSON instead of a table.")
 def simulate_command(rehearsal: str | None, config_path: str | None, as_json: bool, **options: Any) -> None:
     """Simulate and print aggregates: spill share, TTFT quantiles, goodput.

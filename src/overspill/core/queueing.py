@@ -32,6 +32,7 @@ class Request:
     """One request from its arrival to its final answer. The controller's own record; it changes in place."""
 
     __slots__ = (
+        "alarm",
         "arrived_at",
         "attempt",
         "attempts",
@@ -54,7 +55,6 @@ class Request:
         "spill",
         "surface",
         "ticket",
-        "wake_at",
     )
 
     def __init__(self, event: Arrived, route: Route, expected_output: float, priority: int, now: float) -> None:
@@ -88,7 +88,8 @@ class Request:
         """Where it waits, or ``None`` if it does not."""
         self.holding: TargetState | None = None
         """The target whose slot it waits for."""
-        self.wake_at = 0.0
+        self.alarm = 0
+        """The number of its latest alarm, 0 if it never had one; all others are void."""
         self.ticket = 0
         """Its latest place in a lane, 0 if it never waited; an entry with another ticket is stale."""
 
@@ -175,8 +176,8 @@ class Alarms:
 
     def set(self, request: Request, at: float) -> None:
         """Wake ``request`` at ``at``; an earlier alarm of it is void."""
-        request.wake_at = at
         self._sequence += 1
+        request.alarm = self._sequence
         heapq.heappush(self._heap, (at, self._sequence, request))
         if len(self._heap) > self._compact_at:
             self._heap = [entry for entry in self._heap if _is_due(entry)]
@@ -199,5 +200,7 @@ class Alarms:
 
 
 def _is_due(entry: tuple[float, int, Request]) -> bool:
-    at, _, request = entry
-    return request.lane is not None and request.wake_at == at
+    # By number and not by time: a void alarm must stay void when a later one is set to its time, or the order of
+    # equals would depend on when void ones were dropped.
+    _, number, request = entry
+    return request.lane is not None and request.alarm == number

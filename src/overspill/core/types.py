@@ -41,41 +41,41 @@ class Spill(enum.StrEnum):
 class Refusal(enum.StrEnum):
     """Why one target was no candidate for one request."""
 
-    LOCAL_ONLY = "local_only"
-    UNSUPPORTED = "unsupported"
-    CONTEXT_TOO_LONG = "context_too_long"
-    NOT_READY = "not_ready"
-    DRAINING = "draining"
-    BREAKER_OPEN = "breaker_open"
-    COOLING_DOWN = "cooling_down"
-    BAD_KEY = "bad_key"
-    NO_MONEY = "no_money"
-    NO_MODEL = "no_model"
+    LOCAL_ONLY = "local_only"  # the request must not leave local targets, and this is none
+    UNSUPPORTED = "unsupported"  # it does not serve this surface
+    CONTEXT_TOO_LONG = "context_too_long"  # the prompt does not fit its context window
+    NOT_READY = "not_ready"  # it is starting, down or broken
+    DRAINING = "draining"  # it finishes what runs and takes nothing new
+    BREAKER_OPEN = "breaker_open"  # it failed too often and rests, or its one probe runs
+    COOLING_DOWN = "cooling_down"  # it limits our rate (429) and the pause has not passed
+    BAD_KEY = "bad_key"  # it refused our key and the pause has not passed
+    NO_MONEY = "no_money"  # its account had no balance and the pause has not passed
+    NO_MODEL = "no_model"  # it did not have the model and the pause has not passed
     FAILED_BEFORE = "failed_before"  # this request failed here and its back-off has not passed
-    NO_SLOT = "no_slot"
+    NO_SLOT = "no_slot"  # it runs as many requests as it may
 
 
 class RejectReason(enum.StrEnum):
     """Why a request got no answer. *Rejected* was never queued, *evicted* was queued and then dropped."""
 
-    UNKNOWN_MODEL = "unknown_model"
-    PROMPT_TOO_LONG = "prompt_too_long"
-    QUEUE_FULL = "queue_full"
-    NO_TARGET = "no_target"
-    DRAINING = "draining"
-    DEADLINE_EVICTED = "deadline_evicted"
-    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    UNKNOWN_MODEL = "unknown_model"  # no route has this model name
+    PROMPT_TOO_LONG = "prompt_too_long"  # the prompt fits no target that may run it
+    QUEUE_FULL = "queue_full"  # every target is full, and as many requests wait as may
+    NO_TARGET = "no_target"  # no target can take it before its deadline
+    DRAINING = "draining"  # the gateway is shutting down
+    DEADLINE_EVICTED = "deadline_evicted"  # it waited until its deadline
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"  # as many attempts failed as the route allows
 
 
 class Outcome(enum.StrEnum):
     """How a request ended, for the ledger and the metrics."""
 
-    COMPLETED = "completed"
-    REJECTED = "rejected"
-    EVICTED = "evicted"
+    COMPLETED = "completed"  # the client has the whole answer
+    REJECTED = "rejected"  # refused on arrival
+    EVICTED = "evicted"  # refused after it had waited in the queue
     FAILED = "failed"  # every attempt failed before the first token
     BROKEN = "broken"  # failed after tokens had reached the client
-    CLIENT_GONE = "client_gone"
+    CLIENT_GONE = "client_gone"  # the client left before its answer was complete
     CLIENT_ERROR = "client_error"  # a target said the request itself is wrong (4xx)
 
 

@@ -28,6 +28,7 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """One client's request, from its arrival to its one final answer."""
 
     request_id: str
+    """The answer's ``x-request-id``."""
     arrived_at: float
     """Unix seconds, wall clock."""
     model: str
@@ -35,20 +36,29 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     route: str
     """Pattern of the route that matched; empty if none did."""
     surface: Surface
+    """Which endpoint was called."""
     key_id: str
     """Which of the gateway's keys asked; never the key."""
     stream: bool
+    """Whether the client asked for a stream."""
     priority: int
+    """As the client asked; 0 goes first."""
     local_only: bool
+    """By the client's header or by its route."""
     prompt_tokens: int
     """Estimated on arrival from the text's length."""
     prompt_tokens_reported: int | None
     """Counted by the target that answered."""
     cached_tokens: int | None
+    """Prompt tokens that it read from its cache."""
     output_tokens: int | None
+    """Counted by the target, else by the events with a token."""
     reasoning_tokens: int | None
+    """Those of them that were thinking."""
     max_tokens: int | None
+    """The client's limit."""
     outcome: Outcome
+    """How it ended."""
     reason: RejectReason | FailureKind | None
     """Why it was not completed."""
     spill: Spill | None
@@ -56,15 +66,19 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     target_id: str | None
     """Who gave the answer that the client has."""
     attempts: int
+    """Attempts that were started."""
     queue_wait_s: float
+    """From arrival to the first attempt; to the end if there was none."""
     ttft_s: float | None
     """From arrival to the first meaningful token."""
     tpot_s: float | None
     """Mean seconds per output token after the first."""
     e2e_s: float
+    """From arrival to the end."""
     cost_usd: float | None
     """Sum over all attempts; ``None`` is unknown, never free."""
     finish_reason: str | None
+    """As the target gave it."""
     client_status: int | None
     """HTTP status that the client saw; ``None`` if it left before one was sent."""
 
@@ -73,28 +87,39 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """One try on one target. Usage is what *this* target did, so the sum over attempts is what was consumed."""
 
     request_id: str
+    """Whose attempt it is."""
     attempt_id: int
     """Unique within one run of the gateway."""
     target_id: str
+    """Where it ran."""
     model: str
     """The name it was called under at the target."""
     started_at: float
     """Unix seconds, wall clock."""
     spill: Spill | None
+    """Why it ran outside the first tier; ``None`` if it did not."""
     predicted_ttft_s: float | None
     """What the controller believed when it started the attempt; beside ``ttft_s`` it is the estimate's error."""
     ttft_s: float | None
     """From the start of this attempt to its first meaningful token."""
     tpot_s: float | None
+    """Mean seconds per output token after the first."""
     duration_s: float
+    """From its start to its end."""
     outcome: AttemptOutcome
+    """How it ended."""
     failure: FailureKind | None
+    """What went wrong."""
     status: int | None
     """HTTP status of the target's answer."""
     prompt_tokens: int | None
+    """Counted by the target."""
     cached_tokens: int | None
+    """Prompt tokens that it read from its cache."""
     output_tokens: int | None
+    """Counted by the target, else by the events with a token."""
     cost_usd: float | None
+    """``None`` is unknown, never free."""
 
 
 class BodyRecord(msgspec.Struct, frozen=True, gc=False):
@@ -104,6 +129,7 @@ class BodyRecord(msgspec.Struct, frozen=True, gc=False):
     """
 
     request_id: str
+    """Whose texts they are."""
     prompt: bytes
     """The request's body as received."""
     answer: bytes

@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject, StartAttempt
+from overspill.core.commands import AnyCommand, Complete, Reject, StartAttempt
 from overspill.core.controller import Controller
-from overspill.core.events import AnyEvent, Arrived, Finished, FirstToken, Tick
-from overspill.core.types import Outcome, Policy, RejectReason, Spill
+from overspill.core.events import AnyEvent, Arrived, Failed, Finished, FirstToken, Tick
+from overspill.core.types import FailureKind, Outcome, Policy, RejectReason, Spill
 from overspill.errors import UnknownName
 from overspill.perf.batching import Batch, EngineModel
 from overspill.planner.workload import TraceRequest
+
+_NEVER = float("inf")
 
 
 class TargetModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,25 +35,39 @@ class SimulatedRequest(msgspec.Struct, kw_only=True, gc=False):
     at_s: float
     prompt_tokens: int
     output_tokens: int
+    """As the trace wants it; less, once an engine whose context has no room for more has taken it in."""
     outcome: Outcome | None = None
+    """Never ``None`` after a run."""
     target_id: str | None = None
+    """Where its last attempt ran."""
     spill: Spill | None = None
     reason: RejectReason | None = None
     queue_wait_s: float | None = None
     ttft_s: float | None = None
     e2e_s: float | None = None
+    """To its final answer, a refusal included."""
 
 
 class _Engine:
-    """One modelled target: its batch, and which attempts are on their way there."""
+    """One modelled target: its batch, and when that has something to tell."""
 
-    __slots__ = ("batch", "delay_s", "due", "model")
+    __slots__ = ("batch", "delay_s", "due_s")
 
     def __init__(self, model: TargetModel) -> None:
-        self.model = model
         self.batch = Batch(model.engine)
         self.delay_s = model.delay_s
-        self.due: float | None = None
+        self.due_s = _NEVER
+
+
+class _Call(msgspec.Struct, frozen=True, gc=False):
+    """An attempt on its way to its engine."""
+
+    attempt_id: int
+    engine: _Engine
+
+
+_Due = _Call | _Engine | AnyEvent
+"""What can happen: a call reaches its engine, an engine has something to tell, the controller hears of it."""
 
 
 class Simulator:
@@ -64,122 +80,120 @@ class Simulator:
         self._controller = Controller(policy)
         self._engines = {spec.target_id: _Engine(models[spec.target_id]) for spec in policy.targets}
         self._rows: list[SimulatedRequest] = []
-        self._attempts: dict[int, tuple[int, str]] = {}
-        """Attempt → (row, target)."""
-        self._on_the_way: list[tuple[float, int, str]] = []
-        """Heap of (when it reaches the engine, attempt, target)."""
-        self._told: list[tuple[float, int, AnyEvent]] = []
-        """Heap of (when the gateway hears it, sequence, event)."""
-        self._sequence = 0
+        self._attempts: dict[int, SimulatedRequest] = {}
+        self._agenda: list[tuple[float, int, _Due]] = []
+        """Heap by time, then by when it was planned. An engine's entry is void once its ``due_s`` is another."""
+        self._planned = 0
 
     def run(self, trace: Sequence[TraceRequest], model: str, *, local_only: bool = False) -> list[SimulatedRequest]:
         """Play the trace to its end and return one row per request, in the trace's order (sorted by ``at_s``)."""
         self._rows = [
             SimulatedRequest(at_s=r.at_s, prompt_tokens=r.prompt_tokens, output_tokens=r.output_tokens) for r in trace
         ]
-        next_row = 0
+        for number, row in enumerate(self._rows):
+            self._play_until(row.at_s)
+            arrived = Arrived(
+                request_id=str(number),
+                model=model,
+                prompt_tokens=row.prompt_tokens,
+                max_tokens=row.output_tokens,
+                local_only=local_only,
+            )
+            self._tell(arrived, row.at_s)
+        self._play_until(_NEVER)
+        return self._rows
+
+    def _play_until(self, end_s: float) -> None:
+        """Let everything happen that is due before ``end_s``; at equal times the controller's alarm rings last."""
+        agenda = self._agenda
         while True:
-            arrival_s = self._rows[next_row].at_s if next_row < len(self._rows) else None
-            at_s = self._next_time(arrival_s)
-            if at_s is None:
-                return self._rows
-            if at_s == arrival_s:
-                self._feed(self._arrived(next_row, model, local_only), at_s)
-                next_row += 1
+            at_s = agenda[0][0] if agenda else _NEVER
+            alarm_s = self._controller.next_wakeup(at_s)
+            if alarm_s is not None and alarm_s < at_s:
+                if alarm_s >= end_s:
+                    return
+                self._tell(Tick(), alarm_s)
+            elif at_s >= end_s:
+                return
             else:
-                self._step(at_s)
+                self._happen(heapq.heappop(agenda)[2], at_s)
 
-    def _arrived(self, row: int, model: str, local_only: bool) -> Arrived:
-        request = self._rows[row]
-        return Arrived(
-            request_id=str(row),
-            model=model,
-            prompt_tokens=request.prompt_tokens,
-            max_tokens=request.output_tokens,
-            local_only=local_only,
-        )
+    def _plan(self, at_s: float, due: _Due) -> None:
+        self._planned += 1
+        heapq.heappush(self._agenda, (at_s, self._planned, due))
 
-    def _next_time(self, arrival_s: float | None) -> float | None:
-        times = [engine.due for engine in self._engines.values() if engine.due is not None]
-        if arrival_s is not None:
-            times.append(arrival_s)
-        if self._on_the_way:
-            times.append(self._on_the_way[0][0])
-        if self._told:
-            times.append(self._told[0][0])
-        alarm_s = self._controller.next_wakeup(0.0)
-        if alarm_s is not None:
-            times.append(alarm_s)
-        return min(times, default=None)
+    def _happen(self, due: _Due, now_s: float) -> None:
+        if isinstance(due, _Engine):
+            if due.due_s == now_s:
+                self._advance(due, now_s)
+        elif isinstance(due, _Call):
+            self._admit(due, now_s)
+        else:
+            self._tell(due, now_s)
 
-    def _step(self, now_s: float) -> None:
-        """Let everything happen that is due at ``now_s`` and is no arrival."""
-        while self._on_the_way and self._on_the_way[0][0] <= now_s:
-            _, attempt_id, target_id = heapq.heappop(self._on_the_way)
-            self._admit(attempt_id, target_id, now_s)
-        for engine in self._engines.values():
-            if engine.due is not None and engine.due <= now_s:
-                self._advance(engine, now_s)
-        while self._told and self._told[0][0] <= now_s:
-            self._feed(heapq.heappop(self._told)[2], now_s)
-        alarm_s = self._controller.next_wakeup(now_s)
-        if alarm_s is not None and alarm_s <= now_s:
-            self._feed(Tick(), now_s)
-
-    def _admit(self, attempt_id: int, target_id: str, now_s: float) -> None:
-        row, _ = self._attempts[attempt_id]
-        engine = self._engines[target_id]
-        self._advance(engine, now_s)
-        request = self._rows[row]
-        engine.batch.admit(attempt_id, request.prompt_tokens, request.output_tokens, now_s)
-        engine.due = engine.batch.next_wakeup_s()
+    def _admit(self, call: _Call, now_s: float) -> None:
+        engine = call.engine
+        batch = engine.batch
+        self._listen(engine, now_s)
+        row = self._attempts[call.attempt_id]
+        tokens = batch.model.answer_tokens(row.prompt_tokens, row.output_tokens)
+        if not tokens:
+            failed = Failed(attempt_id=call.attempt_id, kind=FailureKind.CONTEXT_TOO_LONG, status=400)
+            self._plan(now_s + engine.delay_s / 2, failed)
+            return
+        row.output_tokens = tokens
+        batch.admit(call.attempt_id, row.prompt_tokens, tokens, now_s)
+        self._expect(engine)
 
     def _advance(self, engine: _Engine, now_s: float) -> None:
+        self._listen(engine, now_s)
+        self._expect(engine)
+
+    def _expect(self, engine: _Engine) -> None:
+        """Plan when the engine is looked at next."""
+        due_s = engine.batch.next_wakeup_s()
+        if due_s is None:
+            engine.due_s = _NEVER
+        elif due_s != engine.due_s:
+            engine.due_s = due_s
+            self._plan(due_s, engine)
+
+    def _listen(self, engine: _Engine, now_s: float) -> None:
+        """Let the engine work until now, and plan when the gateway hears what it has said."""
         for happened in engine.batch.advance(now_s):
-            heard_s = happened.at_s + engine.delay_s / 2
+            event: AnyEvent
             if happened.is_last:
-                row, _ = self._attempts[happened.request_id]
-                request = self._rows[row]
-                event: AnyEvent = Finished(
-                    attempt_id=happened.request_id,
-                    prompt_tokens=request.prompt_tokens,
-                    output_tokens=request.output_tokens,
+                row = self._attempts[happened.request_id]
+                event = Finished(
+                    attempt_id=happened.request_id, prompt_tokens=row.prompt_tokens, output_tokens=row.output_tokens
                 )
             else:
                 event = FirstToken(attempt_id=happened.request_id)
-            self._sequence += 1
-            heapq.heappush(self._told, (max(heard_s, now_s), self._sequence, event))
-        engine.due = engine.batch.next_wakeup_s()
+            self._plan(happened.at_s + engine.delay_s / 2, event)
 
-    def _feed(self, event: AnyEvent, now_s: float) -> None:
+    def _tell(self, event: AnyEvent, now_s: float) -> None:
         if isinstance(event, FirstToken):
-            row, _ = self._attempts[event.attempt_id]
-            self._rows[row].ttft_s = now_s - self._rows[row].at_s
+            row = self._attempts[event.attempt_id]
+            row.ttft_s = now_s - row.at_s
         for command in self._controller.handle(event, now_s):
             self._obey(command, now_s)
 
     def _obey(self, command: AnyCommand, now_s: float) -> None:
         if isinstance(command, StartAttempt):
-            row = int(command.request_id)
-            request = self._rows[row]
-            request.target_id = command.target_id
-            request.spill = command.spill
-            request.queue_wait_s = command.queue_wait_s
-            self._attempts[command.attempt_id] = (row, command.target_id)
-            delay_s = self._engines[command.target_id].delay_s
-            heapq.heappush(self._on_the_way, (now_s + delay_s / 2, command.attempt_id, command.target_id))
-        elif isinstance(command, Complete):
-            request = self._rows[int(command.request_id)]
-            request.outcome = command.outcome
-            request.e2e_s = now_s - request.at_s
-            if command.attempt_id is not None:
-                del self._attempts[command.attempt_id]
-        elif isinstance(command, Reject):
-            request = self._rows[int(command.request_id)]
-            request.outcome = command.outcome
-            request.reason = command.reason
-        else:
-            assert isinstance(command, CancelAttempt)  # nobody cancels here: clients stay and engines do not fail
+            row = self._rows[int(command.request_id)]
+            row.target_id = command.target_id
+            row.spill = command.spill
+            row.queue_wait_s = command.queue_wait_s
+            self._attempts[command.attempt_id] = row
+            engine = self._engines[command.target_id]
+            self._plan(now_s + engine.delay_s / 2, _Call(command.attempt_id, engine))
+            return
+        assert isinstance(command, Complete | Reject)  # nothing is cancelled: clients stay, and nothing is rescued
+        row = self._rows[int(command.request_id)]
+        row.outcome = command.outcome
+        row.e2e_s = now_s - row.at_s
+        if isinstance(command, Reject):
+            row.reason = command.reason
 
 
 def simulate(

@@ -18,7 +18,7 @@ from overspill.core.events import (
     TargetChanged,
     TargetReported,
 )
-from overspill.core.types import FailureKind, Health, LatencyPrior, Outcome, RejectReason, Spill
+from overspill.core.types import BreakerPolicy, FailureKind, Health, LatencyPrior, Outcome, RejectReason, Spill
 
 K = FailureKind
 RETRIED = [kind for kind in K if kind not in (K.BAD_REQUEST, K.MODERATION)]
@@ -356,6 +356,27 @@ def test_when_a_target_goes_down_those_who_hold_for_it_are_decided_again(health:
     else:
         assert only_end(out).request_id == "b"
     assert world.controller.targets["gpu"].holding == 0
+
+
+def test_when_one_target_goes_down_those_behind_a_holder_of_another_are_decided_again_too() -> None:
+    targets = local("small", context_tokens=100), local("large", ttft_s=0.3), cloud()
+    world = World(*targets)
+    for name, prompt_tokens in (("a", 10), ("b", 200)):
+        world.start(name, prompt_tokens=prompt_tokens, max_tokens=50)
+    assert world.arrive("first", prompt_tokens=200) == []
+    assert world.arrive("second", prompt_tokens=10) == []
+    assert {n: t.holding for n, t in world.controller.targets.items()} == {"small": 1, "large": 1, "api": 0}
+    (start,) = starts(world.tell(TargetChanged(target_id="small", health=Health.DOWN)))
+    assert (start.request_id, start.target_id) == ("second", "api")
+
+
+def test_the_client_of_a_probe_that_leaves_makes_room_for_the_next_probe() -> None:
+    world = World(local(slots=4), breaker=BreakerPolicy(min_count=1))
+    world.fail(world.start("first").attempt_id, K.CUT)
+    assert world.arrive("second") == []
+    (probe,) = starts(world.tick_until_something_happens())
+    (start,) = starts(world.tell(ClientGone(request_id=probe.request_id)))
+    assert {probe.request_id, start.request_id} == {"first", "second"}
 
 
 def test_a_target_that_comes_back_starts_with_a_clean_breaker() -> None:

@@ -43,6 +43,8 @@ def test_an_unobserved_line_drifts_back_to_its_prior() -> None:
     after_20_s = line.at(0.0)
     assert after_20_s > 4.0
     distances = [after_20_s - 0.5]
+    line.relax(40.0)
+    assert 0.5 < line.at(0.0) < after_20_s
     for age_s in (60.0, 300.0, 900.0, 3600.0):
         line.relax(20.0 + age_s)
         distances.append(abs(line.at(0.0) - 0.5))

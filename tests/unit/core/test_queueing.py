@@ -155,6 +155,23 @@ def test_equal_alarms_ring_in_the_order_they_were_set() -> None:
     assert rung == requests
 
 
+def test_asking_for_the_next_alarm_never_changes_the_order_in_which_they_ring() -> None:
+    rung = []
+    for asks in (False, True):
+        a, b = request("a"), request("b")
+        lane_of(a, b)
+        alarms = Alarms()
+        alarms.set(a, 5.0)
+        alarms.set(a, 3.0)  # the one at 5 is void,
+        alarms.set(a, 7.0)
+        if asks:
+            assert alarms.next_at() == 7.0
+        alarms.set(b, 5.0)
+        alarms.set(a, 5.0)  # and stays so
+        rung.append([alarms.pop_due(5.0) is b, alarms.pop_due(5.0) is a, alarms.pop_due(5.0) is None])
+        assert rung[-1] == [True, True, True]
+
+
 def test_void_alarms_do_not_pile_up() -> None:
     a, b = request("a"), request("b")
     lane_of(a, b)

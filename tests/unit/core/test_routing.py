@@ -78,6 +78,11 @@ def test_at_home_the_fastest_runs_it_and_beyond_home_the_cheapest_that_meets_the
     assert [world.start(str(i)).target_id for i in range(3)] == ["fast", "slow", "cheap"]
 
 
+def test_at_home_prices_do_not_count() -> None:
+    targets = cloud("cheap", usd=0.1, ttft_s=0.9), cloud("fast", usd=9.0, ttft_s=0.3)
+    assert World(*targets, routes=(route(("cheap", "fast")),)).start().target_id == "fast"
+
+
 def test_the_cheapest_is_left_out_when_it_would_be_too_late() -> None:
     world = full_world(cloud("cheap", usd=0.1, ttft_s=2.5), cloud("dear", usd=9.0, ttft_s=0.5))
     assert world.start().target_id == "dear"
@@ -192,6 +197,12 @@ def test_when_nothing_meets_the_slo_it_waits_for_a_slot_that_beats_all_that_is_f
     assert world.arrive() == []
     assert world.controller.targets["gpu"].holding == 1
     assert world.controller.next_wakeup(world.now) == pytest.approx(world.now + 4.0)
+
+
+def test_a_free_target_is_worth_half_as_much_wait_again_as_a_slot_that_is_only_predicted() -> None:
+    world = full_world(cloud(ttft_s=6.0), busy_s=4.0)  # 4 · 1.5 + 0.2 s
+    start = world.start()
+    assert (start.target_id, start.spill) == ("api", Spill.LOCAL_FULL)
 
 
 # -- what no target does

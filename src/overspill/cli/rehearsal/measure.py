@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ OUTPUT_EXACT = {"ignore_eos": True}
 """llama.cpp then writes exactly ``max_tokens``, as the trace wants; other servers ignore or lack the field."""
 
 Progress = Callable[[str], None]
+Row = Mapping[str, Any]
+"""One row of the ledger, by column."""
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +47,8 @@ class ModeFigures(msgspec.Struct, frozen=True, kw_only=True):
     summary: Summary
     cost_usd: float
     local_busy: float
-    """Share of the local engine's slot-seconds that were used, 0 to 1."""
+    """Share of the local engine's slots in use while requests arrived, 0 to 1: what still runs after the last arrival
+    is left out, since nothing could have filled the slots then."""
     local_output_tokens: int
     cloud_output_tokens: int
 
@@ -88,10 +91,10 @@ async def probe_engine(player: Player, scene: Scene, progress: Progress) -> Engi
     for count in sorted({1, 2, max(1, scene.max_batch_size // 2), scene.max_batch_size}):
         progress(f"measuring the local engine with {count} requests at once")
         for _ in range(_REPEATS):
-            for result in await player.local([TraceRequest(0.0, 8, _PROBE_OUTPUT)] * count):
-                if result.ttft_s is not None and result.output_tokens > 1:
-                    tpot_s = (result.e2e_s - result.ttft_s) / (result.output_tokens - 1)
-                    decode.append(DecodeObservation(concurrency=count, tpot_s=tpot_s))
+            results = await player.local([TraceRequest(0.0, 8, _PROBE_OUTPUT)] * count)
+            # Over the whole answer and not from its first token on: a small model's tokens may all arrive at once.
+            tpots_s = [result.e2e_s / result.output_tokens for result in results if result.output_tokens]
+            decode += [DecodeObservation(concurrency=count, tpot_s=tpot_s) for tpot_s in tpots_s if tpot_s > 0]
     prefill: list[PrefillObservation] = []
     for tokens in [n for n in _PROBE_PROMPTS if 5 * n < scene.context_tokens] * _REPEATS:
         progress(f"measuring the local engine with a prompt of {tokens} tokens")
@@ -118,39 +121,53 @@ async def run_mode(
     player: Player, stage: Stage, scene: Scene, mode: str, trace: Sequence[TraceRequest], progress: Progress
 ) -> ModeFigures:
     """Play the trace in one mode and return its figures."""
+    began_at = time.time()  # the ledger's clock; its rows of this mode from before are the probes'
     results = await player.play(mode, trace, progress=progress)
     summary = summarise(results, slo_ttft_s=scene.slo_ttft_s)
-    return _figures(stage.ledger, scene, mode, summary, answers=sum(1 for r in results if r.status is not None))
+    answers = sum(1 for result in results if result.status is not None)
+    requests, attempts = _wait_for_rows(stage.ledger, mode, began_at, answers)
+    return mode_figures(summary, requests, attempts, slots=scene.max_batch_size)
 
 
-def _figures(path: Path, scene: Scene, mode: str, summary: Summary, *, answers: int) -> ModeFigures:
-    """Add what the ledger knows; wait for its writer to have written every request of the mode."""
-    requests = {row["request_id"] for row in _wait_for_rows(path, mode, answers)}
-    attempts = [row for row in _rows(path, ATTEMPTS) if row["request_id"] in requests]
+def mode_figures(summary: Summary, requests: Sequence[Row], attempts: Sequence[Row], *, slots: int) -> ModeFigures:
+    """Add to a mode's summary what its rows in the ledger tell."""
     local = [row for row in attempts if row["target_id"] == LOCAL_TARGET]
-    slot_s = summary.length_s * scene.max_batch_size
+    arrivals = [row["arrived_at"] for row in requests]
     return ModeFigures(
         summary=summary,
         cost_usd=sum(row["cost_usd"] or 0.0 for row in attempts),
-        local_busy=sum(row["duration_s"] for row in local) / slot_s if slot_s else 0.0,
+        local_busy=_busy(local, min(arrivals), max(arrivals), slots) if arrivals else 0.0,
         local_output_tokens=sum(row["output_tokens"] or 0 for row in local),
         cloud_output_tokens=sum(row["output_tokens"] or 0 for row in attempts if row["target_id"] != LOCAL_TARGET),
     )
 
 
-def _wait_for_rows(path: Path, mode: str, wanted: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+def _busy(attempts: Sequence[Row], from_s: float, until_s: float, slots: int) -> float:
+    """Return the share of ``slots`` that attempts held between two moments; 0 if there is no time between them."""
+    if until_s <= from_s:
+        return 0.0
+    held_s: float = sum(
+        max(0.0, min(row["started_at"] + row["duration_s"], until_s) - max(row["started_at"], from_s))
+        for row in attempts
+    )
+    return held_s / (slots * (until_s - from_s))
+
+
+def _wait_for_rows(path: Path, mode: str, began_at: float, wanted: int) -> tuple[list[Row], list[Row]]:
+    """Wait until the ledger's writer has written every request of the mode; return its requests and attempts."""
+    rows: list[Row] = []
     for _ in range(_LEDGER_CHECKS):
-        rows = [row for row in _rows(path, REQUESTS) if row["route"] == mode]
+        rows = [row for row in _rows(path, REQUESTS, began_at) if row["route"] == mode]
         if len(rows) >= wanted:
-            return rows
+            known = {row["request_id"] for row in rows}
+            return rows, [row for row in _rows(path, ATTEMPTS, began_at) if row["request_id"] in known]
         time.sleep(_LEDGER_CHECK_S)
     raise LedgerError(f"the ledger has {len(rows)} of {wanted} requests of the mode {mode}; its writer is behind")
 
 
-def _rows(path: Path, table: Table) -> list[dict[str, Any]]:
+def _rows(path: Path, table: Table, since: float) -> list[Row]:
     store = LedgerStore.open(path, read_only=True)
     try:
-        return [dict(zip(table.columns, values, strict=True)) for values in store.rows(table)]
+        return [dict(zip(table.columns, values, strict=True)) for values in store.rows(table, since=since)]
     finally:
         store.close()

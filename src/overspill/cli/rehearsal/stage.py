@@ -14,11 +14,12 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import yaml
 
+from overspill.core.types import Health
 from overspill.errors import EngineError
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.fault import TransportFault
@@ -112,9 +113,27 @@ async def build_stage(scene: Scene, folder: Path) -> AsyncIterator[Stage]:
             "--config", str(config), "--quiet", "--address-file", str(addresses),
         )  # fmt: skip
         environ = {**os.environ, CLOUD_KEY_VARIABLE: "rehearsal"}
-        gateway = await stack.enter_async_context(_process("gateway", argv, environ))
-        origin = await _ready(gateway, addresses)
+        log_path = folder / "gateway.log"
+        log = stack.enter_context(log_path.open("wb"))
+        when_ended = stack.enter_context(contextlib.ExitStack())
+        gateway = await stack.enter_async_context(_process("gateway", argv, environ, stderr=log))
+        try:
+            origin = await _ready(gateway, addresses)
+        except _NotReady as error:
+            raise EngineError(f"{error}: {_last_words(log_path)}") from None
+        when_ended.callback(_show, log_path)
         yield Stage(origin, ledger, gateway.pid)
+
+
+def _last_words(log: Path) -> str:
+    """Return the last line that the gateway wrote, without the time and the place it begins with."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1].partition(": ")[2] or lines[-1] if lines else "it does not say why"
+
+
+def _show(log: Path) -> None:
+    """Pass on what the gateway warned of."""
+    sys.stderr.write(log.read_text(encoding="utf-8", errors="replace"))
 
 
 def _cloud_argv(scene: Scene) -> tuple[str, ...]:
@@ -130,10 +149,10 @@ def _cloud_argv(scene: Scene) -> tuple[str, ...]:
 
 @contextlib.asynccontextmanager
 async def _process(
-    name: str, argv: Sequence[str], environ: Mapping[str, str]
+    name: str, argv: Sequence[str], environ: Mapping[str, str], *, stderr: BinaryIO | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *argv, env=dict(environ), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        *argv, env=dict(environ), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=stderr
     )
     try:
         yield process
@@ -163,6 +182,10 @@ async def _cloud_port(cloud: asyncio.subprocess.Process) -> int:
     return int(str(status["address"]).rpartition(":")[2])
 
 
+class _NotReady(Exception):  # noqa: N818 - reads as the state it reports
+    """The gateway cannot be rehearsed with; its log says why."""
+
+
 async def _ready(gateway: asyncio.subprocess.Process, addresses: Path) -> Origin:
     """Wait until the gateway listens and its local engine is ready."""
     client = HttpClient()
@@ -170,7 +193,7 @@ async def _ready(gateway: asyncio.subprocess.Process, addresses: Path) -> Origin
         async with asyncio.timeout(_READY_S):
             while True:
                 if gateway.returncode is not None:
-                    raise EngineError(f"the rehearsed gateway ended with exit code {gateway.returncode}; see above")
+                    raise _NotReady(f"the rehearsed gateway ended with exit code {gateway.returncode}")
                 if addresses.exists() and (text := addresses.read_text(encoding="utf-8").strip()):
                     host, _, port = text.rpartition(":")
                     origin = Origin(host=host, port=int(port))
@@ -178,15 +201,20 @@ async def _ready(gateway: asyncio.subprocess.Process, addresses: Path) -> Origin
                         return origin
                 await asyncio.sleep(_CHECK_S)
     except TimeoutError:
-        raise EngineError(f"the rehearsed gateway's engines were not ready within {_READY_S:.0f} s") from None
+        raise _NotReady(f"the rehearsed gateway's engines were not ready within {_READY_S:.0f} s") from None
     finally:
         await client.close()
 
 
 async def _all_ready(client: HttpClient, origin: Origin) -> bool:
-    call = HttpCall(b"GET", b"/readyz", (), b"")
+    """Ask how the targets are; raise ``_NotReady`` if one has given up."""
+    call = HttpCall(b"GET", b"/debug/route?model=" + HYBRID.encode(), (), b"")
     answer = await fetch(client, origin, call, timeout_s=2.0)
     if isinstance(answer, TransportFault):
         return False
-    targets = msgspec.json.decode(answer.body, type=dict[str, Any]).get("targets", {})
-    return bool(targets) and all(targets.values())
+    targets = msgspec.json.decode(answer.body, type=dict[str, Any]).get("targets", [])
+    health = {target["target"]: target["health"] for target in targets}
+    for target_id, word in health.items():
+        if word == Health.BROKEN.value:
+            raise _NotReady(f"{target_id} cannot be rehearsed with")
+    return bool(health) and all(word == Health.READY.value for word in health.values())

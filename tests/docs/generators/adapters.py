@@ -1,0 +1,79 @@
+"""The reference of adapters: engines that are started, servers that are attached, and providers' dialects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.docs.generators.source import page, table
+
+from overspill.config.compile import _ATTACH_SLOTS
+from overspill.pools.engines import registry as engines
+from overspill.pools.upstreams import registry as upstreams
+
+_INTRODUCTION = """
+An adapter translates between Overspill and one kind of target; it does no I/O. What is listed under *not supported* is
+so on purpose, with the reason. Other packages can offer adapters by entry points in the groups named below, and a name
+of Overspill's own cannot be taken over; but a configuration can so far name only those listed here.
+"""
+_MANAGED = f"""
+Written as `engine:` in a pool. Overspill starts the process, watches it and starts it again. Entry points:
+`{engines.MANAGED_GROUP}`.
+"""
+_ATTACHED = f"""
+Written as `attach:` in a pool. Without a configuration, the default port on 127.0.0.1 is asked and the answer must be
+one that only this kind of server gives. Entry points: `{engines.ATTACHED_GROUP}`.
+
+*Slots in a file* is what a pool without `slots` gets; *slots when found* is what a server found by probing gets if it
+does not say itself.
+"""
+_UPSTREAMS = f"""
+Chosen by the provider ([providers](providers.md)); `openai_compatible` is for any API that is in no catalogue. Entry
+points: `{upstreams.GROUP}`.
+"""
+
+
+def adapters_page() -> str:
+    parts: list[str | list[str]] = ["## Engines that Overspill starts", _MANAGED]
+    for name in engines.managed_names():
+        managed = engines.create_managed(name)
+        rows = [
+            ("endpoints", ", ".join(f"`{surface}`" for surface in managed.surfaces)),
+            ("statistics", f"`GET {managed.stats_path.decode()}`" if managed.stats_path else "none"),
+            ("called as a stream even for a client that wants one body", _yes(managed.cancels_only_streams)),
+            ("connections used again", _yes(managed.reuses_connections)),
+        ]
+        parts += [f"### `{name}`", table(("", ""), rows), _unsupported(managed.unsupported)]
+    parts += ["## Servers that already run", _ATTACHED]
+    for name in engines.attached_names():
+        attached = engines.create_attached(name)
+        probe = attached.probe
+        slots = "reported by the server" if attached.slots_path else str(attached.default_slots or "not known")
+        rows = [
+            ("endpoints", ", ".join(f"`{surface}`" for surface in attached.surfaces)),
+            ("default port", "none: it is not looked for" if probe is None else str(probe.port)),
+            ("recognised by", "" if probe is None else f"`GET {probe.path.decode()}`"),
+            ("models", f"`GET {attached.models_path.decode()}`"),
+            ("statistics", f"`GET {attached.stats_path.decode()}`" if attached.stats_path else "none: our count only"),
+            ("slots in a file", str(_ATTACH_SLOTS[name])),
+            ("slots when found", slots if probe is not None else ""),
+            ("called as a stream even for a client that wants one body", _yes(attached.cancels_only_streams)),
+            ("connections used again", _yes(attached.reuses_connections)),
+        ]
+        rows = [row for row in rows if row[1]]
+        parts += [f"### `{name}`", table(("", ""), rows), _unsupported(attached.unsupported)]
+    parts += ["## Dialects of providers", _UPSTREAMS]
+    for name in upstreams.names():
+        upstream = upstreams.create(name)
+        rows = [("endpoints", ", ".join(f"`{surface}`" for surface in upstream.surfaces))]
+        parts += [f"### `{name}`", table(("", ""), rows), _unsupported(upstream.unsupported)]
+    return page("Adapters", _INTRODUCTION, *[part for part in parts if part])
+
+
+def _yes(claim: bool) -> str:
+    return "yes" if claim else "no"
+
+
+def _unsupported(reasons: Mapping[str, str]) -> list[str]:
+    if not reasons:
+        return []
+    return ["Not supported:", "", *(f"- {feature}: {reason}." for feature, reason in reasons.items())]

@@ -1,0 +1,150 @@
+"""The reference of the HTTP API. Its words stand here; the tests compare its names with those in the code."""
+
+from __future__ import annotations
+
+from tests.docs.generators.source import page, table
+
+from overspill.core.types import FailureKind
+from overspill.gateway.http.limits import Limits
+from overspill.gateway.rehearsal.summary import HOME
+from overspill.gateway.wishes import PRIORITIES
+
+PATHS = (
+    ("POST", "/v1/chat/completions", "Chat Completions, streamed or not."),
+    ("POST", "/v1/completions", "Completions, streamed or not."),
+    ("POST", "/v1/embeddings", "Embeddings, where a target of the route makes them."),
+    ("GET", "/v1/models", "The models that can be asked for by name; globs are left out. `local` says where home is."),
+    ("GET", "/v1/models/{model}", "One model; 404 if no route takes the name."),
+    ("GET", "/debug/route", "Why a request would go where it would go now. Nothing is sent."),
+    ("GET", "/", "The version and the paths."),
+    ("GET", "/healthz", "200 while the process answers. No key needed."),
+    ("GET", "/readyz", "200 if at least one target takes requests, else 503; names each target. No key needed."),
+    ("GET", "/metrics", "[Metrics](metrics.md) for Prometheus. No key needed."),
+)
+UNVERSIONED = ("/chat/completions", "/completions", "/embeddings", "/models")
+REQUEST_HEADERS = (
+    ("authorization", "`Bearer KEY`: one of `server.api_keys`, if the gateway has any."),
+    ("x-api-key", "The same, for clients that send keys this way."),
+    ("x-overspill-local-only", "`true`: the request must not leave local targets; it is refused rather than sent."),
+    (
+        "x-overspill-priority",
+        "Which waits first: "
+        + ", ".join(f"`{name}` ({number})" for name, number in PRIORITIES.items())
+        + ", or a number; 0 goes first.",
+    ),
+    ("x-overspill-ttft-slo", "Its own time to the first token, such as `500ms`; replaces the route's `slo.ttft`."),
+    ("x-overspill-deadline", "Its own longest wait in the queue, such as `10s`; never longer than the route's."),
+)
+RESPONSE_HEADERS = (
+    ("x-request-id", "The request's id, as in the ledger. Missing where the request was refused before it had one."),
+    (
+        "x-overspill-reason",
+        f"`{HOME}`, or why it spilled; with an error, why it was refused. [Reasons](reasons.md).",
+    ),
+    ("x-overspill-target", "The target that gave the answer."),
+    ("x-overspill-attempts", "How many attempts were started; 0 if none was."),
+    ("retry-after", "With 503 and 502: in how many seconds it is worth asking again."),
+)
+QUERY = (
+    ("model", "required"),
+    ("surface", "`chat` (default), `completions` or `embeddings`"),
+    ("prompt_tokens", "100 if left out"),
+    ("max_tokens", "no limit if left out"),
+    ("priority", "1 if left out"),
+    ("local_only", "`true` or `false` (default)"),
+)
+CODES = (
+    (400, "null", "The body is not a JSON object, not UTF-8, or nested too deeply."),
+    (400, "missing_required_parameter", "A field that every request needs is missing."),
+    (400, "invalid_type", "A field has a value of the wrong kind."),
+    (400, "invalid_value", "A field has a value that cannot be."),
+    (400, "empty_array", "`messages`, `prompt` or `input` is empty."),
+    (400, "integer_below_min_value", "A number is too small."),
+    (400, "integer_above_max_value", "A number is absurdly large."),
+    (400, "invalid_header", "An `x-overspill-` header is unknown, unreadable or sent twice."),
+    (400, "invalid_query", "A parameter of `/debug/route` is unknown or unreadable."),
+    (400, "context_length_exceeded", "The prompt fits the context window of no target of the route."),
+    (401, "invalid_api_key", "The gateway has keys, and the request has none of them."),
+    (404, "model_not_found", "No route takes the model name; the message lists those that exist."),
+    (404, "unknown_path", "There is nothing at this path."),
+    (405, "wrong_method", "The path takes another method."),
+    (502, "attempts_exhausted", "Every attempt that the route allows failed before a token had reached the client."),
+    (503, "queue_full", "Every target is full and so is the queue."),
+    (503, "deadline_evicted", "It waited until its deadline."),
+    (503, "no_target", "No target can take it before its deadline."),
+    (503, "draining", "The gateway is shutting down."),
+)
+EDGE_CODES = (
+    (400, "bad_request", "Not valid HTTP/1.1."),
+    (400, "missing_host", "HTTP/1.1 without a Host header."),
+    (400, "invalid_host", "A Host header that is no host."),
+    (400, "repeated_header", "Two of a header that decides something, such as `authorization` or `host`."),
+    (400, "invalid_transfer_encoding", "A transfer coding other than `chunked`, or one in HTTP/1.0."),
+    (400, "invalid_target", "A request target that cannot be used."),
+    (400, "chunk_framing_too_large", "Too many bytes of chunk extensions or trailers."),
+    (408, "header_timeout", "The head arrived too slowly."),
+    (408, "body_timeout", "The body arrived too slowly."),
+    (413, "body_too_large", "The body is over `server.limits.max_body`."),
+    (414, "target_too_long", f"Path and query are over {Limits().max_target_bytes} bytes."),
+    (417, "unknown_expectation", "An `expect` header other than `100-continue`."),
+    (429, "too_many_pipelined", f"More than {Limits().max_pipelined} requests wait on this connection."),
+    (431, "headers_too_large", "The head is over `server.limits.max_header`."),
+    (431, "too_many_headers", f"More than {Limits().max_headers} header lines."),
+    (500, "internal_error", "The gateway failed on this request; its log says why."),
+    (501, "unsupported_method", "A method that no HTTP API uses."),
+    (503, "too_many_connections", "As many connections are open as `server.limits.max_connections` allows."),
+    (505, "unsupported_version", "HTTP/1.0 and HTTP/1.1 are served."),
+)
+_BODY = """
+Requests and answers have OpenAI's form. What a decision needs is read (`model`, `stream`, `max_tokens`, the prompt's
+length, `n`, `stream_options`, `tools`); every other field, known or not, goes to the target as the client wrote it.
+The target gets the model name that the route says. A stream is passed on as the target sent it, chunk by chunk; an
+answer that was asked for whole may have been fetched as a stream and put together here.
+
+Not served: Anthropic's Messages, OpenAI's Responses, CORS, compression, HTTP/2, WebSockets.
+"""
+_ERRORS = """
+An error has OpenAI's form: `{"error": {"message": …, "type": …, "param": …, "code": …}}`. The message says what
+happened and what to do.
+
+- A **4xx of a target** that concerns the request itself (`bad_request`, `moderation`) is passed on in this form, with
+  the target's status, message and code.
+- An **error after a stream has begun** is an event with such an object, and then the connection ends. No `[DONE]` is
+  sent after it, and none is ever made up: a stream without a finish reason is not whole. Its code is `stream_` and the
+  failure: {stream}.
+- A target's own 429 or 503 never becomes a 429 here: Overspill waits or goes elsewhere, and what is left is a 503.
+""".replace("{stream}", ", ".join(f"`stream_{kind}`" for kind in FailureKind))
+_DEBUG = """
+Answers with the route, the decision (`start`, `wait` or `reject`, with target and reason) and, for each target of the
+route, why it was no candidate, its predicted time to first token and wait for a slot, what runs there, its breaker and
+what is believed of its speed.
+"""
+
+
+def http_api_page() -> str:
+    return page(
+        "HTTP API",
+        table(("method", "path", ""), [(method, f"`{path}`", text) for method, path, text in PATHS]),
+        "For clients whose base URL has no version, the same is at "
+        + ", ".join(f"`{path}`" for path in UNVERSIONED)
+        + ". `HEAD` works wherever `GET` does.",
+        _BODY,
+        "## Headers of a request",
+        table(("header", "meaning"), [(f"`{name}`", text) for name, text in REQUEST_HEADERS]),
+        "Any other `x-overspill-` header is an error and never ignored: a misspelt `local-only` must not let a request "
+        "leave.",
+        "## Headers of an answer",
+        table(("header", "meaning"), [(f"`{name}`", text) for name, text in RESPONSE_HEADERS]),
+        "## GET /debug/route",
+        table(("parameter", ""), [(f"`{name}`", text) for name, text in QUERY]),
+        _DEBUG,
+        "## Errors",
+        _ERRORS,
+        table(("status", "`code`", "when"), [_code(row) for row in CODES]),
+        "These come from the HTTP edge, before a request is understood:",
+        table(("status", "`code`", "when"), [_code(row) for row in EDGE_CODES]),
+    )
+
+
+def _code(row: tuple[int, str, str]) -> tuple[str, ...]:
+    return str(row[0]), f"`{row[1]}`", row[2]
