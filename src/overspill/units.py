@@ -12,9 +12,11 @@ KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
 
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)?\s*")
+# Digits are bounded so that no number becomes infinite.
+_NUMBER = r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*"
+_DURATION = re.compile(_NUMBER + r"(us|ms|s|m|h|d)?\s*")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?\s*")
+_SIZE = re.compile(_NUMBER + r"(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?\s*")
 _BYTES = {
     "B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": 1024**4,
     "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,

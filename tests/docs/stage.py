@@ -55,7 +55,7 @@ def play(page: Page, folder: Path) -> list[str]:
     outputs = re.split(r"^::block \d+::\n", printed, flags=re.MULTILINE)[1:]
     at = page.blocks[len(outputs) - 1].line if outputs else 0
     assert code == 0, f"{page.path}:{at}: exit code {code}\n{printed}"
-    _check_shown(page, outputs)
+    _check_shown(page, outputs, ports)
     return outputs
 
 
@@ -118,12 +118,12 @@ def _step(number: int, block: Block, ports: dict[str, str]) -> str:
     return head
 
 
-def _check_shown(page: Page, outputs: list[str]) -> None:
+def _check_shown(page: Page, outputs: list[str], ports: dict[str, str]) -> None:
     for block, output in zip(page.blocks[1:], outputs, strict=False):
         if block.action != "shows":
             continue
         lines = iter(output.splitlines())
-        for wanted in filter(None, map(str.strip, block.text.splitlines())):
+        for wanted in filter(None, map(str.strip, _with_ports(block.text, ports).splitlines())):
             pattern = re.compile(".*".join(re.escape(part) for part in wanted.split("…")))
             assert any(pattern.search(line) for line in lines), (
                 f"{page.path}:{block.line}: {wanted!r} is not in, or not in this order in\n{output}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.support.gateways import address_of, attach, chat, fake_engine, rows, serving, text_of, upstream, url_of
-from tests.support.loops import LOOPS, run, until
+from tests.support.loops import run, until
 from tests.support.raw_client import RawClient, Reply
 
 from overspill.cli.recording import Recording
@@ -24,7 +24,6 @@ from overspill.gateway.session import Session
 from overspill.perf.batching import EngineModel
 from overspill.planner.replay import replay
 
-REQUESTS = 500
 CLIENTS = 24
 MODEL = EngineModel(slots=8, step_base_s=0.001, step_s_per_running=0.0001)
 FAULTS = (
@@ -42,15 +41,16 @@ FAULTS = (
 class Crowd:
     """Clients that ask, read, and sometimes leave."""
 
-    def __init__(self, address: str, seed: int) -> None:
+    def __init__(self, address: str, requests: int, seed: int) -> None:
         self.address = address
+        self.requests = requests
         self.dice = random.Random(seed)
         self.left = 0
         self.answers: list[tuple[dict[str, Any], Reply]] = []
 
     async def come(self) -> None:
         todo = asyncio.Queue[int]()
-        for number in range(REQUESTS):
+        for number in range(self.requests):
             todo.put_nowait(number)
         async with asyncio.TaskGroup() as group:
             for _ in range(CLIENTS):
@@ -97,9 +97,9 @@ def check(body: dict[str, Any], reply: Reply) -> str:
     return "broken"
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(("loop", "requests"), [("uvloop", 500), ("asyncio", 150)])
 def test_a_crowd_with_random_failures_is_answered_once_each_and_leaves_nothing_behind(
-    tmp_path: Path, loop: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, loop: str, requests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ledger.db"
     recorded = tmp_path / "run.jsonl"
@@ -120,24 +120,25 @@ def test_a_crowd_with_random_failures_is_answered_once_each_and_leaves_nothing_b
                 monkeypatch.setattr(gateway.driver, "_first_token_timeout_s", 0.5)
                 monkeypatch.setattr(gateway.driver, "_stall_timeout_s", 0.5)
                 monkeypatch.setattr(gateway.driver, "_whole_timeout_s", 0.5)
-                crowd = Crowd(address_of(gateway), seed=2)
+                crowd = Crowd(address_of(gateway), requests, seed=2)
                 await crowd.come()
                 await until(lambda: gateway.driver.open_sessions == 0)
                 await until(lambda: local.held == cloud.held == 0)
                 await until(lambda: gateway.driver._sweeper is None)
+                await until(lambda: all(connection.is_idle for connection in gateway.client.connections))
                 assert_nothing_is_left(gateway)
                 ends.update(check(body, reply) for body, reply in crowd.answers)
                 ends["left"] = crowd.left
         recording.close()
 
     run(main(), loop=loop)
-    assert sum(ends.values()) == REQUESTS
-    assert ends["streamed"] > 100
+    assert sum(ends.values()) == requests
+    assert ends["streamed"] > requests // 5
     assert ends["broken"] > 0
-    check_ledger(path, ends)
+    check_ledger(path, requests, ends)
     with recorded.open("rb") as lines:
         report = replay(decode_lines(lines))
-    assert report.steps > 2 * REQUESTS
+    assert report.steps > 2 * requests
     assert report.differing == 0
 
 
@@ -155,9 +156,9 @@ def assert_nothing_is_left(gateway: Gateway) -> None:
     assert len(alive) <= CLIENTS, "sessions or relays are kept after their end"
 
 
-def check_ledger(path: Path, ends: Counter[str]) -> None:
+def check_ledger(path: Path, count: int, ends: Counter[str]) -> None:
     requests = {row["request_id"]: row for row in rows(path, "requests")}
-    assert len(requests) == REQUESTS == len(rows(path, "requests"))
+    assert len(requests) == count == len(rows(path, "requests"))
     outcomes = Counter(row["outcome"] for row in requests.values())
     assert outcomes["broken"] == ends["broken"]
     assert outcomes["completed"] >= ends["streamed"] + ends["whole"]

@@ -29,8 +29,8 @@ from overspill.perf.batching import EngineModel
 from overspill.planner.workload import Trace, bundled_trace, cut, offered_load, read_trace, scale_time, scale_tokens
 from overspill.pools.engines.fake import REHEARSED_SPEED
 
-_CLOUD = EngineModel(slots=256, step_base_s=0.02, step_s_per_running=0.0001, prefill_s_per_token=0.0001)
-"""A hosted 70B-class model: 50 tokens/s for one stream, and room for all that spills."""
+_CLOUD = EngineModel(slots=1024, step_base_s=0.02, step_s_per_running=0.00002, prefill_s_per_token=0.00001)
+"""A hosted 70B-class model on many replicas: 50 tokens/s for one stream, and room for all that spills."""
 _MAX_REQUESTS = 20_000
 
 

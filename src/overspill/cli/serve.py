@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -57,6 +58,7 @@ def _path(text: str | None) -> Path | None:
 
 
 async def _serve(asked: Asked, record: Path | None, address_file: Path | None, quiet: bool) -> int:
+    signals = _Signals(asyncio.get_running_loop())  # first of all: one that comes early must not kill us
     setup = await set_up(asked)
     config = setup.config
     configure(LogFormat(config.log.format), config.log.level, sys.stderr)
@@ -68,9 +70,10 @@ async def _serve(asked: Asked, record: Path | None, address_file: Path | None, q
         await gateway.start()
         if address_file is not None:
             _write_address(address_file, gateway.addresses[0])
+        _spare_the_collector()
         if not quiet:
             show_banner(setup, gateway.addresses)
-        await _until_stopped(gateway, asked)
+        await _until_stopped(gateway, asked, signals)
         return await gateway.stop()
     finally:
         if recording is not None:
@@ -84,24 +87,39 @@ def _write_address(file: Path, address: str) -> None:
         raise ConfigError(f"the address file {file} cannot be written: {error.strerror}") from error
 
 
-async def _until_stopped(gateway: Gateway, asked: Asked) -> None:
+def _spare_the_collector() -> None:
+    """Keep what was made at start out of every later garbage collection, and collect less often.
+
+    A request leaves next to nothing in cycles, so a collection finds nothing; with the defaults it took 6 % of the CPU
+    time under load (profiled 2026-11).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+class _Signals:
+    """What the process was asked from outside."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.stopped = asyncio.Event()
+        self.reloads: asyncio.Queue[None] = asyncio.Queue()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reloads.put_nowait, None)
+
+    def _stop(self) -> None:
+        if self.stopped.is_set():
+            sys.exit(130)  # asked twice: the engines die with us
+        self.stopped.set()
+
+
+async def _until_stopped(gateway: Gateway, asked: Asked, signals: _Signals) -> None:
     """Wait for SIGTERM or SIGINT; reload at each SIGHUP."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    reloads: asyncio.Queue[None] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, stopped)
-    loop.add_signal_handler(signal.SIGHUP, reloads.put_nowait, None)
-    reloading = loop.create_task(_reload_forever(gateway, asked, reloads))
-    await stopped.wait()
+    reloading = asyncio.get_running_loop().create_task(_reload_forever(gateway, asked, signals.reloads))
+    await signals.stopped.wait()
     reloading.cancel()
     log.info("stopping: no new requests, finishing %d", gateway.driver.open_sessions)
-
-
-def _stop(stopped: asyncio.Event) -> None:
-    if stopped.is_set():
-        sys.exit(130)  # asked twice: the engines die with us
-    stopped.set()
 
 
 async def _reload_forever(gateway: Gateway, asked: Asked, reloads: asyncio.Queue[None]) -> None:

@@ -166,7 +166,7 @@ class Driver:
 
     def _leave(self, request_id: str) -> Session:
         session = self._sessions.pop(request_id)
-        session.exchange.on_gone = None
+        session.exchange.on_gone = session.exchange.on_writable = None
         return session
 
     def _settle(self, session: Session, outcome: Outcome, reason: RejectReason | FailureKind | None) -> None:
@@ -176,6 +176,7 @@ class Driver:
             self._relays.pop(relay.command.attempt_id, None)
             self._books.attempt(session, relay)
         self._books.request(session, outcome, reason, self.now())
+        session.relay = None  # each knows the other: without this only the garbage collector would free them
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 

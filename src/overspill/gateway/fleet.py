@@ -202,7 +202,8 @@ class Fleet:
                     log.warning("engine %s is %s: %s", target_id, state.phase.value, state.reason)
             case Phase.STARTING | Phase.DRAINING:
                 pass
-        self._tell(target_id, state)
+        if target_id not in self._changes:  # the end of one that is to be replaced must not refuse who waits for it
+            self._tell(target_id, state)
 
     def _tell(self, target_id: str, state: SupervisorState) -> None:
         self._feed(

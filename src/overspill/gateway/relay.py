@@ -230,6 +230,7 @@ class Relay:
 
     def on_end(self) -> None:
         """Judge an answer that ended as HTTP says; whether it is whole is another question."""
+        self._call = None  # it is over, and it holds this relay: no cycle is left for the garbage collector
         if self.is_over:
             return
         if self._decoder is not None:
@@ -241,6 +242,7 @@ class Relay:
 
     def on_fault(self, fault: TransportFault) -> None:
         """Take a failed connection as the attempt's end."""
+        self._call = None
         if not self.is_over:
             self.error = ErrorBody(message=fault.message)
             self._fail(_FAULTS[fault.kind])
