@@ -140,7 +140,9 @@ def test_embeddings_without_a_target_for_them_are_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("body", [STREAM + DONE, STREAM, STREAM.replace(b"\n", b"\r\n") + DONE], ids=["done", "no-done", "crlf"])
+@pytest.mark.parametrize(
+    "body", [STREAM + DONE, STREAM, STREAM.replace(b"\n", b"\r\n") + DONE], ids=["done", "no-done", "crlf"]
+)
 def test_the_bytes_of_a_stream_are_forwarded_as_they_came(body: bytes, loop: str) -> None:
     async def main() -> None:
         async with scripted() as target, serving(text_of({"local": attach(target.url)})) as gateway:

@@ -194,22 +194,26 @@ def test_draining_finishes_what_runs_and_refuses_what_comes(tmp_path: Path) -> N
     path = tmp_path / "ledger.db"
 
     async def main() -> None:
-        async with scripted() as local, serving(text_of({"local": attach(local.url)}, path=path)) as gateway:
-            async with RawClient(address_of(gateway)) as late, RawClient(address_of(gateway)) as client:
-                late.send("GET", "/healthz")
-                assert (await late.reply()).status == 200
-                client.ask(chat(stream=True))
-                call = await local.call()
-                call.start_stream(delta("x"))
-                reply = await client.head()
-                stopping = asyncio.ensure_future(gateway.stop())
-                await until(lambda: gateway.driver._idle is not None)
-                late.ask(chat())
-                refused = await late.reply()
-                assert (refused.status, refused.error["code"]) == (503, "draining")
-                call.end_stream(delta(finish="stop") + DONE)
-                assert (await client.rest(reply)).body.endswith(DONE)
-                assert await stopping == 0
+        async with (
+            scripted() as local,
+            serving(text_of({"local": attach(local.url)}, path=path)) as gateway,
+            RawClient(address_of(gateway)) as late,
+            RawClient(address_of(gateway)) as client,
+        ):
+            late.send("GET", "/healthz")
+            assert (await late.reply()).status == 200
+            client.ask(chat(stream=True))
+            call = await local.call()
+            call.start_stream(delta("x"))
+            reply = await client.head()
+            stopping = asyncio.ensure_future(gateway.stop())
+            await until(lambda: gateway.driver._idle is not None)
+            late.ask(chat())
+            refused = await late.reply()
+            assert (refused.status, refused.error["code"]) == (503, "draining")
+            call.end_stream(delta(finish="stop") + DONE)
+            assert (await client.rest(reply)).body.endswith(DONE)
+            assert await stopping == 0
 
     run(main())
     assert [row["outcome"] for row in rows(path, "requests")] == ["rejected", "completed"]

@@ -28,9 +28,7 @@ from tests.support.scripted_upstream import DONE, STREAM, scripted
 from overspill.gateway.service import Gateway
 
 
-async def occupied(
-    stack: AsyncExitStack, gateway: Gateway, count: int, headers: Headers = ()
-) -> list[RawClient]:
+async def occupied(stack: AsyncExitStack, gateway: Gateway, count: int, headers: Headers = ()) -> list[RawClient]:
     """Take ``count`` slots with requests that never end."""
     clients = []
     for _ in range(count):
@@ -50,7 +48,9 @@ def test_a_full_target_is_never_sent_more_and_the_next_in_turn_gets_the_slot(tmp
 
     async def main() -> None:
         async with scripted() as local, AsyncExitStack() as stack:
-            gateway = await stack.enter_async_context(serving(text_of({"local": attach(local.url, slots=1)}, path=path)))
+            gateway = await stack.enter_async_context(
+                serving(text_of({"local": attach(local.url, slots=1)}, path=path))
+            )
             first = asyncio.ensure_future(ask(address_of(gateway), chat(stream=True)))
             call = await local.call()
             later = []
@@ -119,25 +119,31 @@ def test_a_full_local_tier_spills_and_comes_back() -> None:
 
 def test_a_local_tier_that_would_be_late_spills() -> None:
     async def main() -> None:
-        async with fake_engine() as local, fake_engine() as cloud:
-            async with serving(two_tiers(url_of(local), url_of(cloud), prior={"ttft_base": "9s"})) as gateway:
-                reply = await ask(address_of(gateway), chat(max_tokens=1))
-                assert reply.headers["x-overspill-reason"] == "slo_at_risk"
-                patient = (("x-overspill-ttft-slo", "30s"),)
-                reply = await ask(address_of(gateway), chat(max_tokens=1), headers=patient)
-                assert reply.headers["x-overspill-reason"] == "home"
+        async with (
+            fake_engine() as local,
+            fake_engine() as cloud,
+            serving(two_tiers(url_of(local), url_of(cloud), prior={"ttft_base": "9s"})) as gateway,
+        ):
+            reply = await ask(address_of(gateway), chat(max_tokens=1))
+            assert reply.headers["x-overspill-reason"] == "slo_at_risk"
+            patient = (("x-overspill-ttft-slo", "30s"),)
+            reply = await ask(address_of(gateway), chat(max_tokens=1), headers=patient)
+            assert reply.headers["x-overspill-reason"] == "home"
 
     run(main())
 
 
 def test_a_prompt_too_long_for_local_spills() -> None:
     async def main() -> None:
-        async with fake_engine() as local, fake_engine() as cloud:
-            async with serving(two_tiers(url_of(local), url_of(cloud), context_tokens=32)) as gateway:
-                long = chat(messages=[{"role": "user", "content": "word " * 100}], max_tokens=1)
-                reply = await ask(address_of(gateway), long)
-                assert reply.headers["x-overspill-reason"] == "context_too_long"
-                assert local.received == 0
+        async with (
+            fake_engine() as local,
+            fake_engine() as cloud,
+            serving(two_tiers(url_of(local), url_of(cloud), context_tokens=32)) as gateway,
+        ):
+            long = chat(messages=[{"role": "user", "content": "word " * 100}], max_tokens=1)
+            reply = await ask(address_of(gateway), long)
+            assert reply.headers["x-overspill-reason"] == "context_too_long"
+            assert local.received == 0
 
     run(main())
 

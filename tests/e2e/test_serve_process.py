@@ -110,22 +110,25 @@ def test_what_outlives_the_drain_timeout_is_cut_and_said(tmp_path: Path) -> None
 
 def test_sighup_takes_a_new_configuration_and_drops_nothing(tmp_path: Path) -> None:
     async def main() -> None:
-        async with scripted() as old, fake_engine() as new:
-            async with served(tmp_path, config=written(tmp_path, {"local": attach(old.url)}, HOME)) as gateway:
-                await gateway.listening()
-                async with RawClient(gateway.address) as client:
-                    stream = await opened(client, old)
-                    routes = [{"model": "fresh", "tiers": [["other"]]}]
-                    changed = written(tmp_path, {"other": attach(url_of(new))}, routes)
-                    (tmp_path / "overspill.yaml").write_text(changed)
-                    gateway.signal(signal.SIGHUP)
-                    await gateway.logged("configuration reloaded")
-                    reply = await ask(gateway.address, chat("fresh", max_tokens=2))
-                    assert reply.json()["choices"][0]["message"]["content"] == words(2)
-                    assert (await ask(gateway.address, chat("m"))).status == 404
-                    await stream.end()
-                gateway.signal(signal.SIGTERM)
-                assert await gateway.ended() == 0
+        async with (
+            scripted() as old,
+            fake_engine() as new,
+            served(tmp_path, config=written(tmp_path, {"local": attach(old.url)}, HOME)) as gateway,
+        ):
+            await gateway.listening()
+            async with RawClient(gateway.address) as client:
+                stream = await opened(client, old)
+                routes = [{"model": "fresh", "tiers": [["other"]]}]
+                changed = written(tmp_path, {"other": attach(url_of(new))}, routes)
+                (tmp_path / "overspill.yaml").write_text(changed)
+                gateway.signal(signal.SIGHUP)
+                await gateway.logged("configuration reloaded")
+                reply = await ask(gateway.address, chat("fresh", max_tokens=2))
+                assert reply.json()["choices"][0]["message"]["content"] == words(2)
+                assert (await ask(gateway.address, chat("m"))).status == 404
+                await stream.end()
+            gateway.signal(signal.SIGTERM)
+            assert await gateway.ended() == 0
 
     run(main())
     outcomes = [(row["model"], row["outcome"]) for row in rows(tmp_path / "ledger.db", "requests")]

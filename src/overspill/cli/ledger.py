@@ -29,7 +29,7 @@ def _moment(ctx: click.Context, param: click.Parameter, text: str | None) -> flo
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+    except ValueError:
         raise click.BadParameter(f"{text!r} is not a time; write 2026-11-23 or 2026-11-23T18:00:00+01:00") from None
 
 

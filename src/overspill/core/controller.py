@@ -239,7 +239,10 @@ class Controller:
         if attempt is None:
             return
         request = self._requests[attempt.request_id]
-        attempt.target.breaker.failed(attempt.attempt_id, event.kind, event.retry_after_s, now)
+        if event.kind is FailureKind.NO_MODEL and attempt.target.spec.target_id in self._routes.of_many_models:
+            attempt.target.breaker.no_evidence(attempt.attempt_id)  # it may well have the others
+        else:
+            attempt.target.breaker.failed(attempt.attempt_id, event.kind, event.retry_after_s, now)
         self._end(attempt)
         request.attempt = None
         request.last_failure = event.kind

@@ -94,12 +94,14 @@ class Request:
         """Its latest place in a lane, 0 if it never waited; an entry with another ticket is stale."""
 
     def back_off(self, target_id: str, failed: Failed, now: float) -> None:
-        """Leave this target alone for a while; for ever, where it has counted the prompt and it does not fit."""
+        """Leave this target alone for a while; for good, if the prompt does not fit there or it has not the model."""
         pause_s = min(_BACKOFF_S * 2 ** min(self.attempts - 1, _BACKOFF_DOUBLINGS), _BACKOFF_MAX_S)
         if failed.retry_after_s is not None:
             pause_s = max(pause_s, failed.retry_after_s)
         if failed.kind is FailureKind.CONTEXT_TOO_LONG:
             pause_s = float("inf")
+        elif failed.kind is FailureKind.NO_MODEL:
+            pause_s = self.deadline_at - now + 1.0
         if self.backoff is None:
             self.backoff = {}
         self.backoff[target_id] = now + pause_s

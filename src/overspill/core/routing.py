@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from zlib import crc32
 
 import msgspec
@@ -73,7 +73,7 @@ class Option(msgspec.Struct, gc=False):
 class RouteTable:
     """Finds the route of a model name: exact names first, then globs in the order of the configuration."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Sequence[Route]) -> None:
         self._exact: dict[str, Route] = {}
         self._globs: list[tuple[re.Pattern[str], Route]] = []
         for route in routes:
@@ -81,6 +81,8 @@ class RouteTable:
                 self._globs.append((_compile(route.pattern), route))
             else:
                 self._exact.setdefault(route.pattern, route)
+        self.of_many_models = _of_many_models(routes)
+        """The targets that are asked for several models: one that is missing there says little of the target."""
 
     def find(self, model: str) -> Route | None:
         """Return the route for ``model``, or ``None``."""
@@ -88,6 +90,13 @@ class RouteTable:
         if route is not None:
             return route
         return next((route for pattern, route in self._globs if pattern.fullmatch(model)), None)
+
+
+def _of_many_models(routes: Sequence[Route]) -> frozenset[str]:
+    names: dict[str, set[str]] = {}
+    for place in (place for route in routes for tier in route.tiers for place in tier):
+        names.setdefault(place.target_id, set()).add(place.model)
+    return frozenset(target_id for target_id, models in names.items() if len(models) > 1 or "" in models)
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

@@ -40,6 +40,9 @@ def answer(reject: Reject, model: str, known_models: str) -> Answer:
             return _busy(reason, f"every target of {model!r} is full and so is its queue; ask again later")
         case RejectReason.DEADLINE_EVICTED:
             return _busy(reason, f"no target of {model!r} became free before the request's deadline; ask again later")
+        case RejectReason.NO_TARGET if reject.failure is FailureKind.NO_MODEL:
+            message = f"the targets of {model!r} do not have that model{known_models}"
+            return Answer(404, "invalid_request_error", "model_not_found", message)
         case RejectReason.NO_TARGET:
             return _busy(reason, f"no target of {model!r} can take the request now{_because(reject)}")
         case RejectReason.ATTEMPTS_EXHAUSTED:

@@ -47,7 +47,6 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest(tmp_path: Path) -
         ("pools: 3", ":1: pools: "),
         (SOUND.replace("[gpu]", "[gpus]"), ":5: "),
         (SOUND.replace("max_batch_size: 4", "max_batch_size: 0"), ":2: pools.gpu.max_batch_size: "),
-        ("\x00", ":1: not YAML"),
     ],
 )
 def test_every_fault_is_one_line_with_file_and_line(tmp_path: Path, text: str, says: str) -> None:

@@ -40,6 +40,12 @@ def route(*tiers: tuple[str, ...], pattern: str = "m", ttft_s: float = 2.0, **re
     return Route(pattern=pattern, tiers=rows, slo=Slo(ttft_s=ttft_s), **rest)
 
 
+def any_model(*tiers: tuple[str, ...]) -> Route:
+    """Make a route for every model name, which each target is called by as the client wrote it."""
+    rows = tuple(tuple(RouteTarget(target_id=name, model="") for name in tier) for tier in tiers)
+    return Route(pattern="*", tiers=rows)
+
+
 def policy(*targets: TargetSpec, routes: tuple[Route, ...] = (), **rest: Any) -> Policy:
     """Make a policy; without routes, ``m`` goes to the local targets first and then to the others."""
     if not routes:

@@ -4,7 +4,7 @@ import copy
 
 import msgspec
 import pytest
-from tests.unit.core.making import World, arrived, cloud, local, only_end, only_start, policy, route, starts
+from tests.unit.core.making import World, any_model, arrived, cloud, local, only_end, only_start, policy, route, starts
 
 from overspill.core.commands import CancelAttempt, Complete, Reject
 from overspill.core.events import (
@@ -377,6 +377,27 @@ def test_the_client_of_a_probe_that_leaves_makes_room_for_the_next_probe() -> No
     (probe,) = starts(world.tick_until_something_happens())
     (start,) = starts(world.tell(ClientGone(request_id=probe.request_id)))
     assert {probe.request_id, start.request_id} == {"first", "second"}
+
+
+def test_a_model_that_is_missing_rests_a_target_that_is_asked_for_no_other() -> None:
+    world = World(local(), cloud())
+    world.fail(world.start().attempt_id, K.NO_MODEL)
+    assert world.start("again").target_id == "api"
+
+
+def test_a_model_that_is_missing_says_nothing_of_a_target_with_many() -> None:
+    world = World(local(slots=2), cloud(), routes=(any_model(("gpu",), ("api",)),))
+    first = world.start()
+    (retry,) = starts(world.fail(first.attempt_id, K.NO_MODEL))
+    assert (first.target_id, retry.target_id) == ("gpu", "api")
+    assert world.start("another").target_id == "gpu"
+
+
+def test_a_model_that_no_target_has_is_refused_at_once() -> None:
+    world = World(local(slots=2), routes=(any_model(("gpu",)),))
+    (reject,) = world.fail(world.start().attempt_id, K.NO_MODEL)
+    assert isinstance(reject, Reject)
+    assert (reject.reason, reject.failure) == (RejectReason.NO_TARGET, K.NO_MODEL)
 
 
 def test_a_target_that_comes_back_starts_with_a_clean_breaker() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from tests.support.gateways import (
@@ -65,7 +66,7 @@ class Streaming:
         self._client = RawClient(address_of(gateway))
         self._tokens = tokens
 
-    async def __aenter__(self) -> Streaming:
+    async def __aenter__(self) -> Self:
         await self._client.__aenter__()
         self._client.ask(chat(stream=True, max_tokens=self._tokens))
         self._reply = await self._client.head()
@@ -105,7 +106,8 @@ def test_an_unchanged_engine_is_not_touched_by_a_reload() -> None:
             await ready(gateway, "local/0")
             pid = pid_of(gateway)
             async with Streaming(gateway) as stream:
-                assert gateway.reload(config_of(text_of({"local": engine(SLOW)}, [*HOME, {"model": "n", "tiers": [["local"]]}]))) == []
+                routes = [*HOME, {"model": "n", "tiers": [["local"]]}]
+                assert gateway.reload(config_of(text_of({"local": engine(SLOW)}, routes))) == []
                 assert (await ask(address_of(gateway), chat("n", max_tokens=1))).status == 200
                 await stream.end()
             assert pid_of(gateway) == pid
@@ -168,7 +170,6 @@ def test_an_engine_that_is_dropped_and_named_again_meanwhile_is_kept() -> None:
 
 def test_reloads_in_quick_succession_leave_one_process() -> None:
     async def main() -> None:
-        seen: set[int] = set()
         async with serving(text(engine())) as gateway:
             for size in (5, 6, 7, 8):  # the first is still being started
                 gateway.reload(config_of(text(engine(max_batch_size=size))))
@@ -176,21 +177,13 @@ def test_reloads_in_quick_succession_leave_one_process() -> None:
             await until(lambda: gateway.driver.controller.targets["local/0"].slots == 8)
             await until(lambda: health_of(gateway) is Health.READY)
             pid = pid_of(gateway)
-            assert pid is not None
-            seen.add(pid)
-            children = Path(f"/proc/self/task/{threading_id()}/children").read_text().split()
+            children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
             assert [int(child) for child in children if is_running(int(child))] == [pid]
             live = gateway.driver.targets["local/0"]
             assert live.origin != Origin()
             assert (await ask(address_of(gateway), chat(max_tokens=1))).status == 200
 
     run(main())
-
-
-def threading_id() -> int:
-    import threading
-
-    return threading.get_native_id()
 
 
 @pytest.mark.parametrize(
