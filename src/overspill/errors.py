@@ -1,7 +1,7 @@
 """Every exception that Overspill raises on purpose, in one tree.
 
-An expected outcome (a request rejected, a target refused) is a value in ``core``, never an exception. Exceptions are for
-a human who must do something; each message says what happened, to what, and what to do next.
+An expected outcome (a request rejected, a target refused) is a value in ``core``, never an exception. Exceptions are
+for a human who must do something; each message says what happened, to what, and what to do next.
 
 ::
 
@@ -39,7 +39,8 @@ class ConfigError(OverspillError):
 class WireError(OverspillError):
     """A request that cannot be served as the client sent it.
 
-    ``status`` is the HTTP status, ``code`` and ``param`` go into the error body (OpenAI's form), ``kind`` is its ``type``.
+    ``status`` is the HTTP status; ``code`` and ``param`` go into the error body (OpenAI's form), ``kind`` is its
+    ``type``.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.docs.markdown import Block, Page
 
 PORTS = ("8788", "8789")
-_TIMEOUT_S = 90.0
+_TIMEOUT_S = 60.0
 _KEPT = ("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_START")
 """Variables handed on. Keys of providers are not among them: no test may call anybody's API."""
 _WAIT = Path(__file__).with_name("wait_ready.py")

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-_PATIENCE_S = 40.0
+_PATIENCE_S = 20.0
 
 
 def main() -> None:

@@ -377,3 +377,27 @@ def test_an_engine_that_never_answers_does_not_keep_the_gateway_from_ending(tmp_
                 await until(lambda: engine.held == 0)
 
     run(main())
+
+
+def test_a_signal_during_a_download_ends_it_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+
+    async def main() -> None:
+        asked = asyncio.Event()
+
+        async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked.set()
+            await reader.read()
+            writer.close()
+
+        hub = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+        environ = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.sockets[0].getsockname()[1]}"}
+        arguments = ("--no-discovery", "--port", "0", "--model", "hf:org/model:model.gguf")
+        async with hub, served(tmp_path, *arguments, environ=environ) as gateway:
+            await gateway.listening()
+            await asked.wait()
+            gateway.signal(signal.SIGTERM)
+            assert await gateway.ended() == 0
+            assert "Traceback" not in gateway.log
+
+    run(main(), patience_s=10)

@@ -79,9 +79,9 @@ def export_command(
     file_format = _format(destination, form)
     store = _open(path)
     try:
-        with Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)
-        ) as progress:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             progress.add_task(f"writing {table} to {destination}", total=None)
             rows = export(store, table, Path(destination), file_format, since=since, until=until)
     finally:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -26,7 +27,7 @@ from overspill.cli.rehearsal.tables import mode_table
 from overspill.cli.setup import engine_problem, run
 from overspill.errors import ConfigError, EngineMissing
 from overspill.perf.batching import EngineModel
-from overspill.planner.workload import Trace, bundled_trace, cut, offered_load, read_trace, scale_time, scale_tokens
+from overspill.planner.workload import Trace, bundled_trace, offered_load, read_trace, scale_time, scale_tokens
 from overspill.pools.engines.fake import REHEARSED_SPEED
 
 _CLOUD = EngineModel(slots=1024, step_base_s=0.02, step_s_per_running=0.00002, prefill_s_per_token=0.00001)
@@ -65,9 +66,8 @@ def rehearse(out: str | None, as_json: bool, **options: Any) -> None:
     console = Console(stderr=as_json)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overspill-rehearsal-")))
-        progress = stack.enter_context(
-            Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
-        )
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        progress = stack.enter_context(Progress(*columns, console=console, disable=not console.is_terminal))
         task = progress.add_task("starting the gateway, the local engine and the rehearsed cloud", total=None)
         try:
             outcome = run(_stoppable(_rehearse(folder, options, lambda text: progress.update(task, description=text))))
@@ -152,7 +152,7 @@ def _fit_load(trace: Trace, seconds: float, requests_per_s: float) -> Trace:
         )
     if wanted < 1:
         raise ConfigError("the local engine is too slow for even one request in this time; raise --seconds")
-    head = cut(trace, 0.0, trace.requests[wanted - 1].at_s + 1e-6)
+    head = msgspec.structs.replace(trace, requests=trace.requests[:wanted])
     return scale_time(head, seconds / head.length_s) if head.length_s else head
 
 
@@ -167,8 +167,6 @@ def _headline(outcome: Outcome) -> str:
 
 
 def _figures(outcome: Outcome) -> dict[str, Any]:
-    import msgspec
-
     figures: dict[str, Any] = msgspec.to_builtins(outcome)
     del figures["trace"]
     return figures

@@ -90,7 +90,6 @@ class Bookkeeper:
         self, session: Session, outcome: Outcome, reason: RejectReason | FailureKind | None, now: float
     ) -> None:
         """Write a request that has its final answer."""
-        metrics = self._metrics
         relay = None if outcome in _UNANSWERED else session.relay
         usage = None if relay is None else relay.usage
         first_at = None if relay is None else relay.first_token_at
@@ -100,15 +99,12 @@ class Bookkeeper:
         tpot_s = _tpot_s(first_at, now, output_tokens)
         target_id = relay.command.target_id if relay is not None and outcome is not Outcome.CLIENT_GONE else None
         if outcome is Outcome.COMPLETED and target_id is not None:
-            metrics.answered(session.route_pattern, target_id, session.queue_wait_s, ttft_s, tpot_s, e2e_s)
-        elif outcome is Outcome.CLIENT_GONE:
-            metrics.client_left()
-        rejected = reason.value if isinstance(reason, RejectReason) else None
-        metrics.request_ended(session.route_pattern, outcome.value, rejected)
+            self._metrics.answered(session.route_pattern, target_id, session.queue_wait_s, ttft_s, tpot_s, e2e_s)
+        self._count_end(session, outcome, reason)
         if self._ledger is None:
             return
-        request = session.request
-        wishes = session.wishes
+        self._keep_bodies(self._ledger, session)
+        request, wishes = session.request, session.wishes
         self._ledger.add_request(
             RequestRecord(
                 session.request_id,
@@ -140,10 +136,17 @@ class Bookkeeper:
                 session.client_status,
             )
         )
+
+    def _count_end(self, session: Session, outcome: Outcome, reason: RejectReason | FailureKind | None) -> None:
+        if outcome is Outcome.CLIENT_GONE:
+            self._metrics.client_left()
+        rejected = reason.value if isinstance(reason, RejectReason) else None
+        self._metrics.request_ended(session.route_pattern, outcome.value, rejected)
+
+    def _keep_bodies(self, ledger: LedgerWriter, session: Session) -> None:
         if self._store_bodies:
-            self._ledger.add_body(
-                BodyRecord(session.request_id, session.exchange.request.body, bytes(session.answer or b""))
-            )
+            answer = bytes(session.answer or b"")
+            ledger.add_body(BodyRecord(session.request_id, session.exchange.request.body, answer))
 
 
 def _cost(

@@ -18,6 +18,7 @@ from overspill.config.secrets import resolve as resolve_secret
 from overspill.core.events import AnyEvent, TargetChanged
 from overspill.core.types import Health
 from overspill.errors import OverspillError
+from overspill.gateway.background import in_background
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.live_target import LiveEngine, LiveTarget, LiveUpstream
 from overspill.gateway.poller import Poller
@@ -28,6 +29,7 @@ from overspill.pools.engines.protocol import EngineSpec
 from overspill.pools.engines.supervisor import Phase, Supervisor, SupervisorState
 from overspill.pools.upstreams import registry as upstreams
 from overspill.pools.upstreams.protocol import Account
+from overspill.units import format_bytes
 from overspill.wire.http import Origin
 
 log = logging.getLogger("overspill.fleet")
@@ -144,7 +146,7 @@ class Fleet:
     async def _start(self, target_id: str, wish: _Wish) -> bool:
         """Find the model, then hand the engine to a supervisor; return whether it could be."""
         try:
-            spec = await asyncio.to_thread(self._spec, wish.options)
+            spec = await in_background(lambda: self._spec(wish.options), name=f"looking for the model of {target_id}")
             kind = engines.create_managed(wish.kind)
             supervisor = Supervisor(kind, spec, lambda state: self._changed(target_id, state))
         except (OverspillError, TypeError, ValueError) as error:  # the latter two: an option of the wrong kind
@@ -158,9 +160,7 @@ class Fleet:
 
     def _spec(self, options: EngineOptions) -> EngineSpec:
         """Resolve the model's file; blocks while it is fetched."""
-        path = resolve_model(
-            f"{BUILTIN}:" if options.model == BUILTIN else options.model, self._model_cache, environ=self._environ
-        )
+        path = resolve_model(options.model, self._model_cache, environ=self._environ, progress=_Fetching())
         is_builtin = options.model == BUILTIN
         return EngineSpec(
             name=options.name,
@@ -231,3 +231,23 @@ class Fleet:
             task.cancel()
         await asyncio.gather(*changes, return_exceptions=True)
         await asyncio.gather(*(managed.supervisor.stop(grace_s) for managed in self._managed.values()))
+
+
+class _Fetching:
+    """Says in the log how far a download is: at its start, and whenever another tenth has come."""
+
+    def __init__(self) -> None:
+        self._file = ""
+        self._said_tenths = 0
+
+    def __call__(self, file: str, done_bytes: int, size_bytes: int | None) -> None:
+        """Take note of the progress; called for each piece that has come, on the download's own thread."""
+        if file != self._file:
+            self._file, self._said_tenths = file, 0
+            log.info("fetching %s: %s", file, "size unknown" if size_bytes is None else format_bytes(size_bytes))
+        if not size_bytes:
+            return
+        tenths = 10 * done_bytes // size_bytes
+        if tenths > self._said_tenths:
+            self._said_tenths = tenths
+            log.info("fetching %s: %d %% of %s", file, 10 * tenths, format_bytes(size_bytes))

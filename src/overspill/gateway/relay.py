@@ -19,7 +19,7 @@ from overspill.gateway.live_target import LiveTarget
 from overspill.wire.aggregate import Aggregator, AnswerTooLong
 from overspill.wire.chat import Request as WireRequest
 from overspill.wire.chat import rewrite
-from overspill.wire.chunks import ErrorBody, MalformedChunk, Usage, is_done, read_chunk, read_whole
+from overspill.wire.chunks import PLAIN_TOKEN, ErrorBody, MalformedChunk, Usage, is_done, read_chunk, read_whole
 from overspill.wire.sse import Event as SseEvent
 from overspill.wire.sse import SseDecoder, SseTooLong
 
@@ -96,6 +96,7 @@ class Relay:
         "finish_reason",
         "first_token_at",
         "headers",
+        "has_reached_client",
         "heard_at",
         "is_over",
         "is_stream",
@@ -134,6 +135,8 @@ class Relay:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._done_raw = b""
+        self.has_reached_client = False
+        """True once the client has a part of this attempt's answer, so that no other attempt can replace it."""
         self.is_over = False
         """True once it has been cancelled or has told how it ended."""
         self.started_at = reporter.now()
@@ -251,21 +254,22 @@ class Relay:
 
     def _read_stream(self, decoder: SseDecoder, data: bytes) -> None:
         try:
-            events = decoder.feed(data)
-            for event in events:
+            for event in decoder.feed(data):
                 if event.data:
                     self._read_event(event, event.data)
                     if self.is_over:
                         return
                 elif self.has_reached_client:  # a comment keeps the client's connection alive too
-                    self._sink.forward(event.raw)
+                    self._held.append(event.raw)
         except (AnswerTooLong, MalformedChunk, SseTooLong) as error:
             self.error = ErrorBody(message=str(error))
             self._fail(FailureKind.MALFORMED)
             return
         # Before the first token nothing has been written for this client, so nothing would say when to read on.
-        if self.has_reached_client and self._sink.is_slow and self._call is not None:
-            self._call.pause()
+        if self.has_reached_client:
+            self._release()
+            if self._sink.is_slow and self._call is not None:
+                self._call.pause()
 
     def _read_event(self, event: SseEvent, data: bytes) -> None:
         if is_done(data):
@@ -273,6 +277,10 @@ class Relay:
             self._stream_ended()
             return
         chunk = read_chunk(data)
+        if chunk is PLAIN_TOKEN and self.has_reached_client:  # nearly every event: there is nothing more to read in it
+            self._token()
+            self._held.append(event.raw)
+            return
         if chunk.error is not None:
             self.error = chunk.error
             failure = self.target.classify(self.status or 200, tuple(self.headers), data)
@@ -304,20 +312,24 @@ class Relay:
             self._reporter.feed(Progress(attempt_id=self.command.attempt_id, output_tokens=self.tokens))
 
     def _pass_on(self, raw: bytes) -> None:
-        """Forward, or hold what came before the first token: until then another target may still take over."""
-        if self.first_token_at is not None:
-            self._sink.forward(raw)
-            return
+        """Hold until the end of this wake-up, or until the first token: before it another target may still take over."""
         self._held.append(raw)
+        if self.has_reached_client:
+            return
         self._held_bytes += len(raw)
         if self._held_bytes > _HELD_BYTES:
             raise MalformedChunk(f"{self._held_bytes} bytes of events without a token")
 
     def _commit(self) -> None:
         self._sink.commit(self)
-        for raw in self._held:
-            self._sink.forward(raw)
-        self._held.clear()
+        self.has_reached_client = True
+
+    def _release(self) -> None:
+        """Forward all events of one wake-up in one piece."""
+        held = self._held
+        if held:
+            self._sink.forward(held[0] if len(held) == 1 else b"".join(held))
+            held.clear()
 
     def _stream_ended(self) -> None:
         if self.finish_reason is None:
@@ -327,8 +339,9 @@ class Relay:
         elif self._aggregator is not None:
             self._aggregated(self._aggregator)
         else:
-            if self.first_token_at is None:
+            if not self.has_reached_client:
                 self._commit()
+            self._release()
             self._finish()
 
     def _aggregated(self, aggregator: Aggregator) -> None:
@@ -385,6 +398,8 @@ class Relay:
         self.is_over = True
         self.failure = kind
         self._end()
+        if self.has_reached_client:
+            self._release()
         if self._call is not None:
             self._call.cancel()
         self._reporter.feed(
@@ -400,11 +415,6 @@ class Relay:
     def _end(self) -> None:
         if self.ended_at is None:
             self.ended_at = self._reporter.now()
-
-    @property
-    def has_reached_client(self) -> bool:
-        """True once the client has a part of this attempt's answer, so that no other attempt can replace it."""
-        return self.first_token_at is not None and self._aggregator is None and self.is_stream
 
     def tail(self) -> bytes:
         """Return what ends a whole stream: the target's own ``[DONE]``, or nothing if it sends none."""

@@ -134,6 +134,12 @@ class Session:
         """Pass bytes of a stream on."""
         if self.answer is not None:
             self.answer += raw
+        self.exchange.send(raw)
+
+    def _write(self, raw: bytes) -> None:
+        """Pass on what leaves with the end of the stream."""
+        if self.answer is not None:
+            self.answer += raw
         self.exchange.write(raw)
 
     # -- the final answer: exactly one of these is called
@@ -165,7 +171,7 @@ class Session:
         if self.is_committed:
             tail = relay.tail()
             if tail:
-                self.forward(tail)
+                self._write(tail)
             self.exchange.finish()
             return
         self._reply(200, [_JSON, *self._own_headers()], relay.body())
@@ -176,7 +182,7 @@ class Session:
         assert relay is not None  # only an attempt can break
         kind = command.failure or FailureKind.CUT
         message = f"the answer broke off: {FAILURE_WORDS[kind]} ({relay.target.target_id})"
-        self.forward(stream_error_event(message, kind="upstream_error", code=f"stream_{kind.value}"))
+        self._write(stream_error_event(message, kind="upstream_error", code=f"stream_{kind.value}"))
         self.exchange.finish()
 
     def _client_error(self, command: Complete) -> None:

@@ -1,0 +1,1 @@
+"""The targets: engines that run here, and upstreams that are somebody else's; adapters translate and never act."""

@@ -28,7 +28,7 @@ _RETRY = {
     FailureKind.RATE_LIMITED: ("yes, until the deadline", "cooling down"),
     FailureKind.NO_MONEY: ("yes", "no money"),
     FailureKind.BAD_KEY: ("yes", "bad key"),
-    FailureKind.NO_MODEL: ("yes", "no model"),
+    FailureKind.NO_MODEL: ("yes, not there again", "no model, if it is asked for no other"),
     FailureKind.CONTEXT_TOO_LONG: ("yes, not there again", "nothing"),
     FailureKind.BAD_REQUEST: ("no: the client gets it", "nothing"),
     FailureKind.MODERATION: ("no: the client gets it", "nothing"),

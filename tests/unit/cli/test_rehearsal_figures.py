@@ -12,10 +12,10 @@ import pytest
 import yaml
 from rich.console import Console
 from tests.unit.cli.calling import overspill
-from tests.unit.cli.outcomes import FIT, TRACE, a_scene, a_summary, an_outcome, figures
+from tests.unit.cli.outcomes import FIT, TRACE, a_result, a_scene, a_summary, an_outcome, figures
 
 from overspill.catalog.load import load as load_catalog
-from overspill.cli.rehearsal.measure import LOCAL_TARGET, Capacity, mode_figures
+from overspill.cli.rehearsal.measure import LOCAL_TARGET, Capacity, _tpot_s, mode_figures
 from overspill.cli.rehearsal.outcome import (
     CLOUD_TARGET,
     describe_machine,
@@ -81,6 +81,17 @@ def test_tokens_and_costs_are_counted_where_they_were_made() -> None:
     assert (found.local_output_tokens, found.cloud_output_tokens, found.cost_usd) == (7, 33, 0.25)
 
 
+@pytest.mark.parametrize(
+    ("ttft_s", "e2e_s", "tokens", "tpot_s"),
+    [(0.1, 1.1, 11, 0.1), (0.9, 1.0, 10, 0.1), (1.0, 1.0, 10, 0.1), (None, 1.0, 0, 0.0), (0.1, 0.1, 1, 0.0)],
+)
+def test_tokens_that_all_come_at_the_end_are_still_timed(
+    ttft_s: float | None, e2e_s: float, tokens: int, tpot_s: float
+) -> None:
+    result = a_result(0, ttft_s=ttft_s, e2e_s=e2e_s, output_tokens=tokens)
+    assert _tpot_s(result) == pytest.approx(tpot_s)
+
+
 def test_an_outcome_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "outcome.json"
     write_outcome(an_outcome(), path)
@@ -114,6 +125,12 @@ def test_the_modelled_engine_carries_what_the_real_one_was_measured_to_carry(req
     assert engine.step_s_per_running / engine.step_base_s == pytest.approx(FIT.step_s_per_running / FIT.step_base_s)
 
 
+def test_the_modelled_engine_takes_prompts_in_pieces_as_the_real_one_does() -> None:
+    assert local_engine(an_outcome()).prefill_chunk_tokens == 2048
+    scene = a_scene(engine_options={"engine": {"prefill_chunk_tokens": 512}})
+    assert local_engine(an_outcome(scene=scene)).prefill_chunk_tokens == 512
+
+
 def test_a_trace_shorter_than_the_capacity_probe_leaves_the_fit_as_it_is() -> None:
     engine = local_engine(an_outcome(trace=TRACE[:5]))
     assert (engine.step_base_s, engine.prefill_s_per_token) == (FIT.step_base_s, FIT.prefill_s_per_token)
@@ -126,10 +143,12 @@ def test_the_simulated_policy_is_the_rehearsed_one() -> None:
     facts = load_catalog()
     rehearsed = compile_config(load_text(written, facts), facts).policy
     simulated = policy_of(outcome)
-    assert simulated.routes == rehearsed.routes
-    for ours, theirs in zip(simulated.targets, rehearsed.targets, strict=True):
-        same = ("target_id", "pool", "is_local", "slots", "context_tokens", "price")
-        assert [getattr(ours, name) for name in same] == [getattr(theirs, name) for name in same]
+    *modes, probe = rehearsed.routes
+    assert simulated.routes == tuple(modes)
+    assert (probe.pattern, probe.local_only, probe.deadline_s) == ("probe", True, 3600.0)
+    local, cloud = rehearsed.targets
+    assert simulated.targets[0] == msgspec.structs.replace(local, ready_at_start=True, price=None)
+    assert simulated.targets[1] == cloud
 
 
 @pytest.mark.parametrize("mode", ["local-only", "cloud-only", "hybrid"])
@@ -159,7 +178,7 @@ def test_what_only_one_side_has_is_not_compared() -> None:
     names = [row[0] for row in compare(a_summary(4, 0, 0), a_summary(3, 2, 1))]
     assert not [name for name in names if name.startswith("TTFT spilled")]
     nothing = msgspec.structs.replace(a_summary(), goodput_per_s=0.0)
-    assert dict((row[0], row[3]) for row in compare(nothing, a_summary()))["goodput, requests/s"] == "-"
+    assert {row[0]: row[3] for row in compare(nothing, a_summary())}["goodput, requests/s"] == "-"
 
 
 def test_the_table_has_a_column_for_each_mode() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from overspill.cli.rehearsal.stage import LOCAL_ONLY, Scene, Stage
+from overspill.cli.rehearsal.stage import PROBE, Scene, Stage
 from overspill.errors import EngineError, LedgerError
 from overspill.gateway.rehearsal.load import LoadOptions, play
 from overspill.gateway.rehearsal.summary import RequestResult, Summary, summarise
@@ -21,6 +21,8 @@ LOCAL_TARGET = "local/0"
 _PROBE_OUTPUT = 96
 _PROBE_PROMPTS = (16, 64, 128, 256, 512)
 _REPEATS = 3
+_PATIENCE_S = 120.0
+_PROBE_PATIENCE_S = 1800.0
 _LEDGER_CHECKS = 50
 _LEDGER_CHECK_S = 0.2
 _CAPACITY_ROUNDS = 6
@@ -61,10 +63,15 @@ class Player:
         self._next_number = 0
 
     async def play(
-        self, model: str, requests: Sequence[TraceRequest], *, progress: Progress | None = None
+        self,
+        model: str,
+        requests: Sequence[TraceRequest],
+        *,
+        progress: Progress | None = None,
+        timeout_s: float = _PATIENCE_S,
     ) -> list[RequestResult]:
         """Send every request at its time."""
-        options = LoadOptions(model=model, first_number=self._next_number, fields=OUTPUT_EXACT)
+        options = LoadOptions(model=model, first_number=self._next_number, fields=OUTPUT_EXACT, timeout_s=timeout_s)
         self._next_number += len(requests)
         done = 0
 
@@ -78,7 +85,7 @@ class Player:
 
     async def local(self, requests: Sequence[TraceRequest]) -> list[RequestResult]:
         """Send requests to the local engine alone; raise ``EngineError`` if one fails."""
-        results = await self.play(LOCAL_ONLY, requests)
+        results = await self.play(PROBE, requests, timeout_s=_PROBE_PATIENCE_S)
         for result in results:
             if result.error is not None:
                 raise EngineError(f"the local engine failed while it was measured: {result.error}: {result.message}")
@@ -92,16 +99,28 @@ async def probe_engine(player: Player, scene: Scene, progress: Progress) -> Engi
         progress(f"measuring the local engine with {count} requests at once")
         for _ in range(_REPEATS):
             results = await player.local([TraceRequest(0.0, 8, _PROBE_OUTPUT)] * count)
-            # Over the whole answer and not from its first token on: a small model's tokens may all arrive at once.
-            tpots_s = [result.e2e_s / result.output_tokens for result in results if result.output_tokens]
-            decode += [DecodeObservation(concurrency=count, tpot_s=tpot_s) for tpot_s in tpots_s if tpot_s > 0]
+            tpots_s = [tpot_s for result in results if (tpot_s := _tpot_s(result)) > 0]
+            decode += [DecodeObservation(concurrency=count, tpot_s=tpot_s) for tpot_s in tpots_s]
     prefill: list[PrefillObservation] = []
     for tokens in [n for n in _PROBE_PROMPTS if 5 * n < scene.context_tokens] * _REPEATS:
         progress(f"measuring the local engine with a prompt of {tokens} tokens")
         (result,) = await player.local([TraceRequest(0.0, tokens, 2)])
         if result.ttft_s is not None:
             prefill.append(PrefillObservation(prompt_tokens=tokens, ttft_s=result.ttft_s))
-    return fit_engine_model(decode, prefill)
+    return fit_engine_model(decode, prefill, prefill_chunk_tokens=scene.prefill_chunk_tokens())
+
+
+def _tpot_s(result: RequestResult) -> float:
+    """Return the mean time per token of a long answer to a short prompt; 0 if there is none.
+
+    A very small model's tokens may all arrive at the end, its server's sender having been starved; then the first one's
+    arrival says nothing, and the whole time is divided.
+    """
+    if result.ttft_s is None or result.output_tokens < 2:
+        return 0.0
+    if result.ttft_s > result.e2e_s / 2:
+        return result.e2e_s / result.output_tokens
+    return (result.e2e_s - result.ttft_s) / (result.output_tokens - 1)
 
 
 async def probe_capacity(player: Player, scene: Scene, trace: Sequence[TraceRequest], progress: Progress) -> Capacity:
@@ -121,7 +140,7 @@ async def run_mode(
     player: Player, stage: Stage, scene: Scene, mode: str, trace: Sequence[TraceRequest], progress: Progress
 ) -> ModeFigures:
     """Play the trace in one mode and return its figures."""
-    began_at = time.time()  # the ledger's clock; its rows of this mode from before are the probes'
+    began_at = time.time()  # the ledger's clock
     results = await player.play(mode, trace, progress=progress)
     summary = summarise(results, slo_ttft_s=scene.slo_ttft_s)
     answers = sum(1 for result in results if result.status is not None)

@@ -12,7 +12,7 @@ import msgspec
 from overspill import __version__
 from overspill.cli.rehearsal.measure import LOCAL_TARGET, Capacity, ModeFigures
 from overspill.cli.rehearsal.stage import CLOUD_ONLY, HYBRID, LOCAL_ONLY, Scene
-from overspill.core.types import LatencyPrior, Policy, Price, Route, RouteTarget, Slo, TargetSpec
+from overspill.core.types import Policy, Price, Route, RouteTarget, Slo, TargetSpec
 from overspill.errors import TraceError
 from overspill.perf.batching import Batch, EngineModel
 from overspill.perf.latency import EngineFit
@@ -73,21 +73,18 @@ def read_outcome(path: Path) -> Outcome:
 
 
 def policy_of(outcome: Outcome) -> Policy:
-    """Return the policy under which a simulation repeats the rehearsal, its beliefs those that were measured."""
+    """Return the policy that was rehearsed, with an engine that is ready from the start.
+
+    The controller begins with the same beliefs as the rehearsed one did, not with what was measured: its learning is
+    part of what is simulated.
+    """
     scene = outcome.scene
-    engine = local_engine(outcome)
     local = TargetSpec(
         target_id=LOCAL_TARGET,
         pool="local",
         is_local=True,
         slots=scene.max_batch_size,
         context_tokens=scene.context_tokens,
-        prior=LatencyPrior(
-            ttft_base_s=outcome.engine_fit.ttft_overhead_s + engine.step_base_s,
-            prefill_s_per_token=engine.prefill_s_per_token,
-            tpot_base_s=engine.step_base_s,
-            tpot_s_per_running=engine.step_s_per_running,
-        ),
     )
     price = Price(input_usd_per_mtok=scene.price_input, output_usd_per_mtok=scene.price_output)
     cloud = TargetSpec(target_id=CLOUD_TARGET, pool="cloud", is_local=False, price=price)
@@ -129,6 +126,7 @@ def local_engine(outcome: Outcome) -> EngineModel:
         step_base_s=fit.step_base_s,
         step_s_per_running=fit.step_s_per_running,
         prefill_s_per_token=fit.prefill_s_per_token,
+        prefill_chunk_tokens=scene.prefill_chunk_tokens(),
         context_tokens=scene.context_tokens,
     )
     sample = outcome.trace[: outcome.capacity.sample]

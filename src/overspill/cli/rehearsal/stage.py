@@ -31,7 +31,10 @@ HYBRID = "hybrid"
 LOCAL_ONLY = "local-only"
 CLOUD_ONLY = "cloud-only"
 """The routes of a rehearsal are named after what they allow."""
+PROBE = "probe"
+"""The route of the measurements before it: to the local engine, however long that takes."""
 CLOUD_KEY_VARIABLE = "OVERSPILL_REHEARSAL_CLOUD_KEY"
+_LLAMACPP_BATCH_TOKENS = 2048  # n_batch
 _READY_S = 180.0
 _CHECK_S = 0.1
 
@@ -52,6 +55,11 @@ class Scene:
     cloud: EngineModel
     price_input: float
     price_output: float
+
+    def prefill_chunk_tokens(self) -> int:
+        """Return how many prompt tokens the local engine takes in one step: llama.cpp's default, or the fake's own."""
+        engine: Mapping[str, Any] = self.engine_options.get("engine", {})
+        return int(engine.get("prefill_chunk_tokens", _LLAMACPP_BATCH_TOKENS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,7 @@ def gateway_config(scene: Scene, cloud_port: int, ledger: Path) -> dict[str, Any
             {"model": HYBRID, "tiers": [["local"], [{"pool": "cloud", "model": "rehearsal"}]], **common},
             {"model": LOCAL_ONLY, "tiers": [["local"]], "local_only": True, **common},
             {"model": CLOUD_ONLY, "tiers": [[{"pool": "cloud", "model": "rehearsal"}]], **common},
+            {"model": PROBE, "tiers": [["local"]], "local_only": True, "deadline": "1h", "queue_limit": 1_000_000},
         ],
         "ledger": {"path": str(ledger)},
         "log": {"level": "warning"},

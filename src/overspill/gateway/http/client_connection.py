@@ -200,10 +200,15 @@ class ClientConnection(asyncio.Protocol):
         if self._head is not None:
             head, self._head = self._head, None
             receiver.on_head(self._status, head)
-        if self._body:
-            body, self._body = self._body, []
+        body = self._body
+        if body:
+            if len(body) == 1:
+                data = body.pop()
+            else:
+                data = b"".join(body)
+                body.clear()
             if not call.is_done:
-                receiver.on_body(body[0] if len(body) == 1 else b"".join(body))
+                receiver.on_body(data)
         if call.is_done:
             return
         if self._part is _Part.WHOLE:

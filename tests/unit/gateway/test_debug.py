@@ -1,0 +1,74 @@
+"""The explanation of a decision: what would be done, and how each target looked."""
+
+from __future__ import annotations
+
+from overspill.core.controller import Controller
+from overspill.core.events import Arrived, TargetChanged
+from overspill.core.types import Health, LatencyPrior, Policy, Route, RouteTarget, Slo, TargetSpec
+from overspill.gateway.debug import explain_route
+
+
+def controller(*, slots: int = 1, context_tokens: int | None = None, ttft_s: float = 0.1) -> Controller:
+    prior = LatencyPrior(ttft_base_s=ttft_s)
+    specs = (
+        TargetSpec(
+            target_id="home/0", pool="home", is_local=True, slots=slots, context_tokens=context_tokens, prior=prior
+        ),
+        TargetSpec(target_id="away/a", pool="away", is_local=False, context_tokens=context_tokens),
+    )
+    tiers = ((RouteTarget(target_id="home/0", model="h"),), (RouteTarget(target_id="away/a", model="a"),))
+    alone = Route(pattern="alone", tiers=tiers[:1], slo=Slo(ttft_s=1.0))
+    return Controller(Policy(targets=specs, routes=(Route(pattern="both", tiers=tiers), alone)))
+
+
+def test_a_start_names_its_target_and_the_model_to_send() -> None:
+    page = explain_route(controller(), {"model": ["both"]}, 0.0)
+    assert page["decision"] == {
+        "do": "start",
+        "target": "home/0",
+        "model": "h",
+        "predicted_ttft_s": 0.1,
+        "spill": None,
+    }
+    assert [(t["target"], t["tier"], t["refusal"]) for t in page["targets"]] == [
+        ("home/0", 0, None),
+        ("away/a", 1, None),
+    ]
+
+
+def test_a_spill_says_why() -> None:
+    full = controller()
+    full.handle(Arrived(request_id="r", model="both"), 0.0)
+    page = explain_route(full, {"model": ["both"], "max_tokens": ["5"]}, 0.0)
+    assert (page["decision"]["target"], page["decision"]["spill"]) == ("away/a", "local_full")
+    assert page["targets"][0]["refusal"] == "no_slot"
+    assert page["targets"][0]["running"] == 1
+
+
+def test_a_wait_says_for_whose_slot_and_how_long() -> None:
+    full = controller()
+    full.handle(Arrived(request_id="r", model="alone"), 0.0)
+    decision = explain_route(full, {"model": ["alone"]}, 0.0)["decision"]
+    assert (decision["do"], decision["for_slot_of"]) == ("wait", "home/0")
+    assert decision["looks_again_in_s"] > 0
+    down = controller()
+    down.handle(TargetChanged(target_id="home/0", health=Health.DOWN), 0.0)
+    decision = explain_route(down, {"model": ["alone"]}, 0.0)["decision"]
+    assert (decision["do"], decision["for_slot_of"]) == ("wait", None)
+
+
+def test_a_refusal_says_why() -> None:
+    query = {"model": ["both"], "prompt_tokens": ["100"]}
+    assert explain_route(controller(context_tokens=64), query, 0.0)["decision"] == {
+        "do": "reject",
+        "why": "context_too_long",
+    }
+
+
+def test_an_explanation_changes_nothing() -> None:
+    asked, untouched = controller(), controller()
+    for second in range(5):
+        explain_route(asked, {"model": ["both"], "local_only": ["1"], "priority": ["0"]}, float(second))
+    arrived = Arrived(request_id="r", model="both")
+    assert asked.handle(arrived, 9.0) == untouched.handle(arrived, 9.0)
+    assert asked.open_requests == 1
