@@ -95,8 +95,8 @@ class Relay:
         "failure",
         "finish_reason",
         "first_token_at",
-        "headers",
         "has_reached_client",
+        "headers",
         "heard_at",
         "is_over",
         "is_stream",
@@ -312,7 +312,7 @@ class Relay:
             self._reporter.feed(Progress(attempt_id=self.command.attempt_id, output_tokens=self.tokens))
 
     def _pass_on(self, raw: bytes) -> None:
-        """Hold until the end of this wake-up, or until the first token: before it another target may still take over."""
+        """Hold until the end of this wake-up, or until the first token: before it another target may take over."""
         self._held.append(raw)
         if self.has_reached_client:
             return

@@ -104,7 +104,7 @@ _decode_whole = msgspec.json.Decoder(_WholeHead).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 PLAIN_TOKEN = Chunk(has_token=True, has_choices=True)
-"""What nearly every chunk is read as, and always this object: it is immutable, and a reader may ask for it by ``is``."""
+"""What nearly every chunk is read as, and always this object: immutable, so a reader may ask for it by ``is``."""
 _NO_TOKEN = Chunk(has_choices=True)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
