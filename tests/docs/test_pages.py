@@ -84,9 +84,11 @@ def test_the_two_readmes_agree() -> None:
 
 
 def test_the_readme_starts_what_make_serve_starts() -> None:
-    done = subprocess.run(["make", "-n", "serve"], capture_output=True, text=True, check=True)
+    done = subprocess.run(["make", "--no-print-directory", "-n", "serve"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == [".venv/bin/overspill", "serve"]
-    done = subprocess.run(["make", "-n", "serve", "PORT=9000"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", "serve", "PORT=9000"], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1].split() == [".venv/bin/overspill", "serve", "--port", "9000"]
 
 
