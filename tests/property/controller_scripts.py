@@ -113,7 +113,7 @@ def _route(choose: Choices, pattern: str) -> Route:
     return Route(
         pattern=pattern,
         tiers=tuple(tuple(tier) for tier in tiers),
-        slo=Slo(ttft_s=choose.of((2.0, 0.5, 10.0, 0.1))),
+        slo=Slo(ttft_s=choose.of((2.0, 0.5, 10.0, 0.1)), tpot_s=choose.of((None, None, 0.03, 0.005))),
         deadline_s=choose.of((60.0, 5.0, 300.0)),
         queue_limit=choose.of((256, 256, 256, 256, 12, 3, 1, 0)),
         max_attempts=choose.of((4, 4, 1, 2)),

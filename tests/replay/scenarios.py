@@ -297,6 +297,21 @@ def odd_requests() -> World:
     return world
 
 
+def slow_tokens() -> World:
+    """Home makes tokens more slowly the more run there, and the route promises a pace that only some targets keep."""
+    prior = LatencyPrior(ttft_base_s=0.1, prefill_s_per_token=0.0005, tpot_base_s=0.01, tpot_s_per_running=0.01)
+    gpu = msgspec.structs.replace(GPU, slots=4, prior=prior)
+    slow = msgspec.structs.replace(CHEAP, prior=LatencyPrior(ttft_base_s=0.8, tpot_base_s=0.06))
+    route = msgspec.structs.replace(ROUTE, slo=Slo(ttft_s=1.5, tpot_s=0.035))
+    vain = msgspec.structs.replace(ROUTE, pattern="vain", slo=Slo(ttft_s=1.5, tpot_s=0.002))
+    policy = Policy(targets=(gpu, slow, QUICK), routes=(route, vain), default_output_tokens=60)
+    world = World(policy, {**NORMAL, "gpu": answers(0.15, 0.03), "cheap": answers(0.7, 0.06)})
+    for when, event in [*arrivals(20, 0.25), *arrivals(6, 0.8, model="vain", prefix="v")]:
+        world.at(when, event)
+    return world
+
+
 SCENARIOS: dict[str, Callable[[], World]] = {
-    scenario.__name__: scenario for scenario in (burst, crash, troubled_upstreams, narrow, reload, odd_requests)
+    scenario.__name__: scenario
+    for scenario in (burst, crash, troubled_upstreams, narrow, reload, odd_requests, slow_tokens)
 }

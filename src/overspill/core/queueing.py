@@ -10,7 +10,7 @@ import heapq
 
 from overspill.core.events import Arrived, Failed
 from overspill.core.target import Attempt, TargetState
-from overspill.core.types import FailureKind, Route, Spill
+from overspill.core.types import FailureKind, Route, Spill, Surface
 
 Entry = tuple[int, float, int, "Request"]
 """(priority, deadline, ticket, request): compared in that order, and tickets differ."""
@@ -55,6 +55,7 @@ class Request:
         "spill",
         "surface",
         "ticket",
+        "tpot_slo_s",
     )
 
     def __init__(self, event: Arrived, route: Route, expected_output: float, priority: int, now: float) -> None:
@@ -72,6 +73,8 @@ class Request:
         slo_s = event.ttft_slo_s
         self.slo_at = now + (route.slo.ttft_s if slo_s is None else slo_s)
         """When its first token is due."""
+        self.tpot_slo_s = None if event.surface is Surface.EMBEDDINGS else route.slo.tpot_s
+        """Seconds per output token that are promised to it; ``None`` if that is not judged."""
         wait_s = event.deadline_s
         self.deadline_at = now + (route.deadline_s if wait_s is None else min(wait_s, route.deadline_s))
         """When it is evicted if it still waits."""

@@ -2,7 +2,8 @@
 
 The rule, tier by tier: run on the target with the lowest predicted TTFT that meets the request's SLO (beyond the first
 tier: on the cheapest that meets it); hold for a slot when one frees soon enough for that; otherwise go on to the next
-tier. When no tier can meet the SLO any more, take whatever is predicted to speak first.
+tier. A target meets the SLO if both its TTFT and, where the route promises one, its TPOT do. A TPOT that no tier can
+keep is no longer judged; when no tier can keep the TTFT either, take whatever is predicted to speak first.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ _NEVER = float("inf")
 _NEEDS_ANOTHER = (Refusal.LOCAL_ONLY, Refusal.UNSUPPORTED, Refusal.CONTEXT_TOO_LONG)
 """Refusals that stand for as long as the request and the target are what they are."""
 _NO_SLOT = Refusal.NO_SLOT  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
+_TTFT_AT_RISK = Spill.SLO_AT_RISK
+_TPOT_AT_RISK = Spill.TPOT_AT_RISK
+_KEEPS_BOTH = (None,)
+_KEEPS_TTFT = (None, _TPOT_AT_RISK)
 _RANKED_SPILL = (
     (Refusal.UNSUPPORTED, Spill.UNSUPPORTED),
     (Refusal.CONTEXT_TOO_LONG, Spill.CONTEXT_TOO_LONG),
@@ -68,6 +73,8 @@ class Option(msgspec.Struct, gc=False):
     """0 with a free slot."""
     retry_at: float | None
     """When a refusal may lift: ``None`` if an event will tell, infinity if never."""
+    risk: Spill | None
+    """The promise that it is not predicted to keep, by running now or in the slot that frees next; TTFT goes first."""
 
 
 class RouteTable:
@@ -157,7 +164,12 @@ def _look(request: Request, place: RouteTarget, target: TargetState, tier: int, 
     wait_s = 0.0
     if refusal is None and not target.has_slot(now):
         refusal, wait_s = _NO_SLOT, target.slot_wait_s(behind, now)
-    return Option(target, place.model or request.model, tier, refusal, ttft_s, wait_s, retry_at)
+    risk: Spill | None = None
+    if wait_s * _WAIT_MARGIN + ttft_s > request.slo_at - now:
+        risk = _TTFT_AT_RISK
+    elif request.tpot_slo_s is not None and target.tpot_s(refusal is _NO_SLOT, now) > request.tpot_slo_s:
+        risk = _TPOT_AT_RISK
+    return Option(target, place.model or request.model, tier, refusal, ttft_s, wait_s, retry_at, risk)
 
 
 def _retry_at(refusal: Refusal, target: TargetState) -> float | None:
@@ -170,18 +182,35 @@ def _retry_at(refusal: Refusal, target: TargetState) -> float | None:
 
 def decide(request: Request, survey: Survey, may_wait: bool, now: float) -> Start | Wait | Never:
     """Apply the rule of this module. ``may_wait`` is false where the queue is full."""
-    slack_s = request.slo_at - now
     while (row := survey.next_tier()) is not None:
-        fit = [o for o in row if o.refusal is None and o.ttft_s <= slack_s]
-        if fit:
-            return _start(_cheapest(request, fit))
-        if not may_wait:
-            continue
-        held = [o for o in row if o.refusal is _NO_SLOT and o.wait_s * _WAIT_MARGIN + o.ttft_s <= slack_s]
-        if held:
-            best = min(held, key=_answer_s)
-            return Wait(_look_again_at(request, best, survey.all(), slack_s, now), best.target)
-    return _best_effort(request, survey.seen, may_wait, now)
+        decision = _keep(request, row, survey, _KEEPS_BOTH, may_wait, now)
+        if decision is not None:
+            return decision
+    seen = survey.seen
+    if request.tpot_slo_s is not None:  # nobody keeps it: leaving home would cost money and win nothing
+        for tier in range(len(request.route.tiers)):
+            row = [o for o in seen if o.tier == tier]
+            decision = _keep(request, row, survey, _KEEPS_TTFT, may_wait, now)
+            if decision is not None:
+                return decision
+    return _best_effort(request, seen, may_wait, now)
+
+
+def _keep(
+    request: Request, row: list[Option], survey: Survey, kept: Sequence[Spill | None], may_wait: bool, now: float
+) -> Start | Wait | None:
+    """Start or hold in one tier, if a target there has no other risk than those of ``kept``."""
+    fit = [o for o in row if o.refusal is None and o.risk in kept]
+    if fit:
+        return _start(_cheapest(request, fit))
+    if not may_wait:
+        return None
+    held = [o for o in row if o.refusal is _NO_SLOT and o.risk in kept]
+    if not held:
+        return None
+    best = min(held, key=_answer_s)
+    later = [o for o in survey.all() if o.tier > best.tier and o.refusal is None and o.risk in kept]
+    return Wait(_look_again_at(request, best, later, now), best.target)
 
 
 def _start(option: Option) -> Start:
@@ -230,12 +259,11 @@ def expected_usd(request: Request, target: TargetState) -> float:
     return (tokens_in * price.input_usd_per_mtok + tokens_out * price.output_usd_per_mtok) / 1e6
 
 
-def _look_again_at(request: Request, held: Option, seen: list[Option], slack_s: float, now: float) -> float:
+def _look_again_at(request: Request, held: Option, later: list[Option], now: float) -> float:
     """Return the last moment at which both ways are still open: starting here, and spilling in time."""
     latest = request.slo_at - held.ttft_s
-    for option in seen:
-        if option.tier > held.tier and option.refusal is None and option.ttft_s <= slack_s:
-            latest = min(latest, request.slo_at - option.ttft_s - _SPILL_MARGIN_S)
+    for option in later:
+        latest = min(latest, request.slo_at - option.ttft_s - _SPILL_MARGIN_S)
     # A later tier that only just meets the SLO must not shorten the hold to nothing: the slot is predicted sooner.
     return max(latest, now + held.wait_s)
 
@@ -274,6 +302,8 @@ def spill_reason(seen: list[Option]) -> Spill:
     if not home:
         return Spill.LOCAL_ABSENT
     refusals = [o.refusal for o in home]
+    if any(o.risk is _TPOT_AT_RISK and (o.refusal is None or o.refusal is _NO_SLOT) for o in home):
+        return _TPOT_AT_RISK
     if None in refusals:
         return Spill.SLO_AT_RISK
     if _NO_SLOT in refusals:

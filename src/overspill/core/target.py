@@ -143,9 +143,14 @@ class TargetState:
 
     def service_s(self, prompt_tokens: int, output_tokens: float, now: float) -> float:
         """Predict how long a request sent now holds its slot."""
-        tpot = self.speed.tpot
-        tpot.relax(now)
-        return self.ttft_s(prompt_tokens, now) + output_tokens * tpot.at(len(self.running) + 1)
+        return self.ttft_s(prompt_tokens, now) + output_tokens * self.tpot_s(False, now)
+
+    def tpot_s(self, is_full: bool, now: float) -> float:
+        """Predict seconds per output token of one request more; a full target ends one before it takes that."""
+        line = self.speed.tpot
+        line.relax(now)
+        running = len(self.running)
+        return line.at(max(running, 1) if is_full else running + 1)
 
     def slot_wait_s(self, behind: int, now: float) -> float:
         """Predict seconds until a slot is free for a request that ``behind`` of those holding for one come after.

@@ -30,6 +30,7 @@ class Spill(enum.StrEnum):
     """Why a request left the first tier of its route."""
 
     SLO_AT_RISK = "slo_at_risk"  # local would run it, but its first token is predicted too late
+    TPOT_AT_RISK = "tpot_at_risk"  # local would start it in time, but its tokens are predicted to come too slowly
     LOCAL_FULL = "local_full"  # no slot, and none predicted to free soon enough
     LOCAL_BROKEN = "local_broken"  # a breaker is open, or the engine is not ready
     LOCAL_ABSENT = "local_absent"  # the route has no local target
@@ -156,7 +157,10 @@ class RouteTarget(Value, frozen=True):
 
 
 class Slo(Value, frozen=True):
-    """What a route promises. Times are seconds from arrival (``ttft_s``) and per output token (``tpot_s``)."""
+    """What a route promises. Times are seconds from arrival (``ttft_s``) and per output token (``tpot_s``).
+
+    Without ``tpot_s``, how fast tokens follow the first is not judged.
+    """
 
     ttft_s: float = 2.0
     tpot_s: float | None = None

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from overspill.core.controller import Controller
 from overspill.core.events import Arrived
 from overspill.core.routing import Never, Option, Start, Wait, spill_reason
-from overspill.core.types import Surface
+from overspill.core.types import Refusal, Surface
 from overspill.errors import OverspillError, UnknownName, did_you_mean
 
 _KNOWN = ("model", "surface", "prompt_tokens", "max_tokens", "priority", "local_only")
@@ -29,6 +29,7 @@ def explain_route(controller: Controller, query: dict[str, list[str]], now: floa
         "model": event.model,
         "route": route.pattern,
         "slo_ttft_s": route.slo.ttft_s,
+        "slo_tpot_s": route.slo.tpot_s,
         "deadline_s": route.deadline_s,
         "local_only": event.local_only or route.local_only,
         "decision": _decision(decision, seen, now),
@@ -108,6 +109,8 @@ def _target(option: Option, now: float) -> dict[str, Any]:
         "refusal": None if option.refusal is None else option.refusal.value,
         "predicted_ttft_s": option.ttft_s,
         "predicted_slot_wait_s": option.wait_s,
+        "predicted_tpot_s": target.tpot_s(option.refusal is Refusal.NO_SLOT, now),
+        "at_risk": None if option.risk is None else option.risk.value,
         "running": len(target.running),
         "load": target.load(now),
         "slots": target.slots,
@@ -116,6 +119,7 @@ def _target(option: Option, now: float) -> dict[str, Any]:
         "breaker": target.breaker.state.value,
         "ttft_base_s": target.speed.ttft.base,
         "ttft_s_per_prefill_token": target.speed.ttft.slope,
-        "tpot_s": target.speed.tpot.at(len(target.running) + 1),
+        "tpot_base_s": target.speed.tpot.base,
+        "tpot_s_per_running": target.speed.tpot.slope,
         "price_usd_per_mtok": None if price is None else [price.input_usd_per_mtok, price.output_usd_per_mtok],
     }

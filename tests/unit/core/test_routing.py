@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from tests.unit.core.making import World, arrived, cloud, local, only_end, route, starts
 
-from overspill.core.events import Finished, TargetChanged, TargetReported
+from overspill.core.events import Arrived, Finished, TargetChanged, TargetReported
 from overspill.core.queueing import Request
 from overspill.core.routing import RouteTable, Survey, Wait, expected_usd, spill_reason, tie_break
 from overspill.core.target import TargetState
@@ -11,9 +14,11 @@ from overspill.core.types import (
     BreakerPolicy,
     FailureKind,
     Health,
+    LatencyPrior,
     Price,
     Refusal,
     RejectReason,
+    Slo,
     Spill,
     Surface,
     TargetSpec,
@@ -171,6 +176,127 @@ def test_a_hold_in_a_later_tier_goes_before_a_dearer_tier_after_it() -> None:
     assert world.start("b", max_tokens=30).target_id == "rented"
     assert world.arrive("c") == []
     assert world.controller.targets["rented"].holding == 1
+
+
+# -- the promise about tokens after the first
+
+
+def pace(target_id: str = "gpu", slots: int | None = 4, tpot_s: float = 0.04, **rest: Any) -> TargetSpec:
+    """Make a local target that makes tokens at ``tpot_s`` alone, and slower by a fifth of that per request beside."""
+    prior = LatencyPrior(ttft_base_s=rest.pop("ttft_s", 0.2), tpot_base_s=tpot_s * 0.8, tpot_s_per_running=tpot_s * 0.2)
+    return TargetSpec(target_id=target_id, pool="local", is_local=True, slots=slots, prior=prior, **rest)
+
+
+def paced(*targets: TargetSpec, tpot_s: float | None = 0.05, **rest: Any) -> World:
+    """A world that promises ``tpot_s`` per token: local targets first, then the others."""
+    home = tuple(t.target_id for t in targets if t.is_local)
+    away = tuple(t.target_id for t in targets if not t.is_local)
+    made = route(home, away, **rest)
+    return World(*targets, routes=(msgspec.structs.replace(made, slo=Slo(ttft_s=2.0, tpot_s=tpot_s)),))
+
+
+def test_it_spills_when_one_more_would_make_tokens_come_too_slowly() -> None:
+    world = paced(pace(), cloud())
+    assert [world.start(str(i)).target_id for i in range(2)] == ["gpu", "gpu"]  # 40 and 48 ms per token
+    start = world.start()
+    assert (start.target_id, start.spill) == ("api", Spill.TPOT_AT_RISK)
+
+
+def test_a_route_that_promises_no_pace_fills_home() -> None:
+    world = paced(pace(), cloud(), tpot_s=None)
+    assert [world.start(str(i)).target_id for i in range(4)] == ["gpu"] * 4
+
+
+def test_it_comes_home_when_fewer_run_there() -> None:
+    world = paced(pace(), cloud())
+    first = world.start("first").attempt_id
+    world.start("second")
+    assert world.start("third").target_id == "api"
+    world.finish(first)
+    assert world.start("fourth").target_id == "gpu"
+
+
+def test_the_pace_that_is_judged_is_learned() -> None:
+    world = paced(local(slots=4), cloud())
+    for i in range(8):
+        start = world.start(str(i))
+        world.first_token(start.attempt_id, after_s=0.2)
+        world.finish(start.attempt_id, after_s=0.1 * 50, output_tokens=51)
+    start = world.start()
+    assert (start.target_id, start.spill) == ("api", Spill.TPOT_AT_RISK)
+
+
+def test_no_slot_is_held_for_where_tokens_would_come_too_slowly() -> None:
+    world = paced(pace(slots=1, tpot_s=0.06), cloud(), ttft_s=2.0)
+    world.tell(Arrived(request_id="holder", model="m", prompt_tokens=1, max_tokens=5, local_only=True))
+    start = world.start()
+    assert (start.target_id, start.spill) == ("api", Spill.TPOT_AT_RISK)
+
+
+def test_a_slot_that_frees_is_judged_without_the_request_that_frees_it() -> None:
+    world = paced(pace(slots=1, tpot_s=0.045), cloud())  # two at once would take 54 ms, but two never run at once
+    world.start("holder", max_tokens=5)
+    assert world.arrive() == []
+    assert world.controller.targets["gpu"].holding == 1
+
+
+def test_a_slot_that_others_hold_is_judged_as_if_it_ran_alone_there() -> None:
+    world = paced(pace(slots=1, tpot_s=0.045))
+    world.tell(TargetReported(target_id="gpu", running=1))
+    _, seen, _ = world.controller.explain(arrived(), world.now)
+    assert [o.refusal for o in seen] == [Refusal.NO_SLOT]
+    assert seen[0].target.tpot_s(True, world.now) == pytest.approx(0.045)
+
+
+def test_a_later_tier_that_is_too_slow_is_passed_over_for_one_after_it() -> None:
+    rented = pace("rented", tpot_s=0.2)
+    made = route(("gpu",), ("rented",), ("api",))
+    made = msgspec.structs.replace(made, slo=Slo(ttft_s=2.0, tpot_s=0.05))
+    world = World(pace(tpot_s=0.1), rented, cloud(), routes=(made,))
+    assert world.start().target_id == "api"
+
+
+def test_a_hold_is_not_cut_short_for_a_later_tier_that_would_be_too_slow() -> None:
+    slow = msgspec.structs.replace(cloud(), prior=LatencyPrior(ttft_base_s=1.0, tpot_base_s=0.2))
+    world = paced(pace(slots=1), slow)
+    world.start("holder", max_tokens=5)
+    assert world.arrive() == []
+    assert world.controller.next_wakeup(world.now) == pytest.approx(world.now + 2.0 - 0.2)
+
+
+def test_a_pace_that_nobody_keeps_is_not_paid_for() -> None:
+    fast = msgspec.structs.replace(cloud(ttft_s=0.01), prior=LatencyPrior(ttft_base_s=0.01, tpot_base_s=0.09))
+    start = paced(pace(tpot_s=0.1), fast).start()
+    assert (start.target_id, start.spill) == ("gpu", None)
+
+
+def test_a_pace_that_nobody_keeps_leaves_the_promise_about_the_first_token() -> None:
+    slow = msgspec.structs.replace(cloud(), prior=LatencyPrior(ttft_base_s=0.5, tpot_base_s=0.2))
+    start = paced(pace(tpot_s=0.1, ttft_s=3.0), slow).start()
+    assert (start.target_id, start.spill) == ("api", Spill.SLO_AT_RISK)
+    held = paced(pace(slots=1, tpot_s=0.1), slow)
+    held.start("holder", max_tokens=5)
+    assert held.arrive() == []
+    assert held.controller.targets["gpu"].holding == 1
+
+
+def test_when_neither_promise_can_be_kept_whatever_speaks_first_runs_it() -> None:
+    slow = msgspec.structs.replace(cloud(), prior=LatencyPrior(ttft_base_s=3.0, tpot_base_s=0.2))
+    start = paced(pace(tpot_s=0.1, ttft_s=4.0), slow).start()
+    assert (start.target_id, start.spill) == ("api", Spill.SLO_AT_RISK)
+
+
+def test_embeddings_have_no_pace() -> None:
+    both = (Surface.CHAT, Surface.EMBEDDINGS)
+    world = paced(pace(tpot_s=0.1, surfaces=both), cloud(surfaces=both))
+    assert world.start(surface=Surface.EMBEDDINGS).target_id == "gpu"
+    assert world.start("chat").target_id == "api"
+
+
+def test_explaining_says_which_promise_is_at_risk_where() -> None:
+    world = paced(pace(tpot_s=0.1), cloud(ttft_s=3.0), cloud("third"))
+    _, seen, _ = world.controller.explain(arrived(), world.now)
+    assert [o.risk for o in seen] == [Spill.TPOT_AT_RISK, Spill.SLO_AT_RISK, None]
 
 
 # -- best effort

@@ -8,7 +8,9 @@ from overspill.core.types import Health, LatencyPrior, Policy, Route, RouteTarge
 from overspill.gateway.debug import explain_route
 
 
-def controller(*, slots: int = 1, context_tokens: int | None = None, ttft_s: float = 0.1) -> Controller:
+def controller(
+    *, slots: int = 1, context_tokens: int | None = None, ttft_s: float = 0.1, slo: Slo | None = None
+) -> Controller:
     prior = LatencyPrior(ttft_base_s=ttft_s)
     specs = (
         TargetSpec(
@@ -18,7 +20,8 @@ def controller(*, slots: int = 1, context_tokens: int | None = None, ttft_s: flo
     )
     tiers = ((RouteTarget(target_id="home/0", model="h"),), (RouteTarget(target_id="away/a", model="a"),))
     alone = Route(pattern="alone", tiers=tiers[:1], slo=Slo(ttft_s=1.0))
-    return Controller(Policy(targets=specs, routes=(Route(pattern="both", tiers=tiers), alone)))
+    both = Route(pattern="both", tiers=tiers, slo=slo or Slo())
+    return Controller(Policy(targets=specs, routes=(both, alone)))
 
 
 def test_a_start_names_its_target_and_the_model_to_send() -> None:
@@ -43,6 +46,15 @@ def test_a_spill_says_why() -> None:
     assert (page["decision"]["target"], page["decision"]["spill"]) == ("away/a", "local_full")
     assert page["targets"][0]["refusal"] == "no_slot"
     assert page["targets"][0]["running"] == 1
+
+
+def test_a_spill_for_a_promise_says_which_and_what_was_predicted() -> None:
+    page = explain_route(controller(slo=Slo(tpot_s=0.01)), {"model": ["both"]}, 0.0)
+    assert (page["slo_ttft_s"], page["slo_tpot_s"]) == (2.0, 0.01)
+    assert [(t["at_risk"], t["predicted_tpot_s"]) for t in page["targets"]] == [("tpot_at_risk", 0.02)] * 2
+    page = explain_route(controller(ttft_s=3.0), {"model": ["both"]}, 0.0)
+    assert page["decision"]["spill"] == "slo_at_risk"
+    assert [t["at_risk"] for t in page["targets"]] == ["slo_at_risk", None]
 
 
 def test_a_wait_says_for_whose_slot_and_how_long() -> None:
