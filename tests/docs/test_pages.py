@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.docs.markdown import Block, Page, anchor, read_page
 
-from overspill.catalog.load import load
 from overspill.config.load import load_file, load_text
+from overspill.pools.facts import load_facts
 
 WRITTEN = [Path(name) for name in ("README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
 ALL = [*WRITTEN, *sorted(Path("docs").rglob("*.md")), Path("examples/README.md"), Path("benchmarks/README.md")]
@@ -49,12 +49,12 @@ def test_every_runnable_block_says_what_the_test_does_with_it(path: Path) -> Non
 def test_every_configuration_on_a_page_loads(path: Path) -> None:
     for block in read_page(path).blocks:
         if block.language == "yaml":
-            assert load_text(block.text, load(), file=f"{path}:{block.line}").routes
+            assert load_text(block.text, load_facts(), file=f"{path}:{block.line}").routes
 
 
 @pytest.mark.parametrize("path", sorted(Path("examples").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_example_configuration_loads(path: Path) -> None:
-    assert load_file(path, load()).routes
+    assert load_file(path, load_facts()).routes
 
 
 @pytest.mark.parametrize("path", sorted(Path("examples").glob("*.py")), ids=lambda path: path.name)

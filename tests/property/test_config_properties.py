@@ -8,7 +8,6 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overspill.catalog.load import load
 from overspill.config.check import _covers
 from overspill.config.compile import compile_config
 from overspill.config.discover import Discovery, FoundServer, zero_config
@@ -17,9 +16,10 @@ from overspill.config.load import load_text
 from overspill.core.routing import RouteTable
 from overspill.core.types import FailureKind
 from overspill.errors import ConfigError
+from overspill.pools.facts import load_facts
 from overspill.pools.upstreams.classify import classify
 
-FACTS = load()
+FACTS = load_facts()
 EXAMPLE = Path("examples/overspill.yaml").read_text(encoding="utf-8").splitlines()
 KEYS = tuple(p.key_env for p in FACTS.providers if p.is_used_unasked and p.key_env is not None)
 YAML_BITS = st.sampled_from(

@@ -11,7 +11,6 @@ from typing import Any
 
 from tests.support.loops import until
 
-from overspill.catalog.load import load as load_catalog
 from overspill.config.load import load_text
 from overspill.config.schema import Config
 from overspill.core.types import Health
@@ -20,8 +19,9 @@ from overspill.gateway.rehearsal.engine import EngineConfig, FakeEngine
 from overspill.gateway.rehearsal.faults import Fault
 from overspill.gateway.service import Gateway
 from overspill.perf.batching import EngineModel
+from overspill.pools.facts import load_facts
 
-CATALOG = load_catalog()
+FACTS = load_facts()
 FAST = EngineModel(slots=32, step_base_s=1e-4)
 NEVER = EngineModel(slots=32, step_base_s=1e6)
 """Its first token comes after eleven days: what is sent to it stays there."""
@@ -59,14 +59,14 @@ ENVIRON = {"CLOUD_KEY": "sk-cloud", "GATE_KEY": "sk-gate", "HOME": "/nonexistent
 
 
 def config_of(text: str) -> Config:
-    return load_text(text, CATALOG)
+    return load_text(text, FACTS)
 
 
 @contextlib.asynccontextmanager
 async def serving(
     text: str, *, environ: Mapping[str, str] = ENVIRON, recorder: Recorder | None = None
 ) -> AsyncIterator[Gateway]:
-    gateway = Gateway(config_of(text), CATALOG, environ=environ, recorder=recorder)
+    gateway = Gateway(config_of(text), FACTS, environ=environ, recorder=recorder)
     await gateway.start()
     try:
         yield gateway

@@ -22,9 +22,9 @@ def show_banner(setup: Setup, addresses: list[str]) -> None:
         console.print(_found(setup))
     console.print("\n[bold]Targets[/]")
     for name, pool in config.pools.items():
-        console.print(f"  {escape(describe_pool(name, pool, setup.catalog))}")
+        console.print(f"  {escape(describe_pool(name, pool, setup.facts))}")
     console.print("\n[bold]How requests flow[/]")
-    for line in explain(config, setup.catalog):
+    for line in explain(config, setup.facts):
         console.print(f"  {escape(line)}")
     console.print("\n[bold]Try it[/]")
     console.print(f"  {escape(curl_line(config, url))}\n")

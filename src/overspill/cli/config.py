@@ -30,7 +30,7 @@ def check(path: str, settings: tuple[str, ...]) -> None:
     Secrets are not fetched: a key that is missing on this machine is `overspill doctor`'s business.
     """
     setup = run(set_up(Asked(config_path=path, settings=settings)))
-    wiring = compile_config(setup.config, setup.catalog)
+    wiring = compile_config(setup.config, setup.facts)
     routes, targets = len(wiring.policy.routes), len(wiring.targets)
     click.echo(f"{path} can be used: {routes} routes over {targets} targets")
 
@@ -42,16 +42,16 @@ def check(path: str, settings: tuple[str, ...]) -> None:
 def explain_command(path: str | None, settings: tuple[str, ...], as_json: bool) -> None:
     """Say how requests would flow under the configuration at PATH, or, without one, under what is found here."""
     setup = run(set_up(Asked(config_path=path, settings=settings)))
-    wiring = compile_config(setup.config, setup.catalog)
+    wiring = compile_config(setup.config, setup.facts)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(wiring.policy), indent=2))
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print("[bold]Pools[/]")
     for name, pool in setup.config.pools.items():
-        console.print(f"  {escape(describe_pool(name, pool, setup.catalog))}")
+        console.print(f"  {escape(describe_pool(name, pool, setup.facts))}")
     console.print("[bold]Routes[/]")
-    for line in explain(setup.config, setup.catalog):
+    for line in explain(setup.config, setup.facts):
         console.print(f"  {escape(line)}")
 
 

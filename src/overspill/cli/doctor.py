@@ -75,7 +75,7 @@ async def _examine(asked: Asked) -> list[Finding]:
     findings.append(_port(setup))
     findings.append(_ledger(setup))
     try:
-        wiring = compile_config(setup.config, setup.catalog)
+        wiring = compile_config(setup.config, setup.facts)
     except OverspillError as error:
         return [*findings, Finding("routes", False, str(error))]
     findings.append(_routes(setup))

@@ -48,7 +48,7 @@ def replay(recording: str, config_path: str | None, as_json: bool) -> None:
 
 def _policy(config_path: str) -> Policy:
     setup = run(set_up(Asked(config_path=config_path, looks_around=False)))
-    return compile_config(setup.config, setup.catalog).policy
+    return compile_config(setup.config, setup.facts).policy
 
 
 def _words(report: ReplayReport) -> str:

@@ -63,7 +63,7 @@ async def _serve(asked: Asked, record: Path | None, address_file: Path | None, q
     config = setup.config
     configure(LogFormat(config.log.format), config.log.level, sys.stderr)
     recording = None if record is None else Recording(record)
-    gateway = Gateway(config, setup.catalog, recorder=None if recording is None else recording.write)
+    gateway = Gateway(config, setup.facts, recorder=None if recording is None else recording.write)
     if recording is not None:
         recording.begin(gateway.policy)
     try:

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from overspill.catalog.load import Catalog
-from overspill.catalog.load import load as load_catalog
 from overspill.config.discover import Discovery, key_names, zero_config
 from overspill.config.load import load_file, with_overrides
 from overspill.config.schema import DEFAULT_PORT, Config
@@ -19,6 +17,7 @@ from overspill.errors import ConfigError
 from overspill.gateway.discovery import find_servers
 from overspill.gateway.http.client import HttpClient
 from overspill.pools.engines.host import why_unsuitable
+from overspill.pools.facts import KnownFacts, load_facts
 
 BUILTIN = "builtin"
 T = TypeVar("T")
@@ -48,7 +47,7 @@ class Setup(NamedTuple):
     """A configuration, and how it came about."""
 
     config: Config
-    catalog: Catalog
+    facts: KnownFacts
     discovery: Discovery | None
     """What was found; ``None`` where a file said it all."""
     engine_problem: str | None
@@ -57,20 +56,20 @@ class Setup(NamedTuple):
 
 async def set_up(asked: Asked) -> Setup:
     """Make the configuration; raise ``ConfigError`` if it cannot be used."""
-    catalog = load_catalog()
+    facts = load_facts()
     environ = os.environ
     problem = engine_problem()
     if asked.config_path is not None:
         if asked.model is not None:
             raise ConfigError("--model goes without --config: a configuration names its models itself, under pools")
-        config = load_file(asked.config_path, catalog, settings=asked.all_settings(), environ=environ)
-        return Setup(config, catalog, None, problem)
-    discovery = await _look_around(asked, catalog, problem)
-    config = with_overrides(zero_config(discovery, catalog), catalog, settings=asked.all_settings(), environ=environ)
-    return Setup(config, catalog, discovery, problem)
+        config = load_file(asked.config_path, facts, settings=asked.all_settings(), environ=environ)
+        return Setup(config, facts, None, problem)
+    discovery = await _look_around(asked, facts, problem)
+    config = with_overrides(zero_config(discovery, facts), facts, settings=asked.all_settings(), environ=environ)
+    return Setup(config, facts, discovery, problem)
 
 
-async def _look_around(asked: Asked, catalog: Catalog, problem: str | None) -> Discovery:
+async def _look_around(asked: Asked, facts: KnownFacts, problem: str | None) -> Discovery:
     if asked.model is not None and problem is not None:
         raise ConfigError(f"--model needs the embedded engine, and {problem}")
     found = Discovery() if problem is not None else _with_engine(asked.model)
@@ -81,7 +80,7 @@ async def _look_around(asked: Asked, catalog: Catalog, problem: str | None) -> D
         servers = await find_servers(client, skip_port=_own_port(asked))
     finally:
         await client.close()
-    return replace(found, servers=tuple(servers), key_names=key_names(os.environ, catalog))
+    return replace(found, servers=tuple(servers), key_names=key_names(os.environ, facts))
 
 
 def _with_engine(model: str | None) -> Discovery:

@@ -76,7 +76,7 @@ def _simulate_config(config_path: str, options: dict[str, Any], as_json: bool) -
     if model is None:
         raise click.UsageError("--config needs --model: the name that every request asks for")
     setup = run(set_up(Asked(config_path=config_path, looks_around=False)))
-    policy = _awake(compile_config(setup.config, setup.catalog).policy)
+    policy = _awake(compile_config(setup.config, setup.facts).policy)
     trace = bundled_trace() if options["trace_path"] is None else read_trace(options["trace_path"])
     if options["seconds"] is not None:
         trace = cut(trace, 0.0, options["seconds"])

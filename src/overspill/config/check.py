@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from overspill.config.addresses import is_loopback, is_own, parse_origin
 from overspill.config.decode import Invalid
 from overspill.config.facts import Facts
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
 from overspill.config.yaml_source import Path
-from overspill.errors import did_you_mean
+from overspill.errors import OverspillError, did_you_mean
 
 GENERIC_UPSTREAM = "openai_compatible"
 Problem = tuple[Path, str]
@@ -78,9 +78,20 @@ def _server(config: Config) -> Iterator[Problem]:
 
 def _pool(pool: Pool, facts: Facts) -> Iterator[Problem]:
     if isinstance(pool, AttachPool):
+        yield from _adapter("attach", facts.attached, pool.attach)
         yield from _attach(pool)
     elif isinstance(pool, UpstreamPool):
         yield from _upstream(pool, facts)
+    else:
+        yield from _adapter("engine", facts.engine, pool.engine)
+
+
+def _adapter(key: str, find: Callable[[str], object], kind: str) -> Iterator[Problem]:
+    """Load an adapter, which may be another package's: it must exist and work."""
+    try:
+        find(kind)
+    except OverspillError as error:
+        yield (key,), str(error)
 
 
 def _attach(pool: AttachPool) -> Iterator[Problem]:
@@ -98,15 +109,18 @@ def _attach(pool: AttachPool) -> Iterator[Problem]:
 
 def _upstream(pool: UpstreamPool, facts: Facts) -> Iterator[Problem]:
     known = facts.provider(pool.upstream)
-    if known is None and pool.upstream != GENERIC_UPSTREAM:
-        names = [GENERIC_UPSTREAM, *(provider.name for provider in facts.providers)]
+    if known is None and pool.upstream not in facts.upstream_names():
+        names = [*facts.upstream_names(), *(provider.name for provider in facts.providers)]
+        names = [GENERIC_UPSTREAM, *sorted({*names} - {GENERIC_UPSTREAM})]
         yield (
             ("upstream",),
             f"no provider {pool.upstream!r}{did_you_mean(pool.upstream, names)}; known: {', '.join(names)}",
         )
         return
+    if known is None:
+        yield from _adapter("upstream", facts.upstream, pool.upstream)
     if known is None and pool.base_url is None:
-        yield (), f"{GENERIC_UPSTREAM} needs base_url, for example https://api.example.com/v1"
+        yield (), f"{pool.upstream} needs base_url, for example https://api.example.com/v1"
         return
     if known is not None and pool.local:
         yield (

@@ -14,8 +14,8 @@ from typing import Any, Literal, assert_never
 import msgspec
 
 from overspill.config.addresses import parse_origin
-from overspill.config.check import as_target, is_glob, is_local, patterns_of, require_sound, urls_of
-from overspill.config.facts import Facts, Offer, ProviderFacts
+from overspill.config.check import GENERIC_UPSTREAM, as_target, is_glob, is_local, patterns_of, require_sound, urls_of
+from overspill.config.facts import Facts, Offer
 from overspill.config.scalars import SecretRef
 from overspill.config.schema import (
     AccountConfig,
@@ -44,13 +44,7 @@ from overspill.core.types import (
 from overspill.units import MIB
 from overspill.wire.http import Origin
 
-_ATTACH_SLOTS = {"vllm": 32, "sglang": 32, "openai": 32, "lmstudio": 4, "ollama": 1, "llamacpp": 1}
-"""Requests an attached server runs at once unless the file says: batching servers take many; the others' defaults."""
 _TEXT = (Surface.CHAT, Surface.COMPLETIONS)
-_ATTACH_SURFACES = {
-    "ollama": (*_TEXT, Surface.EMBEDDINGS),
-    "lmstudio": (*_TEXT, Surface.EMBEDDINGS),
-}
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,9 +153,10 @@ class _Build:
         return (AccountConfig(name="default", api_key=SecretRef(f"env:{known.key_env}")),)
 
     def _add_engine(self, name: str, pool: EnginePool) -> None:
+        surfaces = self.facts.engine(pool.engine).surfaces
         for n in range(pool.replicas):
             target_id = f"{name}/{n}"
-            spec = _spec(target_id, name, pool, slots=pool.max_batch_size, surfaces=_TEXT)
+            spec = _spec(target_id, name, pool, slots=pool.max_batch_size, surfaces=surfaces)
             options = _engine_options(name if pool.replicas == 1 else f"{name}-{n}", name, pool)
             self.targets[target_id] = (
                 msgspec.structs.replace(spec, ready_at_start=False),
@@ -169,14 +164,15 @@ class _Build:
             )
 
     def _add_attached(self, name: str, pool: AttachPool) -> None:
-        slots = pool.slots or _ATTACH_SLOTS[pool.attach]
+        adapter = self.facts.attached(pool.attach)
+        slots = pool.slots or adapter.default_slots
         for n, url in enumerate(urls_of(pool)):
             target_id = f"{name}/{n}"
             origin = parse_origin(url)
             # Engines' adapters write whole paths, so a base URL in the style of SDKs is cut back to the server.
             origin = msgspec.structs.replace(origin, prefix=origin.prefix.removesuffix(b"/v1"))
             self.targets[target_id] = (
-                _spec(target_id, name, pool, slots=slots, surfaces=_ATTACH_SURFACES.get(pool.attach, _TEXT)),
+                _spec(target_id, name, pool, slots=slots, surfaces=adapter.surfaces),
                 CompiledTarget(
                     target_id=target_id, pool=name, role="attach", kind=pool.attach, origin=origin, key=pool.api_key
                 ),
@@ -193,7 +189,7 @@ class _Build:
                 name,
                 pool,
                 slots=pool.max_concurrency or (offer.max_concurrency if offer else None),
-                surfaces=known.surfaces if known else _TEXT,
+                surfaces=known.surfaces if known else self._surfaces_of(pool.upstream),
                 price=_upstream_price(pool, offer, model),
                 context_tokens=self._context_tokens(offer),
             )
@@ -201,7 +197,7 @@ class _Build:
                 target_id=target_id,
                 pool=name,
                 role="upstream",
-                kind=_adapter(known),
+                kind=known.adapter if known else pool.upstream,
                 origin=parse_origin(pool.base_url or (known.base_url if known else "")),
                 account=account_name,
                 key=None if account is None else account.api_key,
@@ -209,13 +205,13 @@ class _Build:
             self.targets[target_id] = (spec, target)
         return target_id
 
+    def _surfaces_of(self, adapter: str) -> tuple[Surface, ...]:
+        # The generic dialect could carry embeddings too, but most servers that nothing is known of have none.
+        return _TEXT if adapter == GENERIC_UPSTREAM else self.facts.upstream(adapter).surfaces
+
     def _context_tokens(self, offer: Offer | None) -> int | None:
         model = None if offer is None else self.facts.model(offer.model)
         return None if model is None else model.context_tokens
-
-
-def _adapter(known: ProviderFacts | None) -> str:
-    return "openai_compatible" if known is None else known.adapter
 
 
 def _spec(

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Literal
 
 from overspill.config.facts import Facts, ModelFacts, Offer, ProviderFacts
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
@@ -26,14 +25,14 @@ from overspill.core.types import Surface
 
 BUILTIN_POOL = "local"
 BUILTIN_MODEL = "overspill-tiny"
-ServerKind = Literal["vllm", "sglang", "ollama", "lmstudio", "llamacpp", "openai"]
 
 
 @dataclass(frozen=True, slots=True)
 class FoundServer:
     """A server that answered a probe."""
 
-    kind: ServerKind
+    kind: str
+    """The name of its adapter."""
     url: str
     models: tuple[str, ...]
     slots: int | None = None

@@ -1,7 +1,7 @@
-"""What the configuration wants to know of providers and models, whoever provides it.
+"""What the configuration wants to know of providers, models and adapters, whoever provides it.
 
-The catalogue stands beside the configuration in the layers, so neither may import the other. Its values have these
-forms, and the callers above hand them in.
+The catalogue stands beside the configuration in the layers and the adapters above it, so it may import neither. Their
+values have these forms, and the callers above hand them in.
 """
 
 from __future__ import annotations
@@ -68,8 +68,31 @@ class ModelFacts(Protocol):
     def context_tokens(self) -> int | None: ...  # noqa: D102
 
 
+class UpstreamFacts(Protocol):
+    """A provider's dialect."""
+
+    surfaces: tuple[Surface, ...]
+
+
+class EngineFacts(Protocol):
+    """An engine that Overspill can start."""
+
+    surfaces: tuple[Surface, ...]
+
+
+class AttachedFacts(Protocol):
+    """A kind of server that somebody else started."""
+
+    surfaces: tuple[Surface, ...]
+    default_slots: int | None
+
+
 class Facts(Protocol):
-    """All that is known of providers and models."""
+    """All that is known of providers, models and adapters.
+
+    An adapter may be another package's, and is loaded when it is asked for: ``OverspillError`` says that there is none
+    of this name, or why it cannot be loaded.
+    """
 
     @property
     def providers(self) -> Sequence[ProviderFacts]: ...  # noqa: D102
@@ -77,3 +100,7 @@ class Facts(Protocol):
     def models(self) -> Sequence[ModelFacts]: ...  # noqa: D102
     def provider(self, name: str) -> ProviderFacts | None: ...  # noqa: D102
     def model(self, name: str) -> ModelFacts | None: ...  # noqa: D102
+    def engine(self, kind: str) -> EngineFacts: ...  # noqa: D102
+    def attached(self, kind: str) -> AttachedFacts: ...  # noqa: D102
+    def upstream(self, kind: str) -> UpstreamFacts: ...  # noqa: D102
+    def upstream_names(self) -> Sequence[str]: ...  # noqa: D102

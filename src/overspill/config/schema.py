@@ -118,8 +118,12 @@ class EnginePool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="eng
     """An engine that Overspill starts, watches and restarts on this machine."""
 
     engine: Annotated[
-        Literal["llamacpp", "fake"],
-        Meta(description="Which engine; llamacpp is embedded, fake rehearses one without a model."),
+        str,
+        Meta(
+            description="Which engine: llamacpp is embedded, fake rehearses one without a model; other packages may "
+            "offer more.",
+            min_length=1,
+        ),
     ]
     model: Annotated[
         str, Meta(description="A GGUF file's path, hf:REPO:FILE, or builtin for the one shipped.", min_length=1)
@@ -153,8 +157,12 @@ class AttachPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="att
     """A server that already runs, on this machine or in your network."""
 
     attach: Annotated[
-        Literal["vllm", "sglang", "ollama", "lmstudio", "llamacpp", "openai"],
-        Meta(description="What it is; openai is any other with OpenAI's API."),
+        str,
+        Meta(
+            description="What it is: vllm, sglang, ollama, lmstudio, llamacpp, or openai for any other with OpenAI's "
+            "API; other packages may offer more.",
+            min_length=1,
+        ),
     ]
     url: Annotated[
         str | tuple[str, ...],
@@ -163,7 +171,7 @@ class AttachPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="att
     models: Annotated[tuple[str, ...], Meta(description="Model names it serves; not checked if left out.")] = ()
     slots: Annotated[
         Count | None,
-        Meta(description="Requests it may run at once. If left out: vllm, sglang, openai 32; lmstudio 4; others 1."),
+        Meta(description="Requests it may run at once; what is usual for its kind if left out."),
     ] = None
     api_key: Annotated[SecretRef | None, Meta(description="Its key, if it asks for one: env:NAME or file:PATH.")] = None
     local: Annotated[
@@ -183,9 +191,16 @@ class UpstreamPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="u
     """Somebody else's API."""
 
     upstream: Annotated[
-        str, Meta(description="A provider of the catalogue, such as deepseek, or openai_compatible.", min_length=1)
+        str,
+        Meta(
+            description="A provider of the catalogue, such as deepseek; or openai_compatible, or an adapter of "
+            "another package.",
+            min_length=1,
+        ),
     ]
-    base_url: Annotated[str | None, Meta(description="Overrides the catalogue's; needed for openai_compatible.")] = None
+    base_url: Annotated[
+        str | None, Meta(description="Overrides the catalogue's; needed for what is not in the catalogue.")
+    ] = None
     accounts: Annotated[
         tuple[AccountConfig, ...],
         Meta(description="Your accounts there. If left out: one, its key from the provider's customary variable."),
@@ -196,7 +211,9 @@ class UpstreamPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="u
     prices: Annotated[
         dict[str, PriceConfig], Meta(description="Prices by model id; they override the catalogue's and `price`.")
     ] = {}
-    local: Annotated[bool, Meta(description="True only for an openai_compatible server in your own hands.")] = False
+    local: Annotated[
+        bool, Meta(description="True only for a server in your own hands; never for a provider of the catalogue.")
+    ] = False
 
 
 Pool = EnginePool | AttachPool | UpstreamPool

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
 
-from overspill.config.discover import FoundServer, ServerKind
+from overspill.config.discover import FoundServer
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.fault import TransportFault
 from overspill.gateway.http.fetch import fetch
@@ -51,7 +50,7 @@ async def _look(client: HttpClient, host: str, engine: AttachedEngine) -> FoundS
         return None
     contexts = {model.context_tokens for model in models}
     return FoundServer(
-        kind=cast("ServerKind", engine.kind),
+        kind=engine.kind,
         url=f"http://{host}:{probe.port}",
         models=tuple(model.model_id for model in models),
         slots=slots,

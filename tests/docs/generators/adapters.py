@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from tests.docs.generators.source import page, table
 
-from overspill.config.compile import _ATTACH_SLOTS
 from overspill.pools.engines import registry as engines
 from overspill.pools.upstreams import registry as upstreams
 
 _INTRODUCTION = """
 An adapter translates between Overspill and one kind of target; it does no I/O. What is listed under *not supported* is
-so on purpose, with the reason. Other packages can offer adapters by entry points in the groups named below, and a name
-of Overspill's own cannot be taken over; but a configuration can so far name only those listed here.
+so on purpose, with the reason. Other packages can offer adapters by entry points in the groups named below; a
+configuration names them like those listed here. Such a package is imported only when a pool names it, and a name of
+Overspill's own cannot be taken over.
 """
 _MANAGED = f"""
 Written as `engine:` in a pool. Overspill starts the process, watches it and starts it again. Entry points:
@@ -23,12 +23,11 @@ _ATTACHED = f"""
 Written as `attach:` in a pool. Without a configuration, the default port on 127.0.0.1 is asked and the answer must be
 one that only this kind of server gives. Entry points: `{engines.ATTACHED_GROUP}`.
 
-*Slots in a file* is what a pool without `slots` gets; *slots when found* is what a server found by probing gets if it
-does not say itself.
+*Slots* is how many requests it is sent at once where neither the configuration nor the server itself says it.
 """
 _UPSTREAMS = f"""
-Chosen by the provider ([providers](providers.md)); `openai_compatible` is for any API that is in no catalogue. Entry
-points: `{upstreams.GROUP}`.
+Chosen by the provider ([providers](providers.md)); `openai_compatible` is for any API that is in no catalogue. Those of
+other packages are written as `upstream:` in a pool, with a `base_url`. Entry points: `{upstreams.GROUP}`.
 """
 
 
@@ -47,15 +46,14 @@ def adapters_page() -> str:
     for name in engines.attached_names():
         attached = engines.create_attached(name)
         probe = attached.probe
-        slots = "reported by the server" if attached.slots_path else str(attached.default_slots or "not known")
         rows = [
             ("endpoints", ", ".join(f"`{surface}`" for surface in attached.surfaces)),
             ("default port", "none: it is not looked for" if probe is None else str(probe.port)),
             ("recognised by", "" if probe is None else f"`GET {probe.path.decode()}`"),
             ("models", f"`GET {attached.models_path.decode()}`"),
             ("statistics", f"`GET {attached.stats_path.decode()}`" if attached.stats_path else "none: our count only"),
-            ("slots in a file", str(_ATTACH_SLOTS[name])),
-            ("slots when found", slots if probe is not None else ""),
+            ("slots", str(attached.default_slots)),
+            ("says its slots itself", f"`GET {attached.slots_path.decode()}`" if attached.slots_path else "no"),
             ("called as a stream even for a client that wants one body", _yes(attached.cancels_only_streams)),
             ("connections used again", _yes(attached.reuses_connections)),
         ]

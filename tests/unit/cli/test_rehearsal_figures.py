@@ -14,7 +14,6 @@ from rich.console import Console
 from tests.unit.cli.calling import overspill
 from tests.unit.cli.outcomes import FIT, TRACE, a_result, a_scene, a_summary, an_outcome, figures
 
-from overspill.catalog.load import load as load_catalog
 from overspill.cli.rehearsal.measure import LOCAL_TARGET, Capacity, _tpot_s, mode_figures
 from overspill.cli.rehearsal.outcome import (
     CLOUD_TARGET,
@@ -34,6 +33,7 @@ from overspill.errors import ConfigError, TraceError
 from overspill.perf.batching import Batch, EngineModel
 from overspill.planner.simulator import simulate
 from overspill.planner.workload import Trace, TraceRequest
+from overspill.pools.facts import load_facts
 
 
 def request(arrived_at: float) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def test_the_simulated_policy_is_the_rehearsed_one() -> None:
     outcome = an_outcome()
     scene = outcome.scene
     written = yaml.safe_dump(gateway_config(scene, 9, Path("ledger.db")))
-    facts = load_catalog()
+    facts = load_facts()
     rehearsed = compile_config(load_text(written, facts), facts).policy
     simulated = policy_of(outcome)
     *modes, probe = rehearsed.routes

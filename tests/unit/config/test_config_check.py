@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from overspill.catalog.load import load
 from overspill.config.addresses import is_loopback, is_own, parse_origin
 from overspill.config.load import load_text
 from overspill.errors import ConfigError
+from overspill.pools.facts import load_facts
 from overspill.wire.http import Origin
 
-FACTS = load()
+FACTS = load_facts()
 POOLS = """\
 pools:
   local: {engine: llamacpp, model: m.gguf}
@@ -56,7 +56,10 @@ def test_certificate_and_key_belong_together() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ("upstream: deepsek", "no provider 'deepsek' (did you mean 'deepseek'?); known: openai_compatible, deepseek"),
+        (
+            "upstream: deepsek",
+            "no provider 'deepsek' (did you mean 'deepseek'?); known: openai_compatible, aliyun_bailian",
+        ),
         ("upstream: openai_compatible", "openai_compatible needs base_url"),
         ("upstream: openai_compatible, base_url: 'https://'", "has no host"),
         ("upstream: openai_compatible, base_url: 'https://a.com'", "it has no accounts"),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from overspill.catalog.load import load
 from overspill.config.compile import Wiring, compile_config
 from overspill.config.load import load_text
 from overspill.config.schema import Config, RouteConfig
 from overspill.core.types import LatencyPrior, Price, RouteTarget, Slo, Surface, TargetSpec
 from overspill.errors import ConfigError
+from overspill.pools.facts import load_facts
 from overspill.units import MIB
 from overspill.wire.http import Origin
 
-FACTS = load()
+FACTS = load_facts()
 
 
 def wired(text: str) -> Wiring:
@@ -49,7 +49,7 @@ def test_one_replica_keeps_its_pools_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "slots"), [("vllm", 32), ("sglang", 32), ("openai", 32), ("lmstudio", 4), ("ollama", 1), ("llamacpp", 1)]
+    ("kind", "slots"), [("vllm", 256), ("sglang", 256), ("openai", 32), ("lmstudio", 4), ("ollama", 1), ("llamacpp", 1)]
 )
 def test_an_attached_server_gets_the_slots_that_are_usual_for_it(kind: str, slots: int) -> None:
     wiring = wired(f"pools: {{a: {{attach: {kind}, url: 'http://h:1/v1'}}}}\nroutes: [{{model: x, tiers: [[a]]}}]")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from overspill.catalog.load import load
 from overspill.config.decode import plain
 from overspill.config.load import load_file, load_text, with_overrides
 from overspill.config.schema import AttachPool, Config, EnginePool, ServerConfig, UpstreamPool
 from overspill.errors import ConfigError
+from overspill.pools.facts import load_facts
 
-FACTS = load()
+FACTS = load_facts()
 POOL = "pools:\n  local:\n    engine: llamacpp\n    model: m.gguf\n"
 ROUTE = "routes:\n  - model: m\n    tiers: [[local]]\n"
 
@@ -118,7 +118,7 @@ def test_a_wrong_variable_is_named_as_such() -> None:
         ),
         (
             "pools:\n  x:\n    attach: vlm\n    url: u\n",
-            "o.yaml:3: pools.x.attach: 'vlm' is not possible here (did you",
+            "o.yaml:3: pools.x.attach: unknown kind of server to attach 'vlm' (did you mean 'vllm'?); known: ",
         ),
         ("pools:\n  x:\n    attach: vllm\n", "o.yaml:2: pools.x: the key 'url' is missing"),
         ("pools:\n  x:\n    upstream: deepseek\n    surfaces: [chatt]\n", "'chatt' is not possible here (did you mean"),

@@ -15,13 +15,13 @@ import msgspec
 import pytest
 import yaml
 
-from overspill.catalog.load import load
 from overspill.config import schema
 from overspill.config.example import example_yaml
 from overspill.config.load import load_file, load_text
 from overspill.config.reference import json_schema, reference_markdown
 from overspill.config.samples import SAMPLE
 from overspill.config.schema import Section
+from overspill.pools.facts import load_facts
 
 SECTIONS = [
     value
@@ -41,7 +41,7 @@ def test_the_copy_in_the_repository_is_current(path: str, text: str) -> None:
 
 
 def test_the_example_loads_and_says_what_its_values_say() -> None:
-    assert load_file("examples/overspill.yaml", load()) == load_text(yaml.safe_dump(dict(SAMPLE)), load())
+    assert load_file("examples/overspill.yaml", load_facts()) == load_text(yaml.safe_dump(dict(SAMPLE)), load_facts())
 
 
 def test_the_example_loads_with_every_default_written_out() -> None:
@@ -52,7 +52,7 @@ def test_the_example_loads_with_every_default_written_out() -> None:
         is_default = stripped.startswith("# ") and key.isidentifier() and ": " in stripped
         lines.append(line.replace("# ", "", 1) if is_default else line)
     assert sum(1 for line in lines if line.lstrip().startswith("#")) < len(lines)
-    assert load_text("\n".join(lines), load()) == load_file("examples/overspill.yaml", load())
+    assert load_text("\n".join(lines), load_facts()) == load_file("examples/overspill.yaml", load_facts())
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from overspill.catalog.load import load
 from overspill.config.compile import compile_config
 from overspill.config.discover import Discovery, FoundServer, key_names, zero_config
 from overspill.config.explain import explain
@@ -10,8 +9,9 @@ from overspill.config.load import load_text, with_overrides
 from overspill.config.schema import Config, EnginePool
 from overspill.core.routing import RouteTable
 from overspill.core.types import Route
+from overspill.pools.facts import load_facts
 
-FACTS = load()
+FACTS = load_facts()
 OLLAMA = FoundServer("ollama", "http://127.0.0.1:11434", ("deepseek-r1:8b", "llama3:8b"))
 VLLM = FoundServer("vllm", "http://127.0.0.1:8000", ("deepseek-ai/DeepSeek-V4.1-Flash",))
 ALL_KEYS = tuple(p.key_env for p in FACTS.providers if p.is_used_unasked and p.key_env is not None)

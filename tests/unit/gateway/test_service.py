@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from tests.support.fake_hub import FakeHub, running_hub
 from tests.support.gateways import (
-    CATALOG,
     ENVIRON,
+    FACTS,
     address_of,
     attach,
     chat,
@@ -34,7 +34,7 @@ POOLS = {"local": attach("http://127.0.0.1:9")}
 
 
 async def failing(text: str, error: type[OverspillError], words: str) -> Gateway:
-    gateway = Gateway(config_of(text), CATALOG, environ=ENVIRON)
+    gateway = Gateway(config_of(text), FACTS, environ=ENVIRON)
     with pytest.raises(error, match=words):
         await gateway.start()
     assert gateway.client.is_closed

@@ -60,7 +60,7 @@ class AttachedServer(OpenAIServer):
     probe: Probe | None = None
     models_path: bytes = b"/v1/models"
     slots_path: bytes | None = None
-    default_slots: int | None = None
+    default_slots: int | None = 32  # a batching server takes many, and nothing more is known of this one
 
     def recognises(self, status: int, body: bytes) -> bool:
         """Say whether this is a model list with our ``owned_by``."""

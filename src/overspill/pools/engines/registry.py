@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
-from overspill.errors import OverspillError, UnknownName
+from overspill.pools import plugins
 from overspill.pools.engines.protocol import AttachedEngine, ManagedEngine
 
 MANAGED_GROUP = "overspill.engines"
@@ -33,54 +32,35 @@ _ATTACHED = {
 
 def managed_names() -> tuple[str, ...]:
     """List the engines that Overspill can start, our own and installed ones."""
-    return _names(_MANAGED, MANAGED_GROUP)
+    return plugins.names(_MANAGED, MANAGED_GROUP)
 
 
 def attached_names() -> tuple[str, ...]:
     """List the kinds of running servers that Overspill can use."""
-    return _names(_ATTACHED, ATTACHED_GROUP)
+    return plugins.names(_ATTACHED, ATTACHED_GROUP)
 
 
 def create_managed(kind: str) -> ManagedEngine:
-    """Return the adapter of an engine to start; raise ``UnknownName`` if there is none."""
-    return cast("ManagedEngine", _create("engine", kind, _MANAGED, MANAGED_GROUP))
+    """Return the adapter of an engine to start; raise ``OverspillError`` if there is none that works."""
+    return cast("ManagedEngine", _create("engine", kind, _MANAGED, MANAGED_GROUP, ManagedEngine))
 
 
 def create_attached(kind: str) -> AttachedEngine:
-    """Return the adapter of a running server; raise ``UnknownName`` if there is none."""
-    return cast("AttachedEngine", _create("kind of server to attach", kind, _ATTACHED, ATTACHED_GROUP))
+    """Return the adapter of a running server; raise ``OverspillError`` if there is none that works."""
+    return cast("AttachedEngine", _create("kind of server to attach", kind, _ATTACHED, ATTACHED_GROUP, AttachedEngine))
 
 
 def discoverable() -> tuple[AttachedEngine, ...]:
-    """Return one adapter for each kind of server that is looked for on this machine."""
+    """Return one adapter for each kind of server that is looked for on this machine; only our own kinds are."""
     adapters = (cast("AttachedEngine", _make(path)) for path in _ATTACHED.values())
     return tuple(adapter for adapter in adapters if adapter.probe is not None)
 
 
-def _names(own: Mapping[str, str], group: str) -> tuple[str, ...]:
-    return tuple(sorted(own.keys() | {point.name for point in entry_points(group=group)}))
-
-
-def _create(what: str, kind: str, own: Mapping[str, str], group: str) -> object:
+def _create(what: str, kind: str, own: Mapping[str, str], group: str, protocol: type) -> object:
     """Find ``kind``; a name of our own table cannot be taken over by another package."""
-    if kind in own:
-        return _make(own[kind])
-    for point in entry_points(group=group):
-        if point.name == kind:
-            return _load(point)
-    raise UnknownName(what, kind, _names(own, group))
+    return _make(own[kind]) if kind in own else plugins.load(what, kind, own, group, protocol)
 
 
 def _make(path: str) -> object:
     module, _, attribute = path.partition(":")
     return getattr(importlib.import_module(module), attribute)()
-
-
-def _load(point: EntryPoint) -> object:
-    try:
-        return point.load()()
-    except Exception as error:
-        package = point.dist.name if point.dist is not None else "an unknown package"
-        raise OverspillError(
-            f"the engine {point.name!r} of {package} cannot be loaded: {error!r}; update or remove that package"
-        ) from error

@@ -1,0 +1,62 @@
+"""What the configuration wants to know of providers, models and adapters, in one object: see ``config.facts``.
+
+The catalogue knows providers and models. What an adapter says of itself (what it serves, how many requests at once)
+stands in the adapter and nowhere else, also where another package offers it; it is imported when a pool names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from overspill.catalog.load import Catalog, KnownModel, Provider
+from overspill.catalog.load import load as load_catalog
+from overspill.pools.engines import registry as engines
+from overspill.pools.engines.protocol import AttachedEngine, ManagedEngine
+from overspill.pools.upstreams import registry as upstreams
+from overspill.pools.upstreams.protocol import Upstream
+
+
+class KnownFacts:
+    """The catalogue, and all adapters there are."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    @property
+    def providers(self) -> Sequence[Provider]:
+        """Every provider of the catalogue."""
+        return self._catalog.providers
+
+    @property
+    def models(self) -> Sequence[KnownModel]:
+        """Every model of the catalogue."""
+        return self._catalog.models
+
+    def provider(self, name: str) -> Provider | None:
+        """Return the provider called ``name``, or ``None``."""
+        return self._catalog.provider(name)
+
+    def model(self, name: str) -> KnownModel | None:
+        """Return the model whose own name is ``name``, or ``None``."""
+        return self._catalog.model(name)
+
+    def engine(self, kind: str) -> ManagedEngine:
+        """Return the adapter of an engine to start; raise ``OverspillError`` if there is none that works."""
+        return engines.create_managed(kind)
+
+    def attached(self, kind: str) -> AttachedEngine:
+        """Return the adapter of a running server; raise ``OverspillError`` if there is none that works."""
+        return engines.create_attached(kind)
+
+    def upstream(self, kind: str) -> Upstream:
+        """Return a provider's adapter; raise ``OverspillError`` if there is none that works."""
+        return upstreams.create(kind)
+
+    def upstream_names(self) -> tuple[str, ...]:
+        """List the adapters that ``upstream`` takes."""
+        return upstreams.names()
+
+
+def load_facts() -> KnownFacts:
+    """Read the catalogue that is shipped with Overspill."""
+    return KnownFacts(load_catalog())
