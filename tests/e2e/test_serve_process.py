@@ -181,7 +181,7 @@ def test_a_reload_says_what_needs_a_restart_and_follows_the_keys(tmp_path: Path)
 
 
 def test_a_managed_engine_is_started_and_ends_with_the_gateway(tmp_path: Path) -> None:
-    pools = {"local": {"engine": "fake", "model": "builtin", "max_batch_size": 4}}
+    pools = {"local": {"engine": "fake", "max_batch_size": 4}}
 
     async def main() -> None:
         async with served(tmp_path, config=written(tmp_path, pools, HOME)) as gateway:
@@ -198,7 +198,7 @@ def test_a_managed_engine_is_started_and_ends_with_the_gateway(tmp_path: Path) -
 def test_a_reload_that_changes_an_engine_lets_its_streams_finish_first(tmp_path: Path) -> None:
     def pools(slots: int) -> dict[str, Any]:
         speed = {"step_base_s": 0.02}
-        return {"local": {"engine": "fake", "model": "builtin", "max_batch_size": slots, "options": {"engine": speed}}}
+        return {"local": {"engine": "fake", "max_batch_size": slots, "options": {"engine": speed}}}
 
     async def main() -> None:
         async with served(tmp_path, config=written(tmp_path, pools(2), HOME)) as gateway:
@@ -226,7 +226,6 @@ def test_a_reload_that_drops_an_engine_lets_its_streams_finish_first(tmp_path: P
     pools = {
         "local": {
             "engine": "fake",
-            "model": "builtin",
             "max_batch_size": 2,
             "options": {"engine": {"step_base_s": 0.02}},
         }
@@ -325,8 +324,8 @@ def test_a_recorded_run_with_failures_and_spills_replays_without_a_difference(tm
     async def main() -> None:
         faults = [{"kind": "error_status", "every": 5, "status": 500}, {"kind": "cut_after_tokens", "every": 7}]
         pools = {
-            "local": {"engine": "fake", "model": "builtin", "max_batch_size": 2, "options": {"faults": faults}},
-            "cloud": {"engine": "fake", "model": "builtin", "max_batch_size": 32},
+            "local": {"engine": "fake", "max_batch_size": 2, "options": {"faults": faults}},
+            "cloud": {"engine": "fake", "max_batch_size": 32},
         }
         routes = [{"model": "m", "tiers": [["local"], ["cloud"]], "slo": {"ttft": "600ms"}}]
         text = written(tmp_path, pools, routes)

@@ -83,7 +83,7 @@ def _pool(pool: Pool, facts: Facts) -> Iterator[Problem]:
     elif isinstance(pool, UpstreamPool):
         yield from _upstream(pool, facts)
     else:
-        yield from _adapter("engine", facts.engine, pool.engine)
+        yield from _engine(pool, facts)
 
 
 def _adapter(key: str, find: Callable[[str], object], kind: str) -> Iterator[Problem]:
@@ -92,6 +92,16 @@ def _adapter(key: str, find: Callable[[str], object], kind: str) -> Iterator[Pro
         find(kind)
     except OverspillError as error:
         yield (key,), str(error)
+
+
+def _engine(pool: EnginePool, facts: Facts) -> Iterator[Problem]:
+    unusable = list(_adapter("engine", facts.engine, pool.engine))
+    yield from unusable
+    if not unusable and pool.model is None and facts.engine(pool.engine).needs_model:
+        yield (
+            (),
+            f"the key 'model' is missing: {pool.engine} needs a GGUF file's path, hf:REPO:FILE, or builtin",
+        )
 
 
 def _attach(pool: AttachPool) -> Iterator[Problem]:

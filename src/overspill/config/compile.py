@@ -51,7 +51,8 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to start one replica, in the engine-neutral words of the configuration."""
 
     name: str
-    model: str
+    model: str | None
+    """``None`` for an engine that has none."""
     served_name: str
     max_batch_size: int
     context_tokens: int
@@ -153,11 +154,12 @@ class _Build:
         return (AccountConfig(name="default", api_key=SecretRef(f"env:{known.key_env}")),)
 
     def _add_engine(self, name: str, pool: EnginePool) -> None:
-        surfaces = self.facts.engine(pool.engine).surfaces
+        adapter = self.facts.engine(pool.engine)
         for n in range(pool.replicas):
             target_id = f"{name}/{n}"
-            spec = _spec(target_id, name, pool, slots=pool.max_batch_size, surfaces=surfaces)
-            options = _engine_options(name if pool.replicas == 1 else f"{name}-{n}", name, pool)
+            spec = _spec(target_id, name, pool, slots=pool.max_batch_size, surfaces=adapter.surfaces)
+            replica = name if pool.replicas == 1 else f"{name}-{n}"
+            options = _engine_options(replica, name, pool, adapter.needs_model)
             self.targets[target_id] = (
                 msgspec.structs.replace(spec, ready_at_start=False),
                 CompiledTarget(target_id=target_id, pool=name, role="engine", kind=pool.engine, engine=options),
@@ -236,10 +238,10 @@ def _spec(
     )
 
 
-def _engine_options(replica: str, name: str, pool: EnginePool) -> EngineOptions:
+def _engine_options(replica: str, name: str, pool: EnginePool, needs_model: bool) -> EngineOptions:
     return EngineOptions(
         name=replica,
-        model=pool.model,
+        model=pool.model if needs_model else None,
         served_name=pool.served_name or name,
         max_batch_size=pool.max_batch_size,
         context_tokens=pool.context_tokens,

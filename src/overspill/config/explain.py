@@ -28,7 +28,8 @@ def describe_pool(name: str, pool: Pool, facts: Facts) -> str:
     match pool:
         case EnginePool():
             times = f"{pool.replicas} replicas of " if pool.replicas > 1 else ""
-            what = f"{times}{pool.engine} with {pool.model}, {pool.max_batch_size} requests at once"
+            model = "" if pool.model is None else f" with {pool.model}"
+            what = f"{times}{pool.engine}{model}, {pool.max_batch_size} requests at once"
         case AttachPool():
             what = f"{pool.attach} at {', '.join(urls_of(pool))}"
         case UpstreamPool():

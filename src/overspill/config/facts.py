@@ -77,6 +77,7 @@ class UpstreamFacts(Protocol):
 class EngineFacts(Protocol):
     """An engine that Overspill can start."""
 
+    needs_model: bool
     surfaces: tuple[Surface, ...]
 
 

@@ -126,8 +126,12 @@ class EnginePool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="eng
         ),
     ]
     model: Annotated[
-        str, Meta(description="A GGUF file's path, hf:REPO:FILE, or builtin for the one shipped.", min_length=1)
-    ]
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="A GGUF file's path, hf:REPO:FILE, or builtin for the one shipped; needed by each engine that "
+            "has a model, and fake has none."
+        ),
+    ] = None
     served_name: Annotated[
         str | None, Meta(description="The name that the engine knows its model by; the pool's name if left out.")
     ] = None

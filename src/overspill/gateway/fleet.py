@@ -159,12 +159,15 @@ class Fleet:
         return True
 
     def _spec(self, options: EngineOptions) -> EngineSpec:
-        """Resolve the model's file; blocks while it is fetched."""
-        path = resolve_model(options.model, self._model_cache, environ=self._environ, progress=_Fetching())
+        """Resolve the model's file, if there is to be one; blocks while it is fetched."""
+        path = ""
+        if options.model is not None:
+            found = resolve_model(options.model, self._model_cache, environ=self._environ, progress=_Fetching())
+            path = str(found)
         is_builtin = options.model == BUILTIN
         return EngineSpec(
             name=options.name,
-            model=str(path),
+            model=path,
             served_name=options.served_name,
             max_batch_size=options.max_batch_size,
             context_tokens=options.context_tokens,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from overspill.config.addresses import is_loopback, is_own, parse_origin
+from overspill.config.compile import compile_config
+from overspill.config.explain import describe_pool
 from overspill.config.load import load_text
 from overspill.errors import ConfigError
 from overspill.pools.facts import load_facts
@@ -60,6 +62,7 @@ def test_certificate_and_key_belong_together() -> None:
             "upstream: deepsek",
             "no provider 'deepsek' (did you mean 'deepseek'?); known: openai_compatible, aliyun_bailian",
         ),
+        ("engine: llamacpp", "o.yaml:2: pools.x: the key 'model' is missing: llamacpp needs a GGUF file's path"),
         ("upstream: openai_compatible", "openai_compatible needs base_url"),
         ("upstream: openai_compatible, base_url: 'https://'", "has no host"),
         ("upstream: openai_compatible, base_url: 'https://a.com'", "it has no accounts"),
@@ -84,6 +87,19 @@ def test_certificate_and_key_belong_together() -> None:
 )
 def test_a_pool_that_cannot_work_or_leaks_is_refused(fields: str, message: str) -> None:
     assert message in pool(fields)
+
+
+@pytest.mark.parametrize("fields", ["engine: fake", "engine: fake, model: whatever"])
+def test_the_fake_engine_wants_no_model_and_looks_for_none(fields: str) -> None:
+    config = load_text(f"pools: {{x: {{{fields}}}}}\nroutes: [{{model: m, tiers: [[x]]}}]\n", FACTS)
+    options = compile_config(config, FACTS).targets[0].engine
+    assert options is not None
+    assert options.model is None
+
+
+def test_a_pool_without_a_model_is_described_without_one() -> None:
+    config = load_text("pools: {x: {engine: fake, max_batch_size: 4}}\nroutes: [{model: m, tiers: [[x]]}]\n", FACTS)
+    assert describe_pool("x", config.pools["x"], FACTS) == "x: fake, 4 requests at once, local"
 
 
 def test_a_password_in_a_url_is_not_repeated() -> None:

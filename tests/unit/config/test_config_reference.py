@@ -80,7 +80,7 @@ def _keys(value: Any) -> Iterator[str]:
 def test_the_json_schema_shows_what_is_written_and_not_how_it_is_told_apart() -> None:
     document = json.loads(json_schema())
     assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert document["$defs"]["EnginePool"]["required"] == ["engine", "model"]
+    assert document["$defs"]["EnginePool"]["required"] == ["engine"]
     assert "role" not in set(_keys(document))
     assert "discriminator" not in set(_keys(document))
     limits = document["$defs"]["LimitsConfig"]["properties"]

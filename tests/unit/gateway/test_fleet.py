@@ -38,7 +38,7 @@ HOME = [{"model": "m", "tiers": [["local"]]}]
 
 
 def engine(speed: dict[str, Any] = FAST, **more: Any) -> dict[str, Any]:
-    return {"engine": "fake", "model": "builtin", "max_batch_size": 4, "options": {"engine": speed}, **more}
+    return {"engine": "fake", "max_batch_size": 4, "options": {"engine": speed}, **more}
 
 
 def text(pool: dict[str, Any]) -> str:
@@ -189,7 +189,7 @@ def test_reloads_in_quick_succession_leave_one_process() -> None:
 @pytest.mark.parametrize(
     ("pool", "words"),
     [
-        (engine(model="/no/such/model.gguf"), "/no/such/model.gguf"),
+        (engine(engine="llamacpp", model="/no/such/model.gguf"), "/no/such/model.gguf"),
         (engine(options={"engine": 5}), "local/0"),
     ],
 )

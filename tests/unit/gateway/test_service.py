@@ -25,6 +25,7 @@ from tests.support.gateways import (
     url_of,
 )
 from tests.support.loops import run
+from tests.support.packages import install
 from tests.support.raw_client import ask, get
 
 from overspill.errors import ConfigError, LedgerError, OverspillError
@@ -133,14 +134,27 @@ def test_the_ledger_is_where_the_configuration_or_the_system_says() -> None:
     assert ledger_path(unnamed, {"XDG_STATE_HOME": "/state"}) == Path("/state/overspill/ledger.db")
 
 
-def test_a_model_is_fetched_with_its_progress_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+READER = """
+from overspill.pools.engines.fake import FakeEngine
+
+class Reader(FakeEngine):
+    needs_model = True
+"""
+"""An engine that is told to have a model; another package's, since the fake one has none."""
+
+
+def test_a_model_is_fetched_with_its_progress_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def main(hub: FakeHub) -> None:
-        pool = {"engine": "fake", "model": "hf:org/model:model.gguf"}
+        pool = {"engine": "reader", "model": "hf:org/model:model.gguf"}
         environ = {**ENVIRON, "HF_ENDPOINT": hub.hub_url, "XDG_CACHE_HOME": str(tmp_path)}
         async with serving(text_of({"local": pool}), environ=environ) as gateway:
             await ready(gateway, "local/0")
             assert (await ask(address_of(gateway), chat(max_tokens=1))).status == 200
 
+    install(tmp_path / "site-packages", "acme_reader", READER, {"overspill.engines": {"reader": "acme_reader:Reader"}})
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
     hub = FakeHub(files={"/org/model/resolve/main/model.gguf": b"GGUF" + b"x" * 100_000})
     with caplog.at_level("INFO", "overspill.fleet"), running_hub(hub):
         run(main(hub))

@@ -31,10 +31,11 @@ class FakeEngine(OpenAIServer):
     """A fake engine in a process of our own.
 
     ``EngineSpec.extra`` takes the fields of ``gateway.rehearsal.engine.EngineConfig`` (``faults``, ``max_queue``…) and
-    under ``engine`` those of ``EngineModel``; slots and context come from the specification. The model is not read.
+    under ``engine`` those of ``EngineModel``; slots and context come from the specification. There is no model.
     """
 
     kind = "fake"
+    needs_model: bool = False
     stats_path: bytes | None = b"/metrics"
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
     unsupported: Mapping[str, str] = {"embeddings": "the rehearsal engine makes text only"}

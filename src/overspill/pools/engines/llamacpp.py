@@ -46,6 +46,7 @@ class EmbeddedLlamaCpp(_LlamaCpp):
     """llama.cpp in a worker process of our own, on a private unix socket."""
 
     kind = "llamacpp"
+    needs_model: bool = True
     unsupported: Mapping[str, str] = {
         "embeddings": "a model that generates text gives poor embeddings, and llama.cpp would compute them for every"
         " token of every request; attach a server that runs an embedding model",

@@ -22,7 +22,10 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """The pool's name; also names the worker's socket and log lines."""
     model: str
-    """A path, ``hf:REPO:FILE`` or ``builtin:``; ``model_source.resolve`` turns it into a path before ``launch``."""
+    """A path, ``hf:REPO:FILE`` or ``builtin:``; ``model_source.resolve`` turns it into a path before ``launch``.
+
+    Empty for an engine that needs none.
+    """
     served_name: str
     max_batch_size: int = 32
     context_tokens: int = 4096
@@ -88,6 +91,9 @@ class Engine(Protocol):
 
 class ManagedEngine(Engine, Protocol):
     """An engine that Overspill can start."""
+
+    needs_model: bool
+    """False if it has no model: none is asked for in the configuration, and none is looked for."""
 
     def launch(self, spec: EngineSpec, *, run_dir: str, api_key: str) -> Launch:
         """Say how to start it; the supervisor does."""
