@@ -125,15 +125,17 @@ def test_embeddings_go_to_a_target_that_has_them() -> None:
     run(main())
 
 
-def test_embeddings_without_a_target_for_them_are_refused_at_once() -> None:
+def test_embeddings_of_a_model_that_has_none_are_the_client_s_mistake() -> None:
     async def main() -> None:
         async with (
             fake_engine() as engine,
             serving(text_of({"local": attach(url_of(engine))})) as gateway,
         ):
             reply = await ask(address_of(gateway), {"model": "m", "input": "a"}, "/v1/embeddings")
-            assert reply.status >= 400
-            assert reply.headers["x-overspill-reason"] == "no_target"
+            assert (reply.status, reply.error["code"]) == (400, "unsupported_endpoint")
+            assert "no target of 'm' that may run this request serves this endpoint" in reply.error["message"]
+            assert reply.headers["x-overspill-reason"] == "unsupported"
+            assert "retry-after" not in reply.headers
             assert engine.received == 0
 
     run(main())

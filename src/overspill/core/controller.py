@@ -138,6 +138,8 @@ class Controller:
             self._start(request, decision, seen, out, now)
         elif decision is Never.CONTEXT_TOO_LONG:
             self._refuse(request, RejectReason.PROMPT_TOO_LONG, out)
+        elif decision is Never.UNSUPPORTED:
+            self._refuse(request, RejectReason.UNSUPPORTED, out)
         else:
             self._refuse(request, RejectReason.NO_TARGET, out, self._retry_after_s(seen))
 

@@ -58,6 +58,7 @@ class Never(enum.Enum):
     """No target will take it before its deadline."""
 
     CONTEXT_TOO_LONG = enum.auto()
+    UNSUPPORTED = enum.auto()
     NO_TARGET = enum.auto()
 
 
@@ -286,8 +287,11 @@ def _until_something_changes(request: Request, seen: list[Option]) -> Wait | Nev
     refusals = [o.refusal for o in seen]
     if _NO_SLOT in refusals:  # and the queue is full too, or it would wait for that slot
         return Wait(request.deadline_at, None)
-    if Refusal.CONTEXT_TOO_LONG in refusals and all(refusal in _NEEDS_ANOTHER for refusal in refusals):
-        return Never.CONTEXT_TOO_LONG
+    if all(refusal in _NEEDS_ANOTHER for refusal in refusals):  # it is the request's fault, if there is a target at all
+        if Refusal.CONTEXT_TOO_LONG in refusals:
+            return Never.CONTEXT_TOO_LONG
+        if Refusal.UNSUPPORTED in refusals:
+            return Never.UNSUPPORTED
     times = [o.retry_at for o in seen if o.retry_at is not None]
     first = min(times, default=_NEVER)
     waits_for_event = len(times) < len(seen)

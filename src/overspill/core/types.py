@@ -61,6 +61,7 @@ class RejectReason(enum.StrEnum):
 
     UNKNOWN_MODEL = "unknown_model"  # no route has this model name
     PROMPT_TOO_LONG = "prompt_too_long"  # the prompt fits no target that may run it
+    UNSUPPORTED = "unsupported"  # no target that may run it serves this endpoint
     QUEUE_FULL = "queue_full"  # every target is full, and as many requests wait as may
     NO_TARGET = "no_target"  # no target can take it before its deadline
     DRAINING = "draining"  # the gateway is shutting down

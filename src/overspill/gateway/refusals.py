@@ -36,6 +36,14 @@ def answer(reject: Reject, model: str, known_models: str) -> Answer:
                 f"the prompt does not fit the context window of any target of {model!r}; shorten it, "
                 "or add a target with a longer context to the route",
             )
+        case RejectReason.UNSUPPORTED:
+            return Answer(
+                400,
+                "invalid_request_error",
+                "unsupported_endpoint",
+                f"no target of {model!r} that may run this request serves this endpoint; ask for a model that has one, "
+                "or add a pool that serves it to the route (`surfaces` says what a pool serves)",
+            )
         case RejectReason.QUEUE_FULL:
             return _busy(reason, f"every target of {model!r} is full and so is its queue; ask again later")
         case RejectReason.DEADLINE_EVICTED:

@@ -64,6 +64,7 @@ CODES = (
     (400, "invalid_header", "An `x-overspill-` header is unknown, unreadable or sent twice."),
     (400, "invalid_query", "A parameter of `/debug/route` is unknown or unreadable."),
     (400, "context_length_exceeded", "The prompt fits the context window of no target of the route."),
+    (400, "unsupported_endpoint", "No target of the route that may run the request serves this endpoint."),
     (401, "invalid_api_key", "The gateway has keys, and the request has none of them."),
     (404, "model_not_found", "No route takes the model name; the message lists those that exist."),
     (404, "unknown_path", "There is nothing at this path."),

@@ -378,6 +378,28 @@ def test_a_prompt_that_each_target_itself_finds_too_long_is_the_clients_matter()
     assert end.reason is RejectReason.PROMPT_TOO_LONG  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("surface", list(Surface))
+def test_an_endpoint_that_no_target_serves_is_the_clients_matter(surface: Surface) -> None:
+    others = tuple(other for other in Surface if other is not surface)
+    world = World(local(surfaces=others), cloud(surfaces=others))
+    end = only_end(world.arrive(surface=surface))
+    assert end.reason is RejectReason.UNSUPPORTED  # type: ignore[union-attr]
+    assert end.retry_after_s is None  # type: ignore[union-attr]
+
+
+def test_an_endpoint_that_only_rented_targets_serve_is_not_there_for_what_must_stay_local() -> None:
+    world = World(local(), cloud(surfaces=(Surface.EMBEDDINGS,)))
+    end = only_end(world.arrive(surface=Surface.EMBEDDINGS, local_only=True))
+    assert end.reason is RejectReason.UNSUPPORTED  # type: ignore[union-attr]
+
+
+def test_an_endpoint_that_a_broken_target_serves_is_not_called_unsupported() -> None:
+    world = World(local(), cloud(surfaces=(Surface.EMBEDDINGS,)))
+    world.tell(TargetChanged(target_id="api", health=Health.BROKEN))
+    end = only_end(world.arrive(surface=Surface.EMBEDDINGS))
+    assert end.reason is RejectReason.NO_TARGET  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("health", [Health.BROKEN, Health.DRAINING])
 def test_nothing_is_waited_for_that_will_not_come_back(health: Health) -> None:
     world = World(local())

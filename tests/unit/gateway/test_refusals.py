@@ -12,6 +12,7 @@ R = RejectReason
 STATUSES = {
     R.UNKNOWN_MODEL: (404, "invalid_request_error", "model_not_found"),
     R.PROMPT_TOO_LONG: (400, "invalid_request_error", "context_length_exceeded"),
+    R.UNSUPPORTED: (400, "invalid_request_error", "unsupported_endpoint"),
     R.QUEUE_FULL: (503, "overloaded_error", "queue_full"),
     R.NO_TARGET: (503, "overloaded_error", "no_target"),
     R.DRAINING: (503, "overloaded_error", "draining"),
