@@ -6,6 +6,7 @@ gateway has keys.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import secrets
 import time
@@ -17,7 +18,9 @@ import msgspec
 
 from overspill.core.types import Surface
 from overspill.errors import OverspillError, WireError, did_you_mean
-from overspill.gateway.auth import Keyring
+from overspill.gateway.answer_lines import AnswerLines
+from overspill.gateway.auth import ANONYMOUS, Keyring
+from overspill.gateway.caller import Caller
 from overspill.gateway.debug import explain_route
 from overspill.gateway.driver import Driver
 from overspill.gateway.http.exchange import Exchange
@@ -61,6 +64,7 @@ class App:
         self._version = version
         self._id_prefix = f"req-{secrets.token_hex(6)}-"
         self._numbers = itertools.count(1)
+        self._lines = AnswerLines()
         self._pages: dict[str, Page] = {
             "/": self._index,
             "/healthz": self._healthz,
@@ -74,11 +78,16 @@ class App:
     def check_head(self, request: HttpRequest) -> tuple[int, Headers, bytes] | None:
         """Refuse a request by its head alone: no key, no such path, or the wrong method."""
         path = request.path
-        if path not in _OPEN_PATHS and self.keyring.identify(request.headers) is None:
+        key_id = self.keyring.identify(request.headers)
+        if key_id is None and path not in _OPEN_PATHS:
             headers: Headers = (*_JSON, (b"www-authenticate", b'Bearer realm="overspill"'))
             return 401, headers, _NO_KEY
         if path in _SURFACES:
-            return None if request.method == "POST" else _wrong_method(request, "POST")
+            if request.method != "POST":
+                return _wrong_method(request, "POST")
+            with contextlib.suppress(WireError):  # a wish that cannot be read is answered with the request's number
+                request.caller = Caller(_SURFACES[path], key_id or ANONYMOUS, read_wishes(request.headers))
+            return None
         if path in self._pages or path.startswith(tuple(f"{page}/" for page in _MODELS)):
             return None if request.method in ("GET", "HEAD") else _wrong_method(request, "GET")
         known = [*_SURFACES, *self._pages]
@@ -87,10 +96,13 @@ class App:
 
     def handle(self, exchange: Exchange) -> None:
         """Answer one request whose head has passed ``check_head``."""
+        caller = exchange.request.caller
+        if isinstance(caller, Caller):
+            self._submit(exchange, caller)
+            return
         path = exchange.request.path
-        surface = _SURFACES.get(path)
-        if surface is not None:
-            self._submit(exchange, surface)
+        if path in _SURFACES:
+            self._refuse_wishes(exchange)
             return
         page = self._pages.get(path)
         if page is not None:
@@ -98,21 +110,26 @@ class App:
             return
         self._model(exchange, path.split("/models/", 1)[1])
 
-    def _submit(self, exchange: Exchange, surface: Surface) -> None:
-        headers = exchange.request.headers
+    def _submit(self, exchange: Exchange, caller: Caller) -> None:
         request_id = f"{self._id_prefix}{next(self._numbers):x}"
         try:
-            request = parse_request(surface.value, exchange.request.body)
-            wishes = read_wishes(headers)
+            request = parse_request(caller.surface.value, exchange.request.body)
         except WireError as error:
-            body = error_body(error.message, kind=error.kind, code=error.code, param=error.param)
-            exchange.reply(error.status, (*_JSON, (b"x-request-id", request_id.encode())), body)
+            _refuse(exchange, request_id, error)
             return
-        key_id = self.keyring.identify(headers) or ""
-        session = Session(request_id, exchange, surface, request, wishes, key_id, self.driver.now(), time.time())
+        driver = self.driver
+        session = Session(request_id, exchange, caller, request, self._lines, driver.now(), time.time())
         if self._store_bodies:
             session.answer = bytearray()
-        self.driver.submit(session)
+        driver.submit(session)
+
+    def _refuse_wishes(self, exchange: Exchange) -> None:
+        """Answer a request whose head could not be read to its end: read it again, and say why."""
+        request_id = f"{self._id_prefix}{next(self._numbers):x}"
+        try:
+            read_wishes(exchange.request.headers)
+        except WireError as error:
+            _refuse(exchange, request_id, error)
 
     # -- pages
 
@@ -180,6 +197,11 @@ def known_models(policy: Policy, model: str) -> str:
     """Return the end of a "no such model" message: the nearest name, and all of them."""
     names = [route.pattern for route in policy.routes]
     return f"{did_you_mean(model, names)}; known: {', '.join(names) or 'none'}"
+
+
+def _refuse(exchange: Exchange, request_id: str, error: WireError) -> None:
+    body = error_body(error.message, kind=error.kind, code=error.code, param=error.param)
+    exchange.reply(error.status, (*_JSON, (b"x-request-id", request_id.encode())), body)
 
 
 def _send(exchange: Exchange, body: object, status: int = 200) -> None:

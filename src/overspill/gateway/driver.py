@@ -205,6 +205,7 @@ class Driver:
         self._sweeper = None
         now = self.now()
         for relay in list(self._relays.values()):
+            relay.look_for_progress(now)
             if not relay.is_paused and now - relay.heard_at > self._patience_s(relay):
                 relay.expire()
         if self._relays and self._sweeper is None:

@@ -7,6 +7,7 @@ Progress is counted in tokens: comments, blank lines, role-only and empty deltas
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from overspill.core.commands import StartAttempt
@@ -16,10 +17,12 @@ from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.client_call import ClientCall
 from overspill.gateway.http.fault import FaultKind, TransportFault
 from overspill.gateway.live_target import LiveTarget
+from overspill.gateway.passage import StraightPassage
 from overspill.wire.aggregate import Aggregator, AnswerTooLong
 from overspill.wire.chat import Request as WireRequest
 from overspill.wire.chat import rewrite
 from overspill.wire.chunks import PLAIN_TOKEN, ErrorBody, MalformedChunk, Usage, is_done, read_chunk, read_whole
+from overspill.wire.plain import learn_shape
 from overspill.wire.sse import Event as SseEvent
 from overspill.wire.sse import SseDecoder, SseTooLong
 
@@ -27,7 +30,10 @@ _ERROR_BODY_BYTES = 64 * 1024
 _WHOLE_BODY_BYTES = 64 * 1024 * 1024
 _HELD_BYTES = 1024 * 1024
 """Most that a stream may send before its first token; roles and empty deltas are a few hundred bytes."""
-_PROGRESS_EVERY = 32
+_LESSONS = 6
+"""Times in a row that a stream's shape is learned for nothing; some targets never send the same one twice."""
+_WORTHWHILE = 16
+"""Tokens that must pass for a lesson to have been worth its time."""
 _OUT_OF_RESOURCES = "insufficient_system_resource"
 """DeepSeek's finish reason for an answer that it broke off (api-docs.deepseek.com, chat completion)."""
 
@@ -59,6 +65,11 @@ class Sink(Protocol):
         """True while the client reads more slowly than the target sends."""
         ...
 
+    @property
+    def passage(self) -> Callable[[bytes], None] | None:
+        """Where whole chunks of the stream, framing included, may be sent; ``None`` while they must not pass by."""
+        ...
+
 
 class Reporter(Protocol):
     """Who is told what happened: the driver."""
@@ -83,9 +94,14 @@ class Relay:
         "_done_raw",
         "_held",
         "_held_bytes",
+        "_lessons",
         "_limit",
         "_model",
+        "_passage",
+        "_passed_before",
+        "_read_tokens",
         "_reporter",
+        "_seen_tokens",
         "_sink",
         "_wants_usage",
         "client_streams",
@@ -105,7 +121,6 @@ class Relay:
         "status",
         "surface",
         "target",
-        "tokens",
         "usage",
     )
 
@@ -141,11 +156,14 @@ class Relay:
         """True once it has been cancelled or has told how it ended."""
         self.started_at = reporter.now()
         self.heard_at = self.started_at
-        """When the target last made progress: a token, or the start of the call."""
+        """When the target was last seen to have made progress: at its first token, then within a second or so."""
         self.first_token_at: float | None = None
         self.ended_at: float | None = None
-        self.tokens = 0
-        """Events with a token; near enough to the count of tokens until the target reports it."""
+        self._read_tokens = 0
+        self._seen_tokens = 0
+        self._passage: StraightPassage | None = None
+        self._lessons = _LESSONS
+        self._passed_before = 0
         self.status: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.finish_reason: str | None = None
@@ -159,6 +177,12 @@ class Relay:
     def model(self) -> str:
         """The name that the target is asked for: the route's, or the client's own where the route names none."""
         return self._model
+
+    @property
+    def tokens(self) -> int:
+        """Events with a token; near enough to the count of tokens until the target reports it."""
+        passage = self._passage
+        return self._read_tokens if passage is None else self._read_tokens + passage.passed
 
     # -- towards the target
 
@@ -191,11 +215,24 @@ class Relay:
         """True while nothing is read because the client is slower than the target."""
         return self._call is not None and self._call.is_paused
 
+    def pause(self) -> None:
+        """Stop reading: the client is slower than the target."""
+        if self._call is not None:
+            self._call.pause()
+
     def resume(self) -> None:
         """Read on; what the target did not send meanwhile is not its fault."""
         if self._call is not None and self._call.is_paused:
             self.heard_at = self._reporter.now()
             self._call.resume()
+
+    def look_for_progress(self, now: float) -> None:
+        """Tell of the tokens that have come since the last look; called now and then, not for each token."""
+        tokens = self.tokens
+        if tokens != self._seen_tokens and not self.is_over:
+            self._seen_tokens = tokens
+            self.heard_at = now
+            self._reporter.feed(Progress(self.command.attempt_id, tokens))
 
     def expire(self) -> None:
         """Give up on a target that makes no progress."""
@@ -278,8 +315,9 @@ class Relay:
             return
         chunk = read_chunk(data)
         if chunk is PLAIN_TOKEN and self.has_reached_client:  # nearly every event: there is nothing more to read in it
-            self._token()
+            self._read_tokens += 1
             self._held.append(event.raw)
+            self._learn(event.raw)
             return
         if chunk.error is not None:
             self.error = chunk.error
@@ -301,15 +339,34 @@ class Relay:
             self._pass_on(event.raw)
 
     def _token(self) -> None:
-        now = self.heard_at = self._reporter.now()
-        self.tokens += 1
-        if self.first_token_at is None:
-            self.first_token_at = now
-            self._reporter.feed(FirstToken(attempt_id=self.command.attempt_id))
-            if self._aggregator is None:
-                self._commit()
-        elif self.tokens % _PROGRESS_EVERY == 0:
-            self._reporter.feed(Progress(attempt_id=self.command.attempt_id, output_tokens=self.tokens))
+        self._read_tokens += 1
+        if self.first_token_at is not None:
+            return
+        self.first_token_at = self.heard_at = self._reporter.now()
+        self._reporter.feed(FirstToken(attempt_id=self.command.attempt_id))
+        if self._aggregator is None:
+            self._commit()
+
+    def _learn(self, raw: bytes) -> None:
+        """Let the tokens that look like this one pass straight on."""
+        call, passage = self._call, self._passage
+        if call is None:
+            return
+        if passage is None:
+            send = self._sink.passage
+            if send is None:  # the answer's head is still to be sent, or the answer is to be kept
+                return
+            passage = self._passage = StraightPassage(send)
+        elif passage.passed - self._passed_before >= _WORTHWHILE:
+            self._lessons = _LESSONS
+        if self._lessons == 0:
+            return
+        self._lessons -= 1
+        self._passed_before = passage.passed
+        shape = learn_shape(raw)
+        if shape is not None:
+            passage.learn(shape)
+            call.passage = passage
 
     def _pass_on(self, raw: bytes) -> None:
         """Hold until the end of this wake-up, or until the first token: before it another target may take over."""
@@ -415,6 +472,8 @@ class Relay:
     def _end(self) -> None:
         if self.ended_at is None:
             self.ended_at = self._reporter.now()
+        if self._call is not None:
+            self._call.passage = None
 
     def tail(self) -> bytes:
         """Return what ends a whole stream: the target's own ``[DONE]``, or nothing if it sends none."""

@@ -136,6 +136,8 @@ class Gateway:
         ignored = [name for name in ("server", "ledger", "log") if _differs(self.config, config, name)]
         self._wiring = wiring
         self.app.keyring = keys
+        if self._server is not None:
+            self._server.forget_heads()
         self.fleet.adopt(wiring, targets)
         self.driver.change_policy(wiring.policy, targets)
         self.config = config

@@ -6,14 +6,16 @@ the bytes. Nothing is committed to the client before the first token, so until t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from overspill.core.commands import Complete, Reject
 from overspill.core.events import Arrived
-from overspill.core.types import FailureKind, Outcome, RejectReason, Spill, Surface
+from overspill.core.types import FailureKind, Outcome, RejectReason, Spill
+from overspill.gateway.answer_lines import HOME, JSON_HEADER, AnswerLines
+from overspill.gateway.caller import Caller
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.refusals import FAILURE_WORDS, Answer
-from overspill.gateway.wishes import Wishes
 from overspill.wire.chat import Request as WireRequest
 from overspill.wire.chunks import ErrorBody
 from overspill.wire.reply import error_body, stream_error_event
@@ -21,16 +23,12 @@ from overspill.wire.reply import error_body, stream_error_event
 if TYPE_CHECKING:
     from overspill.gateway.relay import Relay
 
-_JSON = (b"content-type", b"application/json")
-_STREAM_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
-_HOME = "home"
-"""Value of ``x-overspill-reason`` for a request that ran in the first tier of its route."""
-
 
 class Session:
     """What is known of one request beside the controller: the client's connection, its text, and what was answered."""
 
     __slots__ = (
+        "_lines",
         "answer",
         "arrived_at",
         "arrived_wall_s",
@@ -55,19 +53,17 @@ class Session:
         self,
         request_id: str,
         exchange: Exchange,
-        surface: Surface,
+        caller: Caller,
         request: WireRequest,
-        wishes: Wishes,
-        key_id: str,
+        lines: AnswerLines,
         arrived_at: float,
         arrived_wall_s: float,
     ) -> None:
         self.request_id = request_id
         self.exchange = exchange
         self.request = request
-        self.surface = surface
-        self.wishes = wishes
-        self.key_id = key_id
+        self.surface, self.key_id, self.wishes = caller
+        self._lines = lines
         self.arrived_at = arrived_at
         self.arrived_wall_s = arrived_wall_s
         self.relay: Relay | None = None
@@ -76,7 +72,7 @@ class Session:
         self.queue_wait_s = 0.0
         self.spill: Spill | None = None
         self.route_pattern = ""
-        self.is_local_only = wishes.local_only
+        self.is_local_only = self.wishes.local_only
         self.is_committed = False
         self.client_status: int | None = None
         self.cost_usd: float | None = 0.0
@@ -89,17 +85,17 @@ class Session:
         request = self.request
         wishes = self.wishes
         return Arrived(
-            request_id=self.request_id,
-            model=request.model,
-            surface=self.surface,
-            prompt_tokens=request.prompt_tokens,
-            max_tokens=request.max_tokens,
-            priority=wishes.priority,
-            local_only=wishes.local_only,
-            ttft_slo_s=wishes.ttft_slo_s,
-            deadline_s=wishes.deadline_s,
-            prefix_hash=request.text_prefix_crc,
-            key_id=self.key_id,
+            self.request_id,
+            request.model,
+            self.surface,
+            request.prompt_tokens,
+            request.max_tokens,
+            wishes.priority,
+            wishes.local_only,
+            wishes.ttft_slo_s,
+            wishes.deadline_s,
+            request.text_prefix_crc,
+            self.key_id,
         )
 
     def attempt(self, relay: Relay) -> None:
@@ -127,8 +123,14 @@ class Session:
         """Begin a streamed answer with this attempt's head."""
         self.is_committed = True
         self.client_status = 200
+        self.exchange.on_stalled = relay.pause
         self.exchange.on_writable = relay.resume
-        self.exchange.start(200, [*_STREAM_HEADERS, *self._own_headers()], length=None)
+        self.exchange.start_encoded(200, self._answer_lines(relay, is_stream=True), length=None)
+
+    @property
+    def passage(self) -> Callable[[bytes], None] | None:
+        """Where chunks may be sent past this object; ``None`` while something is to be kept or waits before them."""
+        return None if self.answer is not None else self.exchange.passage
 
     def forward(self, raw: bytes) -> None:
         """Pass bytes of a stream on."""
@@ -163,7 +165,7 @@ class Session:
             extra.append((b"retry-after", str(max(1, round(command.retry_after_s))).encode()))
         param = "model" if command.reason is RejectReason.UNKNOWN_MODEL else None
         body = error_body(answer.message, kind=answer.kind, code=answer.code, param=param)
-        self._reply(answer.status, [_JSON, *extra, *self._id_headers()], body)
+        self._reply(answer.status, [JSON_HEADER, *extra, *self._id_headers()], body)
 
     def _whole(self) -> None:
         relay = self.relay
@@ -174,7 +176,20 @@ class Session:
                 self._write(tail)
             self.exchange.finish()
             return
-        self._reply(200, [_JSON, *self._own_headers()], relay.body())
+        body = relay.body()
+        self.client_status = 200
+        if self.answer is not None:
+            self.answer += body
+        self.exchange.reply_encoded(200, self._answer_lines(relay, is_stream=False), body)
+
+    def _answer_lines(self, relay: Relay, *, is_stream: bool) -> bytes:
+        return self._lines.of(
+            is_stream=is_stream,
+            spill=self.spill,
+            target_id=relay.command.target_id,
+            request_id=self.request_id,
+            attempts=self.attempts,
+        )
 
     def _broken(self, command: Complete) -> None:
         """End a stream that broke: with an error event and never with ``[DONE]``, so no client takes it as whole."""
@@ -198,7 +213,7 @@ class Session:
             code=error.code or kind.value,
             param=error.param,
         )
-        self._reply(status, [_JSON, *self._own_headers()], body)
+        self._reply(status, [JSON_HEADER, *self._own_headers()], body)
 
     def _reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         self.client_status = status
@@ -214,7 +229,7 @@ class Session:
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
         relay = self.relay
-        reason = _HOME if self.spill is None else self.spill.value
+        reason = HOME if self.spill is None else self.spill.value
         headers = self._id_headers()
         headers.append((b"x-overspill-reason", reason.encode()))
         if relay is not None:

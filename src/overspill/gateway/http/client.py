@@ -10,17 +10,22 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
-from overspill.gateway.http.client_call import ClientCall, Receiver, encode_call, encode_host
+from overspill.gateway.http.client_call import ClientCall, Receiver, encode_body, encode_call_head, encode_host
 from overspill.gateway.http.client_connection import ClientConnection
 from overspill.gateway.http.fault import FaultKind, TransportFault, connect_fault
 from overspill.gateway.http.limits import ClientLimits
-from overspill.wire.http import HttpCall, Origin
+from overspill.gateway.http.repeat import AnswerHeads
+from overspill.wire.http import Headers, HttpCall, Origin
+
+
+_KEPT_HEADS = 64
+"""Of the calls to one origin. A dialect has a few; one that writes a new head for each call gains nothing here."""
 
 
 class ConnectionPool:
     """The idle connections to one origin, the most recently used last."""
 
-    __slots__ = ("client", "host_line", "idle", "name", "open_count", "origin")
+    __slots__ = ("_heads", "answers", "client", "host_line", "idle", "name", "open_count", "origin")
 
     def __init__(self, client: HttpClient, origin: Origin) -> None:
         self.client = client
@@ -30,6 +35,19 @@ class ConnectionPool:
         self.idle: list[ClientConnection] = []
         self.open_count = 0
         """Idle ones and those with a call."""
+        self.answers = AnswerHeads()
+        self._heads: dict[tuple[bytes, bytes, Headers, bool], bytes] = {}
+
+    def encode(self, call: HttpCall, *, closes: bool) -> list[bytes]:
+        """Write a call as the pieces to send. A target's calls differ in their bodies: their heads are kept."""
+        key = (call.method, call.path, call.headers, closes)
+        head = self._heads.get(key)
+        if head is None:
+            head = encode_call_head(call, self.host_line, closes=closes)
+            if len(self._heads) >= _KEPT_HEADS:
+                self._heads.clear()
+            self._heads[key] = head
+        return encode_body(call.method, head, call.body)
 
     def take(self) -> ClientConnection | None:
         """Remove and return a connection that can be used, newest first; close those that are too old."""
@@ -71,6 +89,7 @@ class ConnectionPool:
     def sweep(self, now_s: float) -> None:
         """Close what has been idle for too long."""
         limits = self.client.limits
+        self.answers.rest()
         for connection in self.idle:
             is_old = now_s - connection.opened_s > limits.max_lifetime_s
             if is_old or now_s - connection.last_read_s > limits.idle_timeout_s:
@@ -122,7 +141,7 @@ class HttpClient:
         pool = self._pools.get(origin)
         if pool is None:
             pool = self._pools[origin] = ConnectionPool(self, origin)
-        payload = encode_call(call, pool.host_line, closes=not reuse)
+        payload = pool.encode(call, closes=not reuse)
         limit_s = self.limits.connect_timeout_s if connect_timeout_s is None else connect_timeout_s
         this = ClientCall(
             payload, receiver, is_head=call.method == b"HEAD", closes=not reuse, connect_timeout_s=limit_s

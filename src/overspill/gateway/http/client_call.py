@@ -42,6 +42,14 @@ class Receiver(Protocol):
         ...
 
 
+class Passage(Protocol):
+    """A way past the parser, for the chunks of an answer that its receiver has nothing to learn from."""
+
+    def take(self, chunk: bytes) -> bool:
+        """Pass on what came in one read, if it is one whole chunk that may pass; else return False."""
+        ...
+
+
 class ClientCall:
     """A call under way."""
 
@@ -54,6 +62,7 @@ class ClientCall:
         "is_done",
         "is_head",
         "is_paused",
+        "passage",
         "payload",
         "receiver",
     )
@@ -70,6 +79,8 @@ class ClientCall:
         """It may be sent a second time, if a pooled connection turns out to be stale."""
         self.is_done = False
         self.is_paused = False
+        self.passage: Passage | None = None
+        """Offered each chunk of a chunked answer before it is parsed; set by the receiver."""
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
 
@@ -108,32 +119,34 @@ class ClientCall:
         self.receiver.on_fault(fault)
 
 
-def encode_call(call: HttpCall, host_line: bytes, *, closes: bool) -> list[bytes]:
-    """Write a request as the pieces to send; ``ValueError`` if a part of it could be read as a second request."""
+def encode_call_head(call: HttpCall, host_line: bytes, *, closes: bool) -> bytes:
+    """Write a request's head up to its length; ``ValueError`` if a part of it could be read as a second request."""
     target = call.path
     parts = [call.method, b" ", target, b" HTTP/1.1\r\n", host_line]
-    count = 3
+    count = 2
     for name, value in call.headers:
         if name in _FRAMING:
             continue
         parts += (name, b": ", value, b"\r\n")
         count += 1
-    body = call.body
-    if body or call.method in _BODY_METHODS:
-        parts.append(b"content-length: %d\r\n" % len(body))
-        count += 1
     if closes:
         parts.append(b"connection: close\r\n")
         count += 1
-    parts.append(b"\r\n")
     head = b"".join(parts)
     if head.count(b"\n") != count or head.count(b"\r") != count or b" " in target or not target.startswith(b"/"):
         raise ValueError(
             f"call to {target!r}: its target or a header has a space, CR or LF that would change its meaning"
         )
+    return head
+
+
+def encode_body(method: bytes, head: bytes, body: bytes) -> list[bytes]:
+    """Put a body behind its head, with its length between them; return the pieces to send."""
+    if not body and method not in _BODY_METHODS:
+        return [head + b"\r\n"]
     if len(body) < _JOIN_BELOW_BYTES:
-        return [head + body]
-    return [head, body]
+        return [b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)]
+    return [b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body]
 
 
 def encode_host(origin: Origin) -> bytes:

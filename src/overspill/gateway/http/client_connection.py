@@ -43,8 +43,11 @@ class ClientConnection(asyncio.Protocol):
         "_head",
         "_headers",
         "_is_aborted",
+        "_is_between",
+        "_is_between_chunks",
         "_is_kept_alive",
         "_is_reused",
+        "_opening",
         "_overhead_bytes",
         "_parser",
         "_part",
@@ -76,6 +79,12 @@ class ClientConnection(asyncio.Protocol):
         self._is_kept_alive = False
         self._has_received = False
         self._has_extra = False
+        self._is_between = True
+        """The parser has seen nothing of a next message."""
+        self._is_between_chunks = False
+        """The parser has seen a chunk's end and nothing of a next one."""
+        self._opening = b""
+        """What was received with the first byte of the response."""
 
     @property
     def is_usable(self) -> bool:
@@ -101,6 +110,7 @@ class ClientConnection(asyncio.Protocol):
         self._part = _Part.HEAD
         self._overhead_bytes = 0
         self._has_received = self._has_extra = False
+        self._is_between_chunks = False
         self.last_read_s = self._pool.client.now_s
         call.attach(connection=self, task=None)
         for piece in call.payload:
@@ -180,12 +190,23 @@ class ClientConnection(asyncio.Protocol):
         if call is None or parser is None:
             self.abort()  # nobody asked
             return
+        passage = call.passage
+        if passage is not None and self._is_between_chunks and passage.take(data):
+            return
         self._has_received = True
         self.last_read_s = self._pool.client.now_s
+        if self._is_between:
+            body = self._pool.answers.body_of(data)
+            if body is not None and not call.is_head:
+                self._deliver_known(call, body)
+                return
+            self._opening = data
         why = ""
         try:
             self._overhead_bytes += len(data)
             parser.feed_data(data)
+            if self._is_between_chunks and not data.endswith(b"\r\n"):
+                self._is_between_chunks = False  # a piece of the next chunk's size, of which no callback tells
             if self._overhead_bytes > self._pool.client.limits.max_header_bytes and self._part is not _Part.WHOLE:
                 why = "its head, chunk extensions or trailers are too large"
         except httptools.HttpParserUpgrade:
@@ -193,6 +214,20 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             why = str(error.__context__ or error)
         self._deliver(call, why)
+
+    def _deliver_known(self, call: ClientCall, body: bytes) -> None:
+        """Hand on a response whose head has come before; the parser stays where it is, between two messages."""
+        answers, receiver = self._pool.answers, call.receiver
+        receiver.on_head(answers.status, answers.headers)
+        if body and not call.is_done:
+            receiver.on_body(body)
+        if call.is_done:
+            return
+        call.is_done = True
+        self._part = _Part.WHOLE
+        self._is_kept_alive = True
+        self._release(call, is_clean=True)
+        receiver.on_end()
 
     def _deliver(self, call: ClientCall, malformed: str) -> None:
         """Hand on in order; any callback may cancel the call."""
@@ -242,6 +277,7 @@ class ClientConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Notice a response that nobody asked for."""
+        self._is_between = False
         if self._part is _Part.WHOLE:
             self._has_extra = True
             raise Malformed("bytes after the end of the response")
@@ -259,10 +295,14 @@ class ClientConnection(asyncio.Protocol):
         headers, self._headers = self._headers, []
         self._status = parser.get_status_code()
         if self._status < 200:
+            self._opening = b""
             return
         framing = self._read_framing(headers)
         self._is_kept_alive = parser.should_keep_alive()
         self._head = headers
+        if self._is_kept_alive and self._status == 200 and not call.is_head:
+            self._pool.answers.keep(self._opening, self._status, headers)
+        self._opening = b""
         if call.is_head:  # llhttp cannot know that no body follows
             self._part = _Part.WHOLE
             self._is_kept_alive = False
@@ -292,7 +332,17 @@ class ClientConnection(asyncio.Protocol):
             self._body.append(data)
             self._overhead_bytes = 0
 
+    def on_chunk_header(self) -> None:
+        """Note the beginning of a chunk."""
+        self._is_between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        """Note the end of a chunk."""
+        self._is_between_chunks = True
+
     def on_message_complete(self) -> None:
         """Note that the response is whole; an interim one only makes way for the next."""
+        self._is_between = True
+        self._is_between_chunks = False
         if self._status >= 200:
             self._part = _Part.WHOLE

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from overspill.gateway.http.refusal import JSON_HEADERS, edge_error_body
 from overspill.gateway.http.request import Request
-from overspill.gateway.http.response import encode_head
+from overspill.gateway.http.response import encode_lines, end_head
 
 _LOG = logging.getLogger("overspill.http")
 _CHUNKED = b"transfer-encoding: chunked\r\n"
@@ -54,8 +54,8 @@ class ExchangeOwner(Protocol):
 class Exchange:
     """A request being answered. Either ``reply``, or ``start``, ``write`` … ``finish``; ``abort`` at any time.
 
-    ``on_gone`` is called once if the client leaves before the end of the response; ``on_writable`` each time a client
-    that had fallen behind has caught up (see ``is_writable``).
+    ``on_gone`` is called once if the client leaves before the end of the response; ``on_stalled`` each time a client
+    falls behind, and ``on_writable`` when it has caught up (see ``is_writable``).
     """
 
     __slots__ = (
@@ -70,6 +70,7 @@ class Exchange:
         "is_finished",
         "is_started",
         "on_gone",
+        "on_stalled",
         "on_writable",
         "request",
     )
@@ -77,6 +78,7 @@ class Exchange:
     def __init__(self, request: Request, owner: ExchangeOwner, loop: asyncio.AbstractEventLoop) -> None:
         self.request = request
         self.on_gone: Callable[[], None] | None = None
+        self.on_stalled: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
         self.is_started = False
         self.is_finished = False
@@ -98,10 +100,14 @@ class Exchange:
 
     def reply(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer with a whole body, in one write."""
+        self.reply_encoded(status, encode_lines(status, headers), body)
+
+    def reply_encoded(self, status: int, lines: bytes, body: bytes) -> None:
+        """Answer with a whole body, its first lines as ``encode_lines`` writes them for this status."""
         owner = self._owner
         if owner is None:
             return
-        head = self._head(owner, status, headers, len(body))
+        head = self._head(owner, status, lines, len(body))
         self.is_started = self.is_finished = True
         self._owner = None
         owner.send(head + body if self._sends_body else head)
@@ -112,16 +118,18 @@ class Exchange:
 
         Framing, ``Connection`` and ``Date`` headers are the server's; those in ``headers`` are dropped.
         """
+        self.start_encoded(status, encode_lines(status, headers), length=length)
+
+    def start_encoded(self, status: int, lines: bytes, *, length: int | None) -> None:
+        """Begin a response, its first lines as ``encode_lines`` writes them for this status."""
         owner = self._owner
         if owner is None:
             return
-        head = self._head(owner, status, headers, length)
+        head = self._head(owner, status, lines, length)
         self.is_started = True
         self._push(head)
 
-    def _head(
-        self, owner: ExchangeOwner, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None
-    ) -> bytes:
+    def _head(self, owner: ExchangeOwner, status: int, lines: bytes, length: int | None) -> bytes:
         if self.is_started:
             raise RuntimeError("this response was already started; use write and finish")
         request = self.request
@@ -145,7 +153,18 @@ class Exchange:
             framing += _KEEP_ALIVE_1_0
         self._sends_body = not (bodiless or request.method == "HEAD")
         self._closes = closes
-        return encode_head(status, headers, framing, owner.date_line, closes=closes)
+        return end_head(lines, framing, owner.date_line, closes=closes)
+
+    @property
+    def passage(self) -> Callable[[bytes], None] | None:
+        """Where whole chunks, framing included, may be sent past this object; ``None`` where that is not so.
+
+        It is so from the time at which the head and all that came before has been sent.
+        """
+        owner = self._owner
+        if owner is None or not self.is_started or self._remaining_bytes is not None or self._pending:
+            return None
+        return owner.send if self._sends_body else None
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body. Pieces of one loop iteration leave in one write."""

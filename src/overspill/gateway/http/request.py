@@ -38,6 +38,7 @@ class Request:
     __slots__ = (
         "answer",
         "body",
+        "caller",
         "content_length",
         "expects_continue",
         "headers",
@@ -65,6 +66,28 @@ class Request:
         self.expects_continue = False
         self.answer: tuple[int, Headers, bytes] | None = None
         """What a head check answered; the handler then never sees the request."""
+        self.caller: object = None
+        """What a head check found out for the handler. It belongs to the head, and comes again with it."""
+
+    def again(self, body: bytes) -> Request:
+        """Return the request that has the same head and this body. Only of one whose body had a length."""
+        other = Request(self.method, self.path, self.query, self.headers)
+        other.body = body
+        other.peer = self.peer
+        other.content_length = len(body)
+        other.caller = self.caller
+        return other
+
+    @property
+    def can_come_again(self) -> bool:
+        """Whether nothing of this head asks for more than a reading of the body that it announces."""
+        return (
+            self.method == "POST"
+            and self.http_version == "1.1"
+            and self.is_kept_alive
+            and self.answer is None
+            and not (self.is_chunked or self.expects_continue)
+        )
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of ``name`` (lower case)."""

@@ -10,6 +10,7 @@ from http import HTTPStatus
 _FRAMING = frozenset(
     (b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"upgrade", b"trailer", b"date", b"te")
 )
+_CLOSE = b"connection: close\r\n"
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -25,32 +26,39 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\n".encode()
 
 
+def encode_lines(status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Write the first lines of a head: the status and the handler's headers, without those that are the server's.
+
+    Raises ``ValueError`` for a status out of range and for a name or value with CR, LF or NUL, which could start a
+    second response.
+    """
+    parts = [_status_line(status)]
+    count = 1
+    for name, value in headers:
+        if name.lower() in _FRAMING:
+            continue
+        parts += (name, b": ", value, b"\r\n")
+        count += 1
+    lines = b"".join(parts)
+    if lines.count(b"\n") != count or lines.count(b"\r") != count or b"\0" in lines:
+        raise ValueError(f"a response header has CR, LF or NUL in it: {headers!r}")
+    return lines
+
+
 def encode_head(
     status: int, headers: Sequence[tuple[bytes, bytes]], framing: bytes, date_line: bytes, *, closes: bool
 ) -> bytes:
     """Join a response's head, its blank line included.
 
     ``framing`` is the complete lines that say how the body and the connection end, or empty; ``date_line`` likewise.
-    Raises ``ValueError`` for a status out of range and for a name or value with CR, LF or NUL, which could start a
-    second response.
+    Raises what ``encode_lines`` raises.
     """
-    parts = [_status_line(status)]
-    count = 2
-    for name, value in headers:
-        if name.lower() in _FRAMING:
-            continue
-        parts += (name, b": ", value, b"\r\n")
-        count += 1
-    parts += (framing, date_line)
-    count += framing.count(b"\n") + (date_line != b"")
-    if closes:
-        parts.append(b"connection: close\r\n")
-        count += 1
-    parts.append(b"\r\n")
-    head = b"".join(parts)
-    if head.count(b"\n") != count or head.count(b"\r") != count or b"\0" in head:
-        raise ValueError(f"a response header has CR, LF or NUL in it: {headers!r}")
-    return head
+    return end_head(encode_lines(status, headers), framing, date_line, closes=closes)
+
+
+def end_head(lines: bytes, framing: bytes, date_line: bytes, *, closes: bool) -> bytes:
+    """Put the server's own lines behind what ``encode_lines`` wrote, and end the head."""
+    return b"%b%b%b%b\r\n" % (lines, framing, date_line, _CLOSE if closes else b"")
 
 
 def encode_date(year: int, month: int, day: int, hour: int, minute: int, second: int, weekday: int) -> bytes:

@@ -100,6 +100,11 @@ class Server:
         if not self._connections and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
+    def forget_heads(self) -> None:
+        """Have the next head of every connection checked, also one that was checked before: the check has changed."""
+        for connection in self._connections:
+            connection.forget_head()
+
     def sweep(self, now_s: float) -> None:
         """Close or refuse whatever has taken too long at ``now_s`` (the clock's seconds)."""
         self.now_s = now_s

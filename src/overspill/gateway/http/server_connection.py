@@ -19,6 +19,7 @@ import httptools
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.limits import bound_reads
 from overspill.gateway.http.refusal import EarlyAnswer, Refusal
+from overspill.gateway.http.repeat import RepeatedHead, learn
 from overspill.gateway.http.request import (
     Request,
     body_too_large,
@@ -47,11 +48,15 @@ class ServerConnection(asyncio.Protocol):
         "_framing_bytes",
         "_head_bytes",
         "_headers",
+        "_is_between",
         "_is_dispatching",
         "_is_fresh",
         "_is_in_head",
         "_is_lingering",
         "_is_reading_paused",
+        "_known",
+        "_known_request",
+        "_opening",
         "_parser",
         "_peer",
         "_queued_bytes",
@@ -79,6 +84,14 @@ class ServerConnection(asyncio.Protocol):
         self._feed_bytes = 0
         """An upper bound of the head's size while the parser runs."""
         self._is_in_head = False
+        self._is_between = True
+        """The parser has seen nothing of a next message."""
+        self._opening = b""
+        """What was received with the first byte of the head that is being read."""
+        self._known: RepeatedHead | None = None
+        """The last head, if it may come again."""
+        self._known_request: Request | None = None
+        """What was read from it."""
         self._request: Request | None = None
         """Its head is complete, its body is not."""
         self._body: list[bytes] = []
@@ -174,6 +187,9 @@ class ServerConnection(asyncio.Protocol):
         """Note that the client has fallen behind."""
         self.is_writable = False
         self._stalled_since_s = self._server.now_s
+        exchange = self._exchange
+        if exchange is not None and exchange.on_stalled is not None:
+            exchange.on_stalled()
 
     def resume_writing(self) -> None:
         """Let the source go on."""
@@ -189,6 +205,10 @@ class ServerConnection(asyncio.Protocol):
             return
         request = self._request
         if request is None:
+            if self._is_between:
+                if self._known is not None and self._exchange is None and self._take_known(self._known, data):
+                    return
+                self._opening = data
             self._head_bytes += len(data)
             self._feed_bytes = self._head_bytes
         elif request.is_chunked:
@@ -211,6 +231,10 @@ class ServerConnection(asyncio.Protocol):
             self._hold_back(len(data))
 
     # -- the parser's callbacks ------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Note the first byte of a request."""
+        self._is_between = False
 
     def on_url(self, url: bytes) -> None:
         """Collect the target, which may come in pieces."""
@@ -244,6 +268,9 @@ class ServerConnection(asyncio.Protocol):
         self._request = request
         self._is_fresh = self._is_in_head = False
         self._since_s = server.now_s
+        if request.can_come_again:
+            self._known, self._known_request = learn(self._opening), request
+        self._opening = b""  # a second request in the same bytes begins elsewhere in them
 
     def on_body(self, data: bytes) -> None:
         """Collect a piece of the body."""
@@ -270,9 +297,25 @@ class ServerConnection(asyncio.Protocol):
         self._target = b""
         self._headers = []
         self._head_bytes = 0
+        self._is_between = True
         self._ready.append(request)
 
     # -- what follows from what was parsed -------------------------------------------------------------------------
+
+    def _take_known(self, known: RepeatedHead, data: bytes) -> bool:
+        """Hand a request on whose head is the last one's again; the parser stays where it is, between two messages."""
+        body = known.body_of(data)
+        request = self._known_request
+        server = self._server
+        if body is None or request is None or len(body) > server.limits.max_body_bytes:
+            return False
+        self._exchange = exchange = Exchange(request.again(body), self, server.loop)
+        self._hand_over(exchange)
+        return True
+
+    def forget_head(self) -> None:
+        """Read the next head in full."""
+        self._known = self._known_request = None
 
     def _check_progress(self) -> None:
         """Bound what is neither a finished head nor a body: half a head, chunk extensions, trailers."""
@@ -350,6 +393,7 @@ class ServerConnection(asyncio.Protocol):
         self._target = b""
         self._headers = []
         self._head_bytes = 0
+        self._is_between = True
         self.data_received(head + lines + b"\r\n" + rest)
 
     # -- refusing and closing --------------------------------------------------------------------------------------

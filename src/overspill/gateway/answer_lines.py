@@ -1,0 +1,39 @@
+"""The first lines of good answers: there are few of them, so each is written and checked once."""
+
+from __future__ import annotations
+
+from overspill.core.types import Spill
+from overspill.gateway.http.response import encode_lines
+
+JSON_HEADER = (b"content-type", b"application/json")
+_STREAM_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+HOME = "home"
+"""Value of ``x-overspill-reason`` for a request that ran in the first tier of its route."""
+_KEPT = 1024
+"""There is one for each kind of answer, reason and target; a reload may bring new targets."""
+
+
+class AnswerLines:
+    """Writes the lines of an answer with status 200."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[bool, Spill | None, str], bytes] = {}
+
+    def of(self, *, is_stream: bool, spill: Spill | None, target_id: str, request_id: str, attempts: int) -> bytes:
+        """Return status line and headers, as ``Exchange.start_encoded`` takes them."""
+        key = (is_stream, spill, target_id)
+        lines = self._lines.get(key)
+        if lines is None:
+            lines = self._keep(key)
+        # The gateway's own number: nothing in it needs a check.
+        return b"%bx-request-id: %b\r\nx-overspill-attempts: %d\r\n" % (lines, request_id.encode(), attempts)
+
+    def _keep(self, key: tuple[bool, Spill | None, str]) -> bytes:
+        is_stream, spill, target_id = key
+        reason = HOME if spill is None else spill.value
+        own = ((b"x-overspill-reason", reason.encode()), (b"x-overspill-target", target_id.encode()))
+        lines = encode_lines(200, (*(_STREAM_HEADERS if is_stream else (JSON_HEADER,)), *own))
+        if len(self._lines) >= _KEPT:
+            self._lines.clear()
+        self._lines[key] = lines
+        return lines

@@ -1,0 +1,19 @@
+"""What a request's head says for the hot routes: which surface, whose key, which wishes.
+
+Read once for each head and kept with it: a head that comes again is neither parsed nor checked anew.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from overspill.core.types import Surface
+from overspill.gateway.wishes import Wishes
+
+
+class Caller(NamedTuple):
+    """Who asks for what, as far as the head tells."""
+
+    surface: Surface
+    key_id: str
+    wishes: Wishes
