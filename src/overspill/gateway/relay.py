@@ -366,7 +366,7 @@ class Relay:
         shape = learn_shape(raw)
         if shape is not None:
             passage.learn(shape)
-            call.passage = passage
+            call.set_passage(passage)
 
     def _pass_on(self, raw: bytes) -> None:
         """Hold until the end of this wake-up, or until the first token: before it another target may take over."""
@@ -473,7 +473,7 @@ class Relay:
         if self.ended_at is None:
             self.ended_at = self._reporter.now()
         if self._call is not None:
-            self._call.passage = None
+            self._call.set_passage(None)
 
     def tail(self) -> bytes:
         """Return what ends a whole stream: the target's own ``[DONE]``, or nothing if it sends none."""

@@ -62,7 +62,6 @@ class ClientCall:
         "is_done",
         "is_head",
         "is_paused",
-        "passage",
         "payload",
         "receiver",
     )
@@ -79,8 +78,6 @@ class ClientCall:
         """It may be sent a second time, if a pooled connection turns out to be stale."""
         self.is_done = False
         self.is_paused = False
-        self.passage: Passage | None = None
-        """Offered each chunk of a chunked answer before it is parsed; set by the receiver."""
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
 
@@ -105,6 +102,11 @@ class ClientCall:
         self.is_paused = False
         if self._connection is not None and not self.is_done:
             self._connection.resume()
+
+    def set_passage(self, passage: Passage | None) -> None:
+        """Have each chunk of a chunked answer offered to ``passage`` before it is parsed; ``None`` ends that."""
+        if self._connection is not None and not self.is_done:
+            self._connection.passage = passage
 
     def attach(self, *, connection: ClientConnection | None, task: asyncio.Task[None] | None) -> None:
         """Note on which connection, or in which connection attempt, the call now is (called by the client)."""

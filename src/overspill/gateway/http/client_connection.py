@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from overspill.gateway.http.client_call import ClientCall
+from overspill.gateway.http.client_call import ClientCall, Passage
 from overspill.gateway.http.fault import FaultKind, TransportFault
 from overspill.gateway.http.limits import bound_reads
 
@@ -45,6 +45,7 @@ class ClientConnection(asyncio.Protocol):
         "_is_aborted",
         "_is_between",
         "_is_between_chunks",
+        "_is_fresh",
         "_is_kept_alive",
         "_is_reused",
         "_opening",
@@ -56,6 +57,7 @@ class ClientConnection(asyncio.Protocol):
         "_transport",
         "last_read_s",
         "opened_s",
+        "passage",
     )
 
     def __init__(self, pool: ConnectionPool) -> None:
@@ -65,6 +67,10 @@ class ClientConnection(asyncio.Protocol):
         self._call: ClientCall | None = None
         self._is_reused = False
         self._is_aborted = False
+        self._is_fresh = False
+        """Something has passed since the last sweep."""
+        self.passage: Passage | None = None
+        """Offered each chunk of a chunked answer before it is parsed; ends with its call."""
         self.opened_s = pool.client.now_s
         self.last_read_s = self.opened_s
         """When bytes last came, or the call was sent, or (idle) its last response ended."""
@@ -120,7 +126,7 @@ class ClientConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close now, or as soon as it opens; the call, if any, has been cancelled and hears nothing."""
-        self._call = None
+        self._call = self.passage = None
         self._is_aborted = True
         if self._transport is not None:
             self._transport.abort()
@@ -146,6 +152,9 @@ class ClientConnection(asyncio.Protocol):
     def sweep(self, now_s: float, silence_timeout_s: float) -> None:
         """Give up on a peer that has been silent for too long while we were listening."""
         call = self._call
+        if self._is_fresh:
+            self._is_fresh = False
+            self.last_read_s = now_s
         if call is None or call.is_paused or now_s - self.last_read_s <= silence_timeout_s:
             return
         self._give_up(call, FaultKind.IDLE_TIMEOUT, f"{self._pool.name} sent nothing for {silence_timeout_s:g} s")
@@ -166,6 +175,7 @@ class ClientConnection(asyncio.Protocol):
         self._parser = None
         self._pool.forget(self)
         call, self._call = self._call, None
+        self.passage = None
         if call is None or call.is_done:
             return
         if self._part is _Part.BODY_TO_EOF and exc is None:
@@ -186,12 +196,13 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, then hand on what was parsed: a receiver never runs inside the parser."""
+        passage = self.passage
+        if passage is not None and self._is_between_chunks and passage.take(data):
+            self._is_fresh = True
+            return
         call, parser = self._call, self._parser
         if call is None or parser is None:
             self.abort()  # nobody asked
-            return
-        passage = call.passage
-        if passage is not None and self._is_between_chunks and passage.take(data):
             return
         self._has_received = True
         self.last_read_s = self._pool.client.now_s
@@ -255,7 +266,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _release(self, call: ClientCall, *, is_clean: bool) -> None:
         """Go back to the pool, if nothing speaks against using this connection again."""
-        self._call = None
+        self._call = self.passage = None
         transport = self._transport
         if transport is None:
             return

@@ -38,6 +38,11 @@ class ExchangeOwner(Protocol):
         """The current ``Date`` line."""
         ...
 
+    @property
+    def passage(self) -> Callable[[bytes], None] | None:
+        """What ``send`` calls, for one who sends a lot; ``None`` once the client has gone."""
+        ...
+
     def send(self, data: bytes) -> None:
         """Hand bytes to the transport."""
         ...
@@ -164,7 +169,7 @@ class Exchange:
         owner = self._owner
         if owner is None or not self.is_started or self._remaining_bytes is not None or self._pending:
             return None
-        return owner.send if self._sends_body else None
+        return owner.passage if self._sends_body else None
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body. Pieces of one loop iteration leave in one write."""

@@ -12,6 +12,7 @@ import logging
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -123,6 +124,11 @@ class ServerConnection(asyncio.Protocol):
     def date_line(self) -> bytes:
         """The current ``Date`` line."""
         return self._server.date_line
+
+    @property
+    def passage(self) -> Callable[[bytes], None] | None:
+        """The transport's own write."""
+        return None if self._transport is None else self._transport.write
 
     def send(self, data: bytes) -> None:
         """Hand bytes to the transport."""
