@@ -102,7 +102,8 @@ def rows(path: Path, table: str) -> list[dict[str, Any]]:
 
 
 def metric(gateway: Gateway, name: str, *labels: str) -> float:
-    """Read one counter's series, or the count of a histogram's."""
+    """Read one counter's series, or the count of a histogram's, as a scrape would."""
+    gateway.metrics.samples()
     for counter in gateway.metrics.counters:
         if counter.metric.name == name:
             return counter.series.get(labels, [0.0])[0]

@@ -43,7 +43,7 @@ _REFUSAL = {
 }
 
 
-_CLOSED = BreakerState.CLOSED  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
+CLOSED = BreakerState.CLOSED  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
 _TAKES_NEWS = frozenset({BreakerState.CLOSED, BreakerState.COOLING_DOWN})
 
 
@@ -63,7 +63,7 @@ class Breaker:
 
     def refusal(self, now: float) -> Refusal | None:
         """Say why the target may not be tried now, or ``None`` if it may."""
-        if self.state is _CLOSED:
+        if self.state is CLOSED:
             return None
         if now >= self.retry_at and self._probe is None:
             return None
@@ -75,10 +75,10 @@ class Breaker:
 
     def started(self, attempt_id: int, now: float) -> None:
         """Note that an attempt starts; in any state but closed it is the probe."""
-        if self.state is _CLOSED:
+        if self.state is CLOSED:
             return
         if self.state is BreakerState.COOLING_DOWN:
-            self.state = _CLOSED
+            self.state = CLOSED
             return
         self.state = BreakerState.HALF_OPEN
         self._probe = attempt_id
@@ -86,7 +86,7 @@ class Breaker:
 
     def succeeded(self, attempt_id: int, now: float) -> None:
         """Note a whole answer. Only the probe closes a breaker that is not closed."""
-        if self.state is _CLOSED:
+        if self.state is CLOSED:
             self._outcomes.append((now, True))
         elif attempt_id == self._probe:
             self._close()
@@ -144,7 +144,7 @@ class Breaker:
         self.retry_at = max(self.retry_at, now + max(pause_s, 0.001))
 
     def _close(self) -> None:
-        self.state = _CLOSED
+        self.state = CLOSED
         self.retry_at = 0.0
         self._probe = None
         self._open_s = self.policy.open_s

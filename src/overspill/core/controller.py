@@ -26,7 +26,7 @@ from overspill.core.events import (
     Tick,
 )
 from overspill.core.queueing import Alarms, Lane, LaneKey, Request
-from overspill.core.routing import Never, Option, RouteTable, Start, Survey, Wait, decide, spill_reason
+from overspill.core.routing import Never, Option, RouteTable, Start, Survey, Wait, decide, spill_reason, start_at_home
 from overspill.core.target import Attempt, TargetState
 from overspill.core.types import FailureKind, Health, Outcome, Policy, RejectReason, Route
 
@@ -63,12 +63,12 @@ class Controller:
         match event:
             case Arrived():
                 self._arrived(event, out, now)
+            case Finished():
+                self._finished(event, out, now)
             case FirstToken():
                 self._first_token(event, now)
             case Progress():
                 self._progress(event)
-            case Finished():
-                self._finished(event, out, now)
             case Failed():
                 self._failed(event, out, now)
             case ClientGone():
@@ -118,6 +118,11 @@ class Controller:
 
     def _place(self, request: Request, out: list[AnyCommand], now: float) -> None:
         """Decide for a request that is in no lane: start it, queue it or refuse it."""
+        if request.backoff is None:
+            start = start_at_home(request, self._targets, now)
+            if start is not None:
+                self._start(request, start, [], out, now)
+                return
         lane = self._lanes.get((request.route.pattern, request.local_only))
         waiting = lane.live if lane is not None else 0
         behind = lane.behind(request) if lane is not None and waiting else 0

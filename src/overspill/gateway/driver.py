@@ -60,6 +60,7 @@ class Driver:
         self._stall_timeout_s = stall_timeout_s
         self._whole_timeout_s = whole_timeout_s
         self._epoch = time.monotonic()  # and not the loop's clock, which uvloop keeps at milliseconds
+        self._handled_at = 0.0
         self._sessions: dict[str, Session] = {}
         self._relays: dict[int, Relay] = {}
         self._inbox: deque[AnyEvent] = deque()
@@ -95,11 +96,12 @@ class Driver:
     def feed(self, event: AnyEvent) -> None:
         """Give the controller an event and carry out its commands; called again from within, it queues."""
         inbox = self._inbox
-        inbox.append(event)
         if self._is_handling:
+            inbox.append(event)
             return
         self._is_handling = True
         try:
+            self._handle(event)
             while inbox:
                 self._handle(inbox.popleft())
         finally:
@@ -107,9 +109,10 @@ class Driver:
         self._set_alarm()
 
     def _handle(self, event: AnyEvent) -> None:
-        now = self.now()
+        began = time.monotonic()
+        now = self._handled_at = began - self._epoch
         commands = self.controller.handle(event, now)
-        self._books.decided(self.now() - now)
+        self._books.decided(time.monotonic() - began)
         if self._recorder is not None:
             self._recorder(now, event, commands)
         for command in commands:
@@ -175,7 +178,7 @@ class Driver:
         if relay is not None:
             self._relays.pop(relay.command.attempt_id, None)
             self._books.attempt(session, relay)
-        self._books.request(session, outcome, reason, self.now())
+        self._books.request(session, outcome, reason, self._handled_at)
         session.relay = None  # each knows the other: without this only the garbage collector would free them
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
@@ -183,7 +186,7 @@ class Driver:
     # -- time
 
     def _set_alarm(self) -> None:
-        at = self.controller.next_wakeup(self.now())
+        at = self.controller.next_wakeup(self._handled_at)
         if at is None:
             if self._alarm is not None:
                 self._alarm.cancel()

@@ -145,7 +145,7 @@ class Relay:
         self._call: ClientCall | None = None
         self._decoder: SseDecoder | None = None
         self._aggregator: Aggregator | None = None
-        self._body = bytearray()
+        self._body: bytes | bytearray = b""
         self._limit = _ERROR_BODY_BYTES
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -266,6 +266,11 @@ class Relay:
                 self._fail(FailureKind.MALFORMED)
                 return
             data = data[: self._limit - len(self._body)]
+        if not self._body:
+            self._body = data  # the whole of most answers, and then it need not be copied
+            return
+        if isinstance(self._body, bytes):
+            self._body = bytearray(self._body)
         self._body += data
 
     def on_end(self) -> None:
@@ -403,7 +408,7 @@ class Relay:
 
     def _aggregated(self, aggregator: Aggregator) -> None:
         try:
-            self._body += aggregator.finish()
+            self._body = aggregator.finish()
         except MalformedChunk as error:
             self.error = ErrorBody(message=str(error))
             self._fail(FailureKind.MALFORMED)

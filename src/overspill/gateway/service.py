@@ -63,6 +63,7 @@ class Gateway:
         )
         books = Bookkeeper(self.ledger, self.metrics, store_bodies=config.ledger.store_bodies)
         books.set_prices(self._wiring.policy.targets)
+        self.metrics.before_scrape(books.post)
         self.driver = Driver(
             self._wiring.policy,
             self.fleet.prepare(self._wiring),

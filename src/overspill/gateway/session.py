@@ -62,7 +62,7 @@ class Session:
         self.request_id = request_id
         self.exchange = exchange
         self.request = request
-        self.surface, self.key_id, self.wishes = caller
+        self.surface, _, self.key_id, self.wishes = caller
         self._lines = lines
         self.arrived_at = arrived_at
         self.arrived_wall_s = arrived_wall_s

@@ -134,6 +134,7 @@ class Metrics:
         self.e2e = Histogram(d.E2E)
         self.decision = Histogram(d.DECISION)
         self._sources: list[Source] = [lambda: (Sample(d.BUILD_INFO, (version,), 1),)]
+        self._put_off: list[Callable[[], None]] = []
         self._targets: dict[str, _TargetCells] = {}
         self._answers: dict[str, _AnswerCells] = {}
         # What has no labels is shown from the start, as 0, so that a rate over it is defined.
@@ -160,12 +161,18 @@ class Metrics:
         """Every histogram that is kept here."""
         return (self.queue_wait, self.ttft, self.tpot, self.e2e, self.decision)
 
+    def before_scrape(self, count: Callable[[], None]) -> None:
+        """Call ``count`` before each scrape, to count what it has put off."""
+        self._put_off.append(count)
+
     def add_source(self, source: Source) -> None:
         """Call ``source`` at each scrape for the values that it knows; each metric belongs to one source."""
         self._sources.append(source)
 
     def samples(self) -> list[Sample]:
-        """Read all sources now."""
+        """Have all counted that was put off, then read all sources."""
+        for count in self._put_off:
+            count()
         return [sample for source in self._sources for sample in source()]
 
     def decided(self, elapsed_s: float) -> None:

@@ -9,9 +9,9 @@ counts here, and the target gets only that one, so no two parsers can disagree a
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
+from zlib import crc32
 
 import msgspec
 
@@ -51,7 +51,22 @@ class _Message(msgspec.Struct, gc=False):
     role: str
 
 
+class _Chat(msgspec.Struct, gc=False):
+    """What nearly every chat request has, and nothing that would need a closer look."""
+
+    model: str
+    messages: list[_Message]
+    stream: bool = False
+    stream_options: msgspec.Raw | None = None
+    max_tokens: msgspec.Raw | None = None
+    max_completion_tokens: msgspec.Raw | None = None
+    n: msgspec.Raw | None = None
+    tools: msgspec.Raw | None = None
+    functions: msgspec.Raw | None = None
+
+
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_chat = msgspec.json.Decoder(_Chat).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 _decode_prompt = msgspec.json.Decoder(str | list[str | int | list[int]]).decode
@@ -65,13 +80,44 @@ def parse_request(surface: SurfaceName, body: bytes) -> Request:
     Fields that only the target understands (``temperature``, ``tools``…) are its business to refuse.
     """
     fields = _read_object(body)
+    if surface == "chat":
+        return _parse_plain_chat(fields, body) or _parse(fields, _model(fields), _messages(fields))
+    if surface == "completions":
+        return _parse(fields, _model(fields), _prompt(fields, "prompt"))
     model = _model(fields)
-    if surface == "embeddings":
-        prompt = _prompt(fields, "input")
-        return Request(
-            fields=fields, model=model, prompt_tokens=estimate_tokens(prompt), text_prefix_crc=_prefix_crc(prompt)
-        )
-    prompt = _messages(fields) if surface == "chat" else _prompt(fields, "prompt")
+    prompt = _prompt(fields, "input")
+    return Request(
+        fields=fields, model=model, prompt_tokens=estimate_tokens(prompt), text_prefix_crc=_prefix_crc(prompt)
+    )
+
+
+def _parse_plain_chat(fields: dict[str, msgspec.Raw], body: bytes) -> Request | None:
+    """Read a good request without tools, limits or options in one decode more; ``None`` for any other.
+
+    A third of the time of reading field by field, which says better what is wrong.
+    """
+    try:
+        chat = _decode_chat(body)
+    except msgspec.ValidationError:
+        return None
+    if not chat.model or not chat.messages or chat.tools is not None or chat.functions is not None:
+        return None
+    max_tokens = chat.max_tokens
+    if chat.stream_options is not None or chat.max_completion_tokens is not None or chat.n is not None:
+        return None
+    prompt = bytes(fields["messages"])
+    return Request(
+        fields=fields,
+        model=chat.model,
+        prompt_tokens=estimate_tokens(prompt),
+        text_prefix_crc=crc32(prompt[:_PREFIX_BYTES]),
+        stream=chat.stream,
+        max_tokens=None if max_tokens is None else _integer(fields, "max_tokens", MAX_TOKENS_LIMIT),
+    )
+
+
+def _parse(fields: dict[str, msgspec.Raw], model: str, prompt: bytes) -> Request:
+    """Read a request for text field by field."""
     tools = [bytes(raw) for name in ("tools", "functions") if (raw := fields.get(name)) is not None]
     max_tokens = _integer(fields, "max_tokens", MAX_TOKENS_LIMIT)
     max_completion_tokens = _integer(fields, "max_completion_tokens", MAX_TOKENS_LIMIT)
@@ -222,7 +268,7 @@ def _integer(fields: dict[str, msgspec.Raw], name: str, high: int) -> int | None
 
 
 def _prefix_crc(raw: bytes) -> int:
-    return zlib.crc32(raw[:_PREFIX_BYTES])
+    return crc32(raw[:_PREFIX_BYTES])
 
 
 def _shown(raw: msgspec.Raw) -> str:
