@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
 from overspill.wire.aggregate import Aggregator
-from overspill.wire.chunks import Chunk, MalformedChunk, Whole, read_chunk, read_whole
+from overspill.wire.answers import Chunk, MalformedChunk, Whole
+from overspill.wire.chunks import read_chunk, read_whole
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 

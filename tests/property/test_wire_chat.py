@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overspill.errors import WireError
-from overspill.wire.chat import Request, SurfaceName, parse_request, rewrite
+from overspill.wire.chat import parse_request, rewrite
+from overspill.wire.request import Request, SurfaceName
 
 SURFACES: st.SearchStrategy[SurfaceName] = st.sampled_from(["chat", "completions", "embeddings"])
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -25,8 +25,9 @@ from overspill.core.events import (
     TargetReported,
     Tick,
 )
+from overspill.core.options import Never, Option, Start, Wait
 from overspill.core.queueing import Alarms, Lane, LaneKey, Request
-from overspill.core.routing import Never, Option, RouteTable, Start, Survey, Wait, decide, spill_reason, start_at_home
+from overspill.core.routing import RouteTable, Survey, decide, spill_reason, start_at_home
 from overspill.core.target import Attempt, TargetState
 from overspill.core.types import FailureKind, Health, Outcome, Policy, RejectReason, Route
 

@@ -8,13 +8,11 @@ keep is no longer judged; when no tier can keep the TTFT either, take whatever i
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Sequence
 from zlib import crc32
 
-import msgspec
-
+from overspill.core.options import Never, Option, Start, Wait
 from overspill.core.queueing import Request
 from overspill.core.target import TargetState
 from overspill.core.types import Health, Refusal, Route, RouteTarget, Spill
@@ -36,46 +34,6 @@ _RANKED_SPILL = (
     (Refusal.CONTEXT_TOO_LONG, Spill.CONTEXT_TOO_LONG),
     (Refusal.FAILED_BEFORE, Spill.ATTEMPT_FAILED),
 )
-
-
-class Start(msgspec.Struct, frozen=True, gc=False):
-    """Run it here, now."""
-
-    target: TargetState
-    model: str
-    ttft_s: float
-    tier: int
-
-
-class Wait(msgspec.Struct, frozen=True, gc=False):
-    """Stay in the queue; look again at ``until`` at the latest. ``holding`` is the target whose slot is waited for."""
-
-    until: float
-    holding: TargetState | None
-
-
-class Never(enum.Enum):
-    """No target will take it before its deadline."""
-
-    CONTEXT_TOO_LONG = enum.auto()
-    UNSUPPORTED = enum.auto()
-    NO_TARGET = enum.auto()
-
-
-class Option(msgspec.Struct, gc=False):
-    """One target as seen by one request: a row of ``/debug/route``."""
-
-    target: TargetState
-    model: str
-    tier: int
-    refusal: Refusal | None
-    ttft_s: float
-    wait_s: float
-    """0 with a free slot."""
-    retry_at: float | None
-    """When a refusal may lift: ``None`` if an event will tell, infinity if never."""
-    risk: Spill | None
-    """The promise that it is not predicted to keep, by running now or in the slot that frees next; TTFT goes first."""
 
 
 class RouteTable:
@@ -219,7 +177,8 @@ def start_at_home(request: Request, targets: dict[str, TargetState], now: float)
 
     That is nearly every decision, and this takes a third of the time: nothing is kept of the targets looked at.
     """
-    slack_s = request.slo_at - now
+    surface, prompt_tokens, local_only = request.surface, request.prompt_tokens, request.local_only
+    slack_s, tpot_slo_s = request.slo_at - now, request.tpot_slo_s
     best: TargetState | None = None
     best_s = 0.0
     model = ""
@@ -227,10 +186,10 @@ def start_at_home(request: Request, targets: dict[str, TargetState], now: float)
         target = targets.get(place.target_id)
         if target is None:
             continue
-        ttft_s = target.quote_s(request.surface, request.prompt_tokens, request.local_only, now)
+        ttft_s = target.quote_s(surface, prompt_tokens, local_only, now)
         if ttft_s is None or ttft_s > slack_s:
             continue
-        if request.tpot_slo_s is not None and target.tpot_s(False, now) > request.tpot_slo_s:
+        if tpot_slo_s is not None and target.tpot_s(False, now) > tpot_slo_s:
             continue
         if best is None or ttft_s < best_s or (ttft_s == best_s and _comes_first(request, target, best)):
             best, best_s, model = target, ttft_s, place.model
@@ -238,8 +197,8 @@ def start_at_home(request: Request, targets: dict[str, TargetState], now: float)
 
 
 def _comes_first(request: Request, target: TargetState, other: TargetState) -> bool:
-    request_id = request.request_id
-    return tie_break(request_id, target.spec.target_id) < tie_break(request_id, other.spec.target_id)
+    seed = crc32(request.request_id.encode())  # as ``tie_break`` does, once for both
+    return crc32(target.spec.target_id.encode(), seed) < crc32(other.spec.target_id.encode(), seed)
 
 
 def _start(option: Option) -> Start:

@@ -150,7 +150,9 @@ class TargetState:
             return None
         if breaker.state is not CLOSED and breaker.refusal(now) is not None:
             return None
-        return self.ttft_s(prompt_tokens, now)
+        line = self.speed.ttft
+        line.relax(now)
+        return line.base + line.slope * (self.prefill_tokens + prompt_tokens)
 
     def ttft_s(self, prompt_tokens: int, now: float) -> float:
         """Predict seconds from sending to the first token, with what is in flight now."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from overspill.core.types import Surface
 from overspill.gateway.wishes import Wishes
-from overspill.wire.chat import SurfaceName
+from overspill.wire.request import SurfaceName
 
 
 class Caller(NamedTuple):

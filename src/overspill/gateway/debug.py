@@ -6,7 +6,8 @@ from typing import Any, assert_never
 
 from overspill.core.controller import Controller
 from overspill.core.events import Arrived
-from overspill.core.routing import Never, Option, Start, Wait, spill_reason
+from overspill.core.options import Never, Option, Start, Wait
+from overspill.core.routing import spill_reason
 from overspill.core.types import Refusal, Surface
 from overspill.errors import OverspillError, UnknownName, did_you_mean
 

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from overspill.wire.plain import PlainShape
+from overspill.wire.plain import learn_shape
 
+_LESSONS = 6
+"""Times in a row that a shape is learned for nothing; some targets never send the same one twice."""
+_WORTHWHILE = 16
+"""Tokens that must pass for a lesson to have been worth its time."""
 # A chunk of n bytes is "n in hexadecimal" CR LF, the bytes, CR LF. Of two digits are n from 16, of three n from 256;
 # other chunks, and sizes with leading zeros or capitals, do not begin with what is made of that, and do not pass.
 _FRAMING_2 = len("ff\r\n\r\n")
@@ -22,18 +26,31 @@ _LEAST_3 = 0x100 + _FRAMING_3
 class StraightPassage:
     """Takes chunks that are one event with one plain token, and counts them. See ``http.client_call.Passage``."""
 
-    __slots__ = ("_before", "_behind", "_send", "passed")
+    __slots__ = ("_before", "_behind", "_lessons", "_passed_before", "_send", "passed")
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
         self._before = self._behind = b""
+        self._lessons = _LESSONS
+        self._passed_before = 0
+        """At the last lesson."""
         self.passed = 0
         """Tokens."""
 
-    def learn(self, shape: PlainShape) -> None:
-        """Take tokens of this shape from now on."""
+    def learn(self, raw: bytes) -> bool:
+        """Take tokens whose events are shaped like ``raw`` from now on; return whether there is anything to take."""
+        if self.passed - self._passed_before >= _WORTHWHILE:
+            self._lessons = _LESSONS
+        if self._lessons == 0:
+            return False
+        self._lessons -= 1
+        self._passed_before = self.passed
+        shape = learn_shape(raw)
+        if shape is None:
+            return False
         self._before = shape.before
         self._behind = shape.behind + b"\r\n"
+        return True
 
     def take(self, chunk: bytes) -> bool:
         """Pass on ``chunk``, framing included, if it is one whole chunk with one plain token; else return False."""

@@ -19,10 +19,10 @@ from overspill.gateway.http.fault import FaultKind, TransportFault
 from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.passage import StraightPassage
 from overspill.wire.aggregate import Aggregator, AnswerTooLong
-from overspill.wire.chat import Request as WireRequest
+from overspill.wire.answers import ErrorBody, MalformedChunk, Usage
 from overspill.wire.chat import rewrite
-from overspill.wire.chunks import PLAIN_TOKEN, ErrorBody, MalformedChunk, Usage, is_done, read_chunk, read_whole
-from overspill.wire.plain import learn_shape
+from overspill.wire.chunks import PLAIN_TOKEN, is_done, read_chunk, read_whole
+from overspill.wire.request import Request as WireRequest
 from overspill.wire.sse import Event as SseEvent
 from overspill.wire.sse import SseDecoder, SseTooLong
 
@@ -30,10 +30,6 @@ _ERROR_BODY_BYTES = 64 * 1024
 _WHOLE_BODY_BYTES = 64 * 1024 * 1024
 _HELD_BYTES = 1024 * 1024
 """Most that a stream may send before its first token; roles and empty deltas are a few hundred bytes."""
-_LESSONS = 6
-"""Times in a row that a stream's shape is learned for nothing; some targets never send the same one twice."""
-_WORTHWHILE = 16
-"""Tokens that must pass for a lesson to have been worth its time."""
 _OUT_OF_RESOURCES = "insufficient_system_resource"
 """DeepSeek's finish reason for an answer that it broke off (api-docs.deepseek.com, chat completion)."""
 
@@ -94,11 +90,9 @@ class Relay:
         "_done_raw",
         "_held",
         "_held_bytes",
-        "_lessons",
         "_limit",
         "_model",
         "_passage",
-        "_passed_before",
         "_read_tokens",
         "_reporter",
         "_seen_tokens",
@@ -162,8 +156,6 @@ class Relay:
         self._read_tokens = 0
         self._seen_tokens = 0
         self._passage: StraightPassage | None = None
-        self._lessons = _LESSONS
-        self._passed_before = 0
         self.status: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.finish_reason: str | None = None
@@ -355,22 +347,12 @@ class Relay:
     def _learn(self, raw: bytes) -> None:
         """Let the tokens that look like this one pass straight on."""
         call, passage = self._call, self._passage
-        if call is None:
-            return
         if passage is None:
             send = self._sink.passage
             if send is None:  # the answer's head is still to be sent, or the answer is to be kept
                 return
             passage = self._passage = StraightPassage(send)
-        elif passage.passed - self._passed_before >= _WORTHWHILE:
-            self._lessons = _LESSONS
-        if self._lessons == 0:
-            return
-        self._lessons -= 1
-        self._passed_before = passage.passed
-        shape = learn_shape(raw)
-        if shape is not None:
-            passage.learn(shape)
+        if passage.learn(raw) and call is not None:
             call.set_passage(passage)
 
     def _pass_on(self, raw: bytes) -> None:

@@ -16,9 +16,9 @@ from overspill.gateway.answer_lines import HOME, JSON_HEADER, AnswerLines
 from overspill.gateway.caller import Caller
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.refusals import FAILURE_WORDS, Answer
-from overspill.wire.chat import Request as WireRequest
-from overspill.wire.chunks import ErrorBody
+from overspill.wire.answers import ErrorBody
 from overspill.wire.reply import error_body, stream_error_event
+from overspill.wire.request import Request as WireRequest
 
 if TYPE_CHECKING:
     from overspill.gateway.relay import Relay

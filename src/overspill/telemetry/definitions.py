@@ -77,7 +77,9 @@ TPOT = _histogram(
 E2E = _histogram(
     "overspill_e2e_request_latency_seconds", "From arrival to the end of a completed answer.", E2E_S, "target"
 )
-DECISION = _histogram("overspill_decision_seconds", "Time that the controller took for one event.", DECISION_S)
+DECISION = _histogram(
+    "overspill_decision_seconds", "Time that the controller took for one event; every eighth is timed.", DECISION_S
+)
 PROMPT_TOKENS = _counter("overspill_prompt_tokens_total", "Prompt tokens, as counted by the target.", "target")
 GENERATION_TOKENS = _counter("overspill_generation_tokens_total", "Output tokens.", "target")
 COST = _counter("overspill_cost_usd_total", "Known cost of attempts in US dollars.", "target")

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from overspill.wire.chat import SurfaceName
-from overspill.wire.chunks import MalformedChunk
+from overspill.wire.answers import MalformedChunk
+from overspill.wire.request import SurfaceName
 
 MAX_ANSWER_BYTES = 64 * 1024**2
 _OBJECTS = {"chat": "chat.completion", "completions": "text_completion"}

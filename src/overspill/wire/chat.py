@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 import msgspec
 
 from overspill.errors import WireError
+from overspill.wire.request import Chat, Message, Request, SurfaceName
 from overspill.wire.tokens import estimate_tokens
-
-SurfaceName = Literal["chat", "completions", "embeddings"]
-"""The names of ``core.Surface``, which this layer may not import."""
 
 MAX_TOKENS_LIMIT = 2**31
 MAX_N = 128
@@ -29,46 +27,10 @@ _NULL = b"null"
 _NO_TOOLS = (_NULL, b"[]")
 
 
-class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A checked request."""
-
-    fields: dict[str, msgspec.Raw]
-    """Every top-level field in the client's order, its value verbatim."""
-    model: str
-    prompt_tokens: int
-    """Estimated; tools are part of the prompt."""
-    text_prefix_crc: int
-    """CRC-32 of the first KiB of the raw messages, prompt or input: requests that share it may share a KV cache."""
-    stream: bool = False
-    max_tokens: int | None = None
-    """The client's limit per choice; ``max_completion_tokens`` wins over ``max_tokens``."""
-    n: int = 1
-    include_usage: bool = False
-    has_tools: bool = False
-
-
-class _Message(msgspec.Struct, gc=False):
-    role: str
-
-
-class _Chat(msgspec.Struct, gc=False):
-    """What nearly every chat request has, and nothing that would need a closer look."""
-
-    model: str
-    messages: list[_Message]
-    stream: bool = False
-    stream_options: msgspec.Raw | None = None
-    max_tokens: msgspec.Raw | None = None
-    max_completion_tokens: msgspec.Raw | None = None
-    n: msgspec.Raw | None = None
-    tools: msgspec.Raw | None = None
-    functions: msgspec.Raw | None = None
-
-
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_chat = msgspec.json.Decoder(_Chat).decode
+_decode_chat = msgspec.json.Decoder(Chat).decode
 _decode_text = msgspec.json.Decoder(str).decode
-_decode_messages = msgspec.json.Decoder(list[_Message]).decode
+_decode_messages = msgspec.json.Decoder(list[Message]).decode
 _decode_prompt = msgspec.json.Decoder(str | list[str | int | list[int]]).decode
 _PROMPT_KINDS: tuple[set[type], ...] = ({str}, {int}, {list})
 _AT = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)

@@ -11,96 +11,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from overspill.wire.answers import Chunk, ChunkHead, ErrorBody, MalformedChunk, Text, Usage, Whole, WholeHead
+
 _T = TypeVar("_T")
 _MAX_COUNT = 2**53
 
 
-class MalformedChunk(ValueError):  # noqa: N818 - reads as the state it reports
-    """An event or a body that is no answer: not JSON, or not of the shape of one."""
-
-
-class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Token counts of one answer; what the target did not report is ``None``, never 0."""
-
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class ErrorBody(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """An error that came as an answer. A numeric ``code`` is given as text."""
-
-    message: str
-    kind: str | None = None
-    code: str | None = None
-    param: str | None = None
-
-
-class Chunk(msgspec.Struct, frozen=True, gc=False):
-    """One event of a streamed answer."""
-
-    has_token: bool = False
-    """True if any choice brings content, reasoning, a refusal or a part of a tool call; a role alone is nothing."""
-    finish_reason: str | None = None
-    """The first that any choice names."""
-    usage: Usage | None = None
-    error: ErrorBody | None = None
-    has_choices: bool = False
-
-
-class Whole(msgspec.Struct, frozen=True, gc=False):
-    """One answer that came in one piece."""
-
-    has_choices: bool = False
-    """True if there is a choice, or an embedding."""
-    has_content: bool = False
-    """False for the hollow success: 200, choices, and nothing in them."""
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    error: ErrorBody | None = None
-
-
-class _Text(msgspec.Struct, gc=False):
-    """A delta or a message. ``Any``: content may be a list of parts, and a server's slip must not cut a stream."""
-
-    content: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    thinking: Any = None
-    refusal: Any = None
-    tool_calls: Any = None
-    function_call: Any = None
-
-
-class _ChunkChoice(msgspec.Struct, gc=False):
-    delta: _Text | None = None
-    text: Any = None
-    finish_reason: str | None = None
-    usage: Any = None  # Moonshot's place for it
-
-
-class _ChunkHead(msgspec.Struct, gc=False):
-    choices: list[_ChunkChoice] | None = None
-    usage: Any = None
-    error: Any = None
-
-
-class _WholeChoice(msgspec.Struct, gc=False):
-    message: _Text | None = None
-    text: Any = None
-    finish_reason: str | None = None
-
-
-class _WholeHead(msgspec.Struct, gc=False):
-    choices: list[_WholeChoice] | None = None
-    data: list[msgspec.Raw] | None = None
-    usage: Any = None
-    error: Any = None
-
-
-_decode_chunk = msgspec.json.Decoder(_ChunkHead).decode
-_decode_whole = msgspec.json.Decoder(_WholeHead).decode
+_decode_chunk = msgspec.json.Decoder(ChunkHead).decode
+_decode_whole = msgspec.json.Decoder(WholeHead).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 PLAIN_TOKEN = Chunk(has_token=True, has_choices=True)
@@ -144,6 +62,10 @@ def read_whole(body: bytes) -> Whole:
     head = _decoded(_decode_whole, body)
     choices = head.choices
     usage = _usage(head.usage)
+    if choices and len(choices) == 1 and head.error is None:  # nearly every answer
+        choice = choices[0]
+        has_content = bool(choice.text) or _has_content(choice.message)
+        return Whole(True, has_content, choice.finish_reason or None, usage)
     if choices:
         has_content = any(bool(choice.text) or _has_content(choice.message) for choice in choices)
         finish_reason = next((choice.finish_reason for choice in choices if choice.finish_reason), None)
@@ -165,7 +87,7 @@ def _malformed(data: bytes, error: Exception) -> MalformedChunk:
     return MalformedChunk(f"{len(data)} bytes that are no answer in OpenAI's form: {error}")
 
 
-def _has_content(text: _Text | None) -> bool:
+def _has_content(text: Text | None) -> bool:
     return text is not None and bool(
         text.content
         or text.reasoning_content
@@ -186,13 +108,12 @@ def _usage(reported: Any) -> Usage | None:
     if cached is None:
         cached = _count(reported.get("prompt_cache_hit_tokens"))  # DeepSeek's name
     output_details = reported.get("completion_tokens_details")
-    usage = Usage(
-        prompt_tokens=_count(reported.get("prompt_tokens")),
-        cached_tokens=cached,
-        output_tokens=_count(reported.get("completion_tokens")),
-        reasoning_tokens=_count(output_details.get("reasoning_tokens")) if isinstance(output_details, dict) else None,
-    )
-    return None if usage == Usage() else usage
+    prompt = _count(reported.get("prompt_tokens"))
+    output = _count(reported.get("completion_tokens"))
+    reasoning = _count(output_details.get("reasoning_tokens")) if isinstance(output_details, dict) else None
+    if prompt is None and cached is None and output is None and reasoning is None:
+        return None
+    return Usage(prompt_tokens=prompt, cached_tokens=cached, output_tokens=output, reasoning_tokens=reasoning)
 
 
 def _count(value: Any) -> int | None:

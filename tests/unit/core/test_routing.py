@@ -7,8 +7,9 @@ import pytest
 from tests.unit.core.making import World, arrived, cloud, local, only_end, route, starts
 
 from overspill.core.events import Arrived, Finished, TargetChanged, TargetReported
+from overspill.core.options import Wait
 from overspill.core.queueing import Request
-from overspill.core.routing import RouteTable, Survey, Wait, expected_usd, spill_reason, tie_break
+from overspill.core.routing import RouteTable, Survey, expected_usd, spill_reason, tie_break
 from overspill.core.target import TargetState
 from overspill.core.types import (
     BreakerPolicy,

@@ -70,7 +70,6 @@ def test_an_answer_costs_its_tokens_at_the_target_s_price(tmp_path: Path) -> Non
         assert metric(gateway, "overspill_time_to_first_token_seconds", CLOUD) == 1
         assert metric(gateway, "overspill_e2e_request_latency_seconds", CLOUD) == 1
         assert metric(gateway, "overspill_queue_wait_seconds", "m") == 1
-        assert metric(gateway, "overspill_decision_seconds") >= 3
 
     requests, attempts = billed(tmp_path / "l.db", answered(STREAM, usage(1000, 500), DONE), check)
     assert requests[0]["cost_usd"] == attempts[0]["cost_usd"] == pytest.approx(2e-3)

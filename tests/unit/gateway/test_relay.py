@@ -32,6 +32,7 @@ class Sink:
         self.commits = 0
         self.sent = b""
         self.is_slow = False
+        self.passage: Callable[[bytes], None] | None = None
 
     def commit(self, relay: Relay) -> None:
         assert not self.sent
@@ -230,10 +231,12 @@ def test_tokens_are_counted_where_the_target_reports_none() -> None:
 
 def test_progress_is_told_now_and_then() -> None:
     async def scenario(stage: Stage) -> None:
-        stage.call.stream(b"".join(delta(f"{n}") for n in range(70)) + delta(finish="stop") + DONE)
-        await stage.end()
-        told = [e.output_tokens for e in stage.events if isinstance(e, Progress)]
-        assert told == [32, 64]
+        stage.call.stream(b"".join(delta(f"{n}") for n in range(70)), ends=False)
+        await until(lambda: stage.relay.tokens == 70)
+        stage.relay.look_for_progress(100.0)
+        stage.relay.look_for_progress(101.0)
+        assert [e for e in stage.events if isinstance(e, Progress)] == [Progress(attempt_id=7, output_tokens=70)]
+        assert stage.relay.heard_at == 100.0
 
     staged(scenario)
 

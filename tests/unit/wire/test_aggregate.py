@@ -9,7 +9,7 @@ from openai.types import Completion
 from openai.types.chat import ChatCompletion
 
 from overspill.wire.aggregate import Aggregator, AnswerTooLong
-from overspill.wire.chunks import MalformedChunk
+from overspill.wire.answers import MalformedChunk
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "m"}
 TEXT_HEAD = {"id": "cmpl-1", "object": "text_completion", "created": 1700000000, "model": "m"}

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from overspill.errors import WireError
-from overspill.wire.chat import Request, SurfaceName, parse_request, rewrite
+from overspill.wire.chat import parse_request, rewrite
+from overspill.wire.request import Request, SurfaceName
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 

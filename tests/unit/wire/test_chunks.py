@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from overspill.wire.chunks import Chunk, ErrorBody, MalformedChunk, Usage, Whole, is_done, read_chunk, read_whole
+from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Usage, Whole
+from overspill.wire.chunks import is_done, read_chunk, read_whole
 
 
 def delta(fields: Any, **choice: Any) -> Chunk:

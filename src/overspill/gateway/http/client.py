@@ -17,7 +17,6 @@ from overspill.gateway.http.limits import ClientLimits
 from overspill.gateway.http.repeat import AnswerHeads
 from overspill.wire.http import Headers, HttpCall, Origin
 
-
 _KEPT_HEADS = 64
 """Of the calls to one origin. A dialect has a few; one that writes a new head for each call gains nothing here."""
 
@@ -138,9 +137,7 @@ class HttpClient:
         """
         if self.is_closed:
             raise RuntimeError("this client is closed; make another")
-        pool = self._pools.get(origin)
-        if pool is None:
-            pool = self._pools[origin] = ConnectionPool(self, origin)
+        pool = self._pool(origin)
         payload = pool.encode(call, closes=not reuse)
         limit_s = self.limits.connect_timeout_s if connect_timeout_s is None else connect_timeout_s
         this = ClientCall(
@@ -152,6 +149,12 @@ class HttpClient:
         else:
             connection.send(this, is_reused=True)
         return this
+
+    def _pool(self, origin: Origin) -> ConnectionPool:
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = ConnectionPool(self, origin)
+        return pool
 
     def connect(self, pool: ConnectionPool, call: ClientCall) -> None:
         """Open a connection for ``call`` in a task of its own."""

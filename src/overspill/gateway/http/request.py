@@ -51,13 +51,21 @@ class Request:
         "query",
     )
 
-    def __init__(self, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: bytes,
+        headers: list[tuple[bytes, bytes]],
+        peer: str = "",
+        body: bytes = b"",
+    ) -> None:
         self.method = method
         self.path = path
         self.query = query
         self.headers = headers
-        self.body = b""
-        self.peer = ""
+        self.body = body
+        self.peer = peer
         self.http_version = "1.1"
         self.is_kept_alive = True
         self.content_length = 0
@@ -71,9 +79,7 @@ class Request:
 
     def again(self, body: bytes) -> Request:
         """Return the request that has the same head and this body. Only of one whose body had a length."""
-        other = Request(self.method, self.path, self.query, self.headers)
-        other.body = body
-        other.peer = self.peer
+        other = Request(self.method, self.path, self.query, self.headers, self.peer, body)
         other.content_length = len(body)
         other.caller = self.caller
         return other

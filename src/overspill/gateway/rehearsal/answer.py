@@ -11,7 +11,7 @@ import msgspec
 
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.rehearsal.faults import CutAfterTokens, Fault, StallAfterTokens
-from overspill.wire.chat import Request
+from overspill.wire.request import Request
 
 JSON_HEADERS = ((b"content-type", b"application/json"),)
 SSE_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))

@@ -28,9 +28,10 @@ from overspill.gateway.rehearsal.answer import JSON_HEADERS, SSE_HEADERS, Answer
 from overspill.gateway.rehearsal.faults import ErrorStatus, Fault, KeepaliveOnly, fault_for
 from overspill.perf.batching import Batch, EngineModel
 from overspill.pools.engines.fake import REHEARSED_SPEED
-from overspill.wire.chat import Request, parse_request
+from overspill.wire.chat import parse_request
 from overspill.wire.http import Origin
 from overspill.wire.reply import JSON_HEARTBEAT, SSE_HEARTBEAT, ModelCard, models_body
+from overspill.wire.request import Request
 
 EXIT_FAILED = 3
 BUSY_TEXT = (

@@ -17,7 +17,8 @@ from overspill.gateway.http.client_call import ClientCall
 from overspill.gateway.http.fault import TransportFault
 from overspill.gateway.http.limits import ClientLimits
 from overspill.gateway.rehearsal.summary import RequestResult
-from overspill.wire.chunks import MalformedChunk, is_done, read_chunk
+from overspill.wire.answers import MalformedChunk
+from overspill.wire.chunks import is_done, read_chunk
 from overspill.wire.http import Headers, HttpCall, Origin
 from overspill.wire.sse import SseDecoder, SseTooLong
 

@@ -1,0 +1,48 @@
+"""The values that a client's request is read into; ``chat`` reads them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SurfaceName = Literal["chat", "completions", "embeddings"]
+"""The names of ``core.Surface``, which this layer may not import."""
+
+
+class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A checked request."""
+
+    fields: dict[str, msgspec.Raw]
+    """Every top-level field in the client's order, its value verbatim."""
+    model: str
+    prompt_tokens: int
+    """Estimated; tools are part of the prompt."""
+    text_prefix_crc: int
+    """CRC-32 of the first KiB of the raw messages, prompt or input: requests that share it may share a KV cache."""
+    stream: bool = False
+    max_tokens: int | None = None
+    """The client's limit per choice; ``max_completion_tokens`` wins over ``max_tokens``."""
+    n: int = 1
+    include_usage: bool = False
+    has_tools: bool = False
+
+
+class Message(msgspec.Struct, gc=False):
+    """One turn of a conversation, as far as it is checked."""
+
+    role: str
+
+
+class Chat(msgspec.Struct, gc=False):
+    """What nearly every chat request has, and nothing that would need a closer look."""
+
+    model: str
+    messages: list[Message]
+    stream: bool = False
+    stream_options: msgspec.Raw | None = None
+    max_tokens: msgspec.Raw | None = None
+    max_completion_tokens: msgspec.Raw | None = None
+    n: msgspec.Raw | None = None
+    tools: msgspec.Raw | None = None
+    functions: msgspec.Raw | None = None
