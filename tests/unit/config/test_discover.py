@@ -123,11 +123,11 @@ def test_a_mistyped_local_name_does_not_leave_the_machine() -> None:
 
 
 def test_servers_that_have_the_same_model_are_one_tier() -> None:
-    twin = FoundServer("vllm", "http://127.0.0.1:8001", ("llama3:8b",), slots=7, context_tokens=99)
+    twin = FoundServer("vllm", "http://127.0.0.1:8001", ("llama3:8b",), context_tokens=99)
     config = zero_config(Discovery(servers=(VLLM, twin, OLLAMA)), FACTS)
     assert flow(config, "llama3:8b") == [[("vllm-2", "llama3:8b"), ("ollama", "llama3:8b")]]
     target = next(t for t in compile_config(config, FACTS).policy.targets if t.pool == "vllm-2")
-    assert (target.slots, target.context_tokens) == (7, 99)
+    assert (target.slots, target.context_tokens) == (256, 99)
 
 
 def test_a_server_without_models_is_left_out() -> None:
