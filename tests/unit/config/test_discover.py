@@ -173,3 +173,13 @@ def test_an_explanation_says_where_a_request_runs_where_it_spills_and_when() -> 
         "  runs on   gpu: vllm at http://10.0.0.1:1, http://10.0.0.2:1, local",
         "  local only: it never leaves local pools",
     )
+
+
+def test_the_explanation_names_the_pace_that_a_route_promises() -> None:
+    config = load_text(
+        "pools: {e: {engine: fake}, f: {engine: fake}}\n"
+        "routes: [{model: m, tiers: [[e], [f]], slo: {ttft: 2s, tpot: 50ms}}]\n",
+        FACTS,
+    )
+    (line,) = [line for line in explain(config, FACTS) if "it spills when" in line]
+    assert "longer than 2s, others would come more than 50ms apart, no slot frees soon enough, or" in line
