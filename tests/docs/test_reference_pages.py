@@ -142,7 +142,7 @@ def test_every_header_of_ours_is_in_the_reference() -> None:
     assert set(answered) == {name for name, _ in http_api.RESPONSE_HEADERS if name.startswith("x-overspill")}
 
 
-CODE_ARGUMENT = {"Refusal": 1, "edge_error_body": 1, "Answer": 2, "_bad": 2}
+CODE_ARGUMENT = {"Refusal": 1, "edge_error_body": 1, "Answer": 2, "_bad": 2, "_forbid": 0}
 """Functions that make error bodies → which argument is the code."""
 
 

@@ -219,12 +219,14 @@ def test_draining_finishes_what_runs_and_refuses_what_comes(tmp_path: Path) -> N
     assert [row["outcome"] for row in rows(path, "requests")] == ["rejected", "completed"]
 
 
-def test_what_does_not_end_in_time_is_cut_and_counted() -> None:
+def test_what_does_not_end_in_time_is_cut_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+
     async def main() -> None:
         async with fake_engine(NEVER) as local, fake_engine() as cloud:
             pools = {"local": attach(url_of(local), slots=1), "cloud": upstream(url_of(cloud))}
             routes = [{"model": "m", "tiers": [["local"]]}]
-            text = text_of(pools, routes, server={"drain_timeout": "20ms"})
+            text = text_of(pools, routes, path=path, server={"drain_timeout": "20ms"})
             async with serving(text) as gateway:
                 async with RawClient(address_of(gateway)) as client, RawClient(address_of(gateway)) as waiting:
                     client.ask(chat(stream=True))
@@ -233,6 +235,11 @@ def test_what_does_not_end_in_time_is_cut_and_counted() -> None:
                     await until(lambda: gateway.driver.open_sessions == 2)
                     assert await gateway.stop() == 2
                     assert gateway.driver.open_sessions == 0
+                    assert metric(gateway, "overspill_client_disconnects_total") == 0
                 await until(lambda: local.held == 0)
+                assert local.received == 1
 
     run(main())
+    ended = [(row["outcome"], row["attempts"], row["target_id"]) for row in rows(path, "requests")]
+    assert ended == [("shutdown", 0, None), ("shutdown", 1, None)]
+    assert [row["outcome"] for row in rows(path, "attempts")] == ["cancelled"]

@@ -252,8 +252,10 @@ def narrow() -> World:
     world.at(2.2, Arrived(request_id="who", model="nobody", prompt_tokens=5))
     world.at(3.0, TargetReported(target_id="gpu", running=1, waiting=2))
     world.at(5.0, TargetReported(target_id="gpu", running=0, waiting=0))
+    world.at(5.9, Arrived(request_id="last", model="m", prompt_tokens=5))
     world.at(6.0, DrainStarted())
     world.at(6.1, Arrived(request_id="late", model="m", prompt_tokens=5))
+    world.at(6.2, ClientGone(request_id="last", is_shutdown=True))
     return world
 
 

@@ -55,7 +55,9 @@ class RawClient:
             await self.writer.wait_closed()
 
     def send(self, method: str, path: str, body: bytes = b"", headers: Headers = ()) -> None:
-        lines = [f"{method} {path} HTTP/1.1", "host: test", *(f"{name}: {value}" for name, value in headers)]
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+        if "host" not in dict(headers):
+            lines.append(f"host: {self._address}")
         if body:
             lines.append(f"content-length: {len(body)}")
         self.writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)

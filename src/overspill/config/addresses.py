@@ -26,6 +26,11 @@ def parse_origin(url: str) -> Origin:
     return Origin(scheme=parts.scheme, host=parts.hostname, port=port, prefix=parts.path.rstrip("/").encode())
 
 
+def is_address(host: str) -> bool:
+    """Say whether ``host`` is an address and no name."""
+    return _address(host) is not None
+
+
 def is_loopback(host: str) -> bool:
     """Say whether ``host`` can only be reached from this machine."""
     address = _address(host)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from overspill.config.addresses import is_loopback, is_own, parse_origin
+from overspill.config.addresses import is_address, is_loopback, is_own, parse_origin
 from overspill.config.decode import Invalid
 from overspill.config.facts import Facts
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
@@ -72,6 +72,9 @@ def _server(config: Config) -> Iterator[Problem]:
                 "set server.api_keys, or bind to 127.0.0.1"
             ),
         )
+    for index, name in enumerate(server.allowed_hosts):
+        if ":" in name and not is_address(name):
+            yield ("server", "allowed_hosts", index), f"{name!r} must be a name or an address, without a port"
     if (server.tls_cert is None) != (server.tls_key is None):
         yield ("server",), "tls_cert and tls_key belong together; set both or none"
 

@@ -78,6 +78,8 @@ class CompiledTarget(msgspec.Struct, frozen=True, kw_only=True):
     account: str = ""
     key: SecretRef | None = None
     engine: EngineOptions | None = None
+    asks_for_slots: bool = False
+    """True if an attached server is to say itself how many requests it takes: the configuration does not."""
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,7 +178,13 @@ class _Build:
             self.targets[target_id] = (
                 _spec(target_id, name, pool, slots=slots, surfaces=adapter.surfaces),
                 CompiledTarget(
-                    target_id=target_id, pool=name, role="attach", kind=pool.attach, origin=origin, key=pool.api_key
+                    target_id=target_id,
+                    pool=name,
+                    role="attach",
+                    kind=pool.attach,
+                    origin=origin,
+                    key=pool.api_key,
+                    asks_for_slots=pool.slots is None,
                 ),
             )
 

@@ -35,7 +35,6 @@ class FoundServer:
     """The name of its adapter."""
     url: str
     models: tuple[str, ...]
-    slots: int | None = None
     context_tokens: int | None = None
     surfaces: tuple[Surface, ...] | None = None
 
@@ -94,7 +93,6 @@ class _Plan:
                 attach=server.kind,
                 url=server.url,
                 models=server.models,
-                slots=server.slots,
                 context_tokens=server.context_tokens,
                 surfaces=server.surfaces,
             )

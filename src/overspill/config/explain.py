@@ -50,9 +50,10 @@ def _route(route: RouteConfig, config: Config, facts: Facts) -> Iterator[str]:
             joined = verb if index == 0 else "or"
             yield f"  {joined:<9} {_place(as_target(item), route, config, facts)}"
     if len(route.tiers) > 1:
+        pace = "" if route.slo.tpot is None else f", others would come more than {route.slo.tpot.written()} apart"
         yield (
-            f"  it spills when the first token would take longer than {route.slo.ttft.written()}, no slot frees soon "
-            "enough, or the target fails before its first token"
+            f"  it spills when the first token would take longer than {route.slo.ttft.written()}{pace}, no slot frees "
+            "soon enough, or the target fails before its first token"
         )
     if route.local_only:
         yield "  local only: it never leaves local pools"

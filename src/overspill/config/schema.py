@@ -69,6 +69,13 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         tuple[KeyRef, ...],
         Meta(description="Keys that clients may use: env:NAME, file:PATH or sha256:HEX. Empty: no key is asked for."),
     ] = ()
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]+$")], ...],
+        Meta(
+            description="Without `api_keys`: names, beside those of loopback and `host`, by which it may be asked and "
+            "from whose web pages. Not needed with keys."
+        ),
+    ] = ()
     tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate chain; serves HTTPS.")] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's private key.")] = None
     drain_timeout: Annotated[

@@ -303,7 +303,7 @@ class Controller:
         out.append(
             Complete(
                 request_id=request.request_id,
-                outcome=Outcome.CLIENT_GONE,
+                outcome=Outcome.SHUTDOWN if event.is_shutdown else Outcome.CLIENT_GONE,
                 attempt_id=None if attempt is None else attempt.attempt_id,
             )
         )

@@ -34,9 +34,11 @@ class Arrived(Event, frozen=True):
 
 
 class ClientGone(Event, frozen=True):
-    """The client closed its connection before its answer was complete."""
+    """The client's connection ended before its answer was complete."""
 
     request_id: str
+    is_shutdown: bool = False
+    """True if the gateway ended it, because it stops; the client would have stayed."""
 
 
 class FirstToken(Event, frozen=True):

@@ -78,6 +78,7 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"  # every attempt failed before the first token
     BROKEN = "broken"  # failed after tokens had reached the client
     CLIENT_GONE = "client_gone"  # the client left before its answer was complete
+    SHUTDOWN = "shutdown"  # the gateway stopped before the answer was complete, and cut the client off
     CLIENT_ERROR = "client_error"  # a target said the request itself is wrong (4xx)
 
 

@@ -26,6 +26,7 @@ from overspill.gateway.driver import Driver
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.request import Request as HttpRequest
 from overspill.gateway.session import Session
+from overspill.gateway.web_guard import WebGuard
 from overspill.gateway.wishes import read_wishes
 from overspill.telemetry.metrics import Metrics
 from overspill.wire.chat import parse_request
@@ -55,10 +56,18 @@ class App:
     """Answers every request of one gateway."""
 
     def __init__(
-        self, driver: Driver, keyring: Keyring, metrics: Metrics, *, store_bodies: bool = False, version: str
+        self,
+        driver: Driver,
+        keyring: Keyring,
+        guard: WebGuard,
+        metrics: Metrics,
+        *,
+        store_bodies: bool = False,
+        version: str,
     ) -> None:
         self.driver = driver
         self.keyring = keyring
+        self.guard = guard
         self._metrics = metrics
         self._store_bodies = store_bodies
         self._version = version
@@ -76,8 +85,10 @@ class App:
         }
 
     def check_head(self, request: HttpRequest) -> tuple[int, Headers, bytes] | None:
-        """Refuse a request by its head alone: no key, no such path, or the wrong method."""
+        """Refuse a request by its head alone: no key or a foreign web page, no such path, or the wrong method."""
         path = request.path
+        if self.keyring.is_open and (refused := self.guard.refuse(request)) is not None:
+            return refused
         key_id = self.keyring.identify(request.headers)
         if key_id is None and path not in _OPEN_PATHS:
             headers: Headers = (*_JSON, (b"www-authenticate", b'Bearer realm="overspill"'))

@@ -16,6 +16,8 @@ from overspill.telemetry.metrics import Metrics
 
 _POST_AT = 512
 """Records of one kind that wait to be counted, at most; a scrape counts what there is."""
+_CUT_OFF = frozenset({Outcome.CLIENT_GONE, Outcome.SHUTDOWN})
+"""The client has no whole answer, and nobody's."""
 _UNANSWERED = frozenset({Outcome.REJECTED, Outcome.EVICTED, Outcome.FAILED})
 """The client has an error of ours; what the last attempt brought never reached it."""
 
@@ -104,7 +106,7 @@ class Bookkeeper:
         e2e_s = now - session.arrived_at
         ttft_s = None if first_at is None else first_at - session.arrived_at
         tpot_s = _tpot_s(first_at, now, output_tokens)
-        target_id = relay.command.target_id if relay is not None and outcome is not Outcome.CLIENT_GONE else None
+        target_id = relay.command.target_id if relay is not None and outcome not in _CUT_OFF else None
         request, wishes = session.request, session.wishes
         record = RequestRecord(
             session.request_id,

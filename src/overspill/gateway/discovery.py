@@ -43,7 +43,6 @@ async def _look(client: HttpClient, host: str, engine: AttachedEngine) -> FoundS
         return None
     try:
         models = engine.parse_models(listing[1])
-        slots = await _slots(client, origin, engine)
     except ValueError:
         return None
     if not models:
@@ -53,17 +52,8 @@ async def _look(client: HttpClient, host: str, engine: AttachedEngine) -> FoundS
         kind=engine.kind,
         url=f"http://{host}:{probe.port}",
         models=tuple(model.model_id for model in models),
-        slots=slots,
         context_tokens=contexts.pop() if len(contexts) == 1 else None,
     )
-
-
-async def _slots(client: HttpClient, origin: Origin, engine: AttachedEngine) -> int | None:
-    if engine.slots_path is None:
-        return engine.default_slots
-    answer = await _get(client, origin, engine.slots_path)
-    told = None if answer is None or answer[0] != 200 else engine.parse_slots(answer[1])
-    return engine.default_slots if told is None else told
 
 
 async def _get(client: HttpClient, origin: Origin, path: bytes) -> tuple[int, bytes] | None:

@@ -242,9 +242,8 @@ class Driver:
 
     def close(self) -> None:
         """Break off what still runs and stop the timers."""
-        for session in list(self._sessions.values()):
-            session.exchange.abort()
-            self.feed(ClientGone(request_id=session.request_id))
+        for session in sorted(self._sessions.values(), key=lambda s: s.relay is not None):  # or a freed slot starts one
+            self.feed(ClientGone(request_id=session.request_id, is_shutdown=True))
         for timer in (self._alarm, self._sweeper):
             if timer is not None:
                 timer.cancel()

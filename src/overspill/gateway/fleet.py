@@ -21,7 +21,7 @@ from overspill.errors import OverspillError
 from overspill.gateway.background import in_background
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.live_target import LiveEngine, LiveTarget, LiveUpstream
-from overspill.gateway.poller import Poller
+from overspill.gateway.poller import Poller, Watched
 from overspill.models import placeholder_sha256
 from overspill.pools.engines import registry as engines
 from overspill.pools.engines.model_source import resolve as resolve_model
@@ -113,12 +113,14 @@ class Fleet:
         self._watch(wiring)
 
     def _watch(self, wiring: Wiring) -> None:
-        watched: list[tuple[LiveEngine, bytes | None]] = []
+        watched: list[Watched] = []
         for target in wiring.targets:
             live = self.targets[target.target_id]
-            if isinstance(live, LiveEngine):
-                is_attached = target.role == "attach"
-                watched.append((live, engines.create_attached(target.kind).models_path if is_attached else None))
+            if isinstance(live, LiveEngine) and target.role == "attach":
+                adapter = engines.create_attached(target.kind)
+                watched.append(Watched(live, adapter.models_path, adapter if target.asks_for_slots else None))
+            elif isinstance(live, LiveEngine):
+                watched.append(Watched(live))
         self._poller.watch(watched)
 
     def _point(self, target_id: str) -> None:

@@ -27,6 +27,7 @@ from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.limits import Limits
 from overspill.gateway.http.server import Server, serve
 from overspill.gateway.places import cache_dir, state_dir
+from overspill.gateway.web_guard import WebGuard
 from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry.metrics import Metrics
 
@@ -76,6 +77,7 @@ class Gateway:
         self.app = App(
             self.driver,
             keyring(config, self._environ),
+            web_guard(config),
             self.metrics,
             store_bodies=config.ledger.store_bodies,
             version=__version__,
@@ -136,7 +138,7 @@ class Gateway:
         keys = keyring(config, self._environ)
         ignored = [name for name in ("server", "ledger", "log") if _differs(self.config, config, name)]
         self._wiring = wiring
-        self.app.keyring = keys
+        self.app.keyring, self.app.guard = keys, web_guard(config)
         if self._server is not None:
             self._server.forget_heads()
         self.fleet.adopt(wiring, targets)
@@ -184,15 +186,22 @@ def keyring(config: Config, environ: Mapping[str, str]) -> Keyring:
     return Keyring({f"key-{n}": bytes.fromhex(key_digest(ref, environ)) for n, ref in enumerate(references, start=1)})
 
 
+def web_guard(config: Config) -> WebGuard:
+    """Return what keeps web pages away where ``config`` has no keys."""
+    return WebGuard(config.server.host, config.server.allowed_hosts)
+
+
 def _differs(old: Config, new: Config, section: str) -> bool:
     before, after = getattr(old, section), getattr(new, section)
-    if section == "server":  # its keys do follow a reload
-        return bool(_without_keys(before) != _without_keys(after))
+    if section == "server":
+        return bool(_fixed(before) != _fixed(after))
     return bool(before != after)
 
 
-def _without_keys(server: object) -> list[object]:
-    return [getattr(server, name) for name in server.__struct_fields__ if name != "api_keys"]  # type: ignore[attr-defined]
+def _fixed(server: object) -> list[object]:
+    """Return what does not follow a reload."""
+    names: tuple[str, ...] = server.__struct_fields__  # type: ignore[attr-defined]
+    return [getattr(server, name) for name in names if name not in ("api_keys", "allowed_hosts")]
 
 
 def _limits(limits: LimitsConfig) -> Limits:

@@ -155,7 +155,7 @@ class Session:
                 self._broken(command)
             case Outcome.CLIENT_ERROR:
                 self._client_error(command)
-            case _:  # the client is gone: there is nobody to answer
+            case _:  # the client is gone, or sent away: there is nobody to answer
                 self.exchange.abort()
 
     def reject(self, command: Reject, answer: Answer) -> None:

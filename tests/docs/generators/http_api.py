@@ -66,6 +66,8 @@ CODES = (
     (400, "context_length_exceeded", "The prompt fits the context window of no target of the route."),
     (400, "unsupported_endpoint", "No target of the route that may run the request serves this endpoint."),
     (401, "invalid_api_key", "The gateway has keys, and the request has none of them."),
+    (403, "host_not_allowed", "The gateway has no keys, and `host` is no name of this machine."),
+    (403, "cross_site_request", "The gateway has no keys, and another site's web page may have sent the request."),
     (404, "model_not_found", "No route takes the model name; the message lists those that exist."),
     (404, "unknown_path", "There is nothing at this path."),
     (405, "wrong_method", "The path takes another method."),

@@ -50,6 +50,14 @@ def test_loopback_needs_no_keys(host: str) -> None:
     load_text(f"server:\n  host: '{host}'\n", FACTS)
 
 
+def test_an_allowed_host_is_a_name_or_an_address() -> None:
+    load_text("server: {allowed_hosts: [a.example, 10.0.0.1, 'fd00::7']}", FACTS)
+    assert "allowed_hosts[0]: 'a:80' must be a name or an address, without a port" in complaint(
+        "server: {allowed_hosts: ['a:80']}"
+    )
+    assert "server.allowed_hosts[0]: expected text matching" in complaint("server: {allowed_hosts: ['http://a']}")
+
+
 def test_certificate_and_key_belong_together() -> None:
     assert "tls_cert and tls_key belong together" in complaint("server: {tls_cert: a.pem}")
     load_text("server: {tls_cert: a.pem, tls_key: k.pem}", FACTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overspill.config.compile import Wiring, compile_config
+from overspill.config.discover import Discovery, FoundServer, zero_config
 from overspill.config.load import load_text
 from overspill.config.schema import Config, RouteConfig
 from overspill.core.types import LatencyPrior, Price, RouteTarget, Slo, Surface, TargetSpec
@@ -56,6 +57,23 @@ def test_an_attached_server_gets_the_slots_that_are_usual_for_it(kind: str, slot
     assert spec(wiring, "a/0").slots == slots
     assert wiring.targets[0].origin == Origin(host="h", port=1, prefix=b"")
     assert wiring.targets[0].kind == kind
+    assert wiring.targets[0].asks_for_slots
+
+
+def test_a_server_that_was_found_gets_the_slots_of_one_in_a_file() -> None:
+    found = Discovery(servers=(FoundServer("vllm", "http://127.0.0.1:8000", ("m",)),))
+    wiring = compile_config(zero_config(found, FACTS), FACTS)
+    written = wired(
+        "pools: {vllm: {attach: vllm, url: 'http://127.0.0.1:8000'}}\nroutes: [{model: m, tiers: [[vllm]]}]"
+    )
+    assert wiring.targets == written.targets
+    assert spec(wiring, "vllm/0").slots == spec(written, "vllm/0").slots
+
+
+def test_a_server_is_not_asked_for_what_the_file_says() -> None:
+    wiring = wired("pools: {a: {attach: vllm, url: 'http://h:1', slots: 5}}\nroutes: [{model: x, tiers: [[a]]}]")
+    assert spec(wiring, "a/0").slots == 5
+    assert not wiring.targets[0].asks_for_slots
 
 
 def test_an_attached_pools_addresses_share_its_settings() -> None:

@@ -99,7 +99,10 @@ def test_a_wrong_variable_is_named_as_such() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("server:\n  prot: 1\n", "o.yaml:2: server.prot: unknown key 'prot' (did you mean 'port'?); known here: api_"),
+        (
+            "server:\n  prot: 1\n",
+            "o.yaml:2: server.prot: unknown key 'prot' (did you mean 'port'?); known here: allowed_",
+        ),
         ("sever: {}\n", "o.yaml:1: sever: unknown key 'sever' (did you mean 'server'?)"),
         ("server:\n  port: x\n", "o.yaml:2: server.port: expected a whole number, got text"),
         ("server:\n  port: 70000\n", "o.yaml:2: server.port: expected a whole number <= 65535"),

@@ -123,11 +123,11 @@ def test_a_mistyped_local_name_does_not_leave_the_machine() -> None:
 
 
 def test_servers_that_have_the_same_model_are_one_tier() -> None:
-    twin = FoundServer("vllm", "http://127.0.0.1:8001", ("llama3:8b",), slots=7, context_tokens=99)
+    twin = FoundServer("vllm", "http://127.0.0.1:8001", ("llama3:8b",), context_tokens=99)
     config = zero_config(Discovery(servers=(VLLM, twin, OLLAMA)), FACTS)
     assert flow(config, "llama3:8b") == [[("vllm-2", "llama3:8b"), ("ollama", "llama3:8b")]]
     target = next(t for t in compile_config(config, FACTS).policy.targets if t.pool == "vllm-2")
-    assert (target.slots, target.context_tokens) == (7, 99)
+    assert (target.slots, target.context_tokens) == (256, 99)
 
 
 def test_a_server_without_models_is_left_out() -> None:
@@ -173,3 +173,13 @@ def test_an_explanation_says_where_a_request_runs_where_it_spills_and_when() -> 
         "  runs on   gpu: vllm at http://10.0.0.1:1, http://10.0.0.2:1, local",
         "  local only: it never leaves local pools",
     )
+
+
+def test_the_explanation_names_the_pace_that_a_route_promises() -> None:
+    config = load_text(
+        "pools: {e: {engine: fake}, f: {engine: fake}}\n"
+        "routes: [{model: m, tiers: [[e], [f]], slo: {ttft: 2s, tpot: 50ms}}]\n",
+        FACTS,
+    )
+    (line,) = [line for line in explain(config, FACTS) if "it spills when" in line]
+    assert "longer than 2s, others would come more than 50ms apart, no slot frees soon enough, or" in line

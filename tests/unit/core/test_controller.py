@@ -97,6 +97,14 @@ def test_the_client_that_leaves_frees_its_slot_at_once() -> None:
     assert starts([start])[0].request_id == "next"
 
 
+def test_a_client_that_is_cut_off_by_a_shutdown_has_not_left() -> None:
+    world = World(local())
+    attempt = world.start().attempt_id
+    cancel, complete = world.tell(ClientGone(request_id="r1", is_shutdown=True))
+    assert cancel == CancelAttempt(attempt_id=attempt)
+    assert complete == Complete(request_id="r1", outcome=Outcome.SHUTDOWN, attempt_id=attempt)
+
+
 def test_the_client_that_leaves_the_queue_is_settled_without_an_attempt() -> None:
     world = World(local())
     world.start()

@@ -25,7 +25,6 @@ LLAMA: Pages = {
         200,
         {"object": "list", "data": [{"id": "small", "owned_by": "llamacpp", "meta": {"n_ctx": 2048}}]},
     ),
-    "/props": (200, {"total_slots": 6}),
 }
 OLLAMA: Pages = {
     "/api/version": (200, {"version": "0.20"}),
@@ -55,16 +54,16 @@ async def found(**options: int) -> list[FoundServer]:
         await client.close()
 
 
-def test_servers_are_found_with_their_models_slots_and_context() -> None:
+def test_servers_are_found_with_their_models_and_context() -> None:
     async def main() -> None:
         async with listening(8000, VLLM), listening(8080, LLAMA), listening(11434, OLLAMA):
             servers = {server.kind: server for server in await found()}
         assert set(servers) == {"vllm", "llamacpp", "ollama"}
         assert servers["vllm"] == FoundServer(
-            kind="vllm", url=f"http://{HOST}:8000", models=("big",), slots=256, context_tokens=8192
+            kind="vllm", url=f"http://{HOST}:8000", models=("big",), context_tokens=8192
         )
-        assert (servers["llamacpp"].slots, servers["llamacpp"].context_tokens) == (6, 2048)
-        assert (servers["ollama"].models, servers["ollama"].slots) == (("a", "b"), 1)
+        assert servers["llamacpp"].context_tokens == 2048
+        assert servers["ollama"].models == ("a", "b")
 
     run(main())
 
@@ -91,15 +90,6 @@ def test_what_is_no_such_server_is_left_alone(pages: Pages) -> None:
     async def main() -> None:
         async with listening(8000, pages):
             assert await found() == []
-
-    run(main())
-
-
-def test_a_server_that_does_not_tell_its_slots_has_the_usual_ones() -> None:
-    async def main() -> None:
-        async with listening(8080, {**LLAMA, "/props": (401, {})}):
-            (server,) = await found()
-            assert server.slots == 1
 
     run(main())
 

@@ -92,7 +92,7 @@ def test_it_serves_https(tmp_path: Path) -> None:
             trusting = ssl.create_default_context(cafile=cert)
             host, _, port = address_of(gateway).partition(":")
             reader, writer = await asyncio.open_connection(host, int(port), ssl=trusting)
-            writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            writer.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             assert b'{"status":"ok"}' in await reader.read()
             writer.close()
 

@@ -126,7 +126,10 @@ class AttachedEngine(Engine, Protocol):
     slots_path: bytes | None
     """GET this for ``parse_slots``; ``None`` if the server does not tell."""
     default_slots: int | None
-    """Requests it runs at once where it does not tell; ``None`` is unbounded."""
+    """Requests it runs at once where neither the configuration nor the server tells; ``None`` is unbounded.
+
+    The only place where this number stands: a pool in a file and a server that was found get the same.
+    """
     reasoning_field: str
     """The field of a message in which it puts its thinking."""
 

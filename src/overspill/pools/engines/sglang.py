@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from overspill.pools.engines.openai_server import AttachedServer
+from overspill.pools.engines.openai_server import AttachedServer, positive, read_object
 from overspill.pools.engines.prometheus_text import read_samples, whole_sum
 from overspill.pools.engines.protocol import EngineStats, Probe
 
 _RUNNING = b"sglang:num_running_reqs"
 _WAITING = b"sglang:num_queue_reqs"
 _KV_USAGE = b"sglang:token_usage"
+_SLOTS = "effective_max_running_requests_per_dp"
 
 
 class SGLang(AttachedServer):
@@ -24,7 +25,19 @@ class SGLang(AttachedServer):
     owner: ClassVar[str] = "sglang"
     probe: Probe | None = Probe(port=30000, path=b"/v1/models")
     stats_path: bytes | None = b"/metrics"
+    slots_path: bytes | None = b"/get_server_info"
     default_slots: int | None = 256
+    """Where it does not say. It computes ``--max-running-requests`` from the memory that is free, so that no number is
+    its default; this is as for vLLM."""
+
+    def parse_slots(self, body: bytes) -> int | None:
+        """Read ``/get_server_info``: what each data-parallel rank may run, added up."""
+        ranks = read_object(body).get("internal_states")
+        if not isinstance(ranks, list):
+            return None
+        slots = [positive(rank.get(_SLOTS)) for rank in ranks if isinstance(rank, dict)]
+        told = [count for count in slots if count is not None]
+        return sum(told) if told and len(told) == len(ranks) else None
 
     def parse_stats(self, body: bytes) -> EngineStats:
         """Read ``/metrics``; counts are summed over data-parallel ranks, the fullest KV cache counts."""

@@ -23,7 +23,10 @@ class Vllm(AttachedServer):
     owner: ClassVar[str] = "vllm"
     probe: Probe | None = Probe(port=8000, path=b"/v1/models")
     stats_path: bytes | None = b"/metrics"
-    default_slots: int | None = 256  # --max-num-seqs of the smaller GPUs; above it requests only wait
+    default_slots: int | None = 256
+    """``--max-num-seqs``, which vLLM does not tell: 256 unless given, but 1024 on a GPU of 70 GiB or more that is no
+    A100, and 128 on a CPU (as of 0.30). With too few it works below what it could; with too many, requests wait in it
+    and not in our queue, until its metrics say so. The middle errs least; ``slots`` in the pool says it exactly."""
     reasoning_field = "reasoning"
 
     def parse_stats(self, body: bytes) -> EngineStats:

@@ -78,6 +78,29 @@ def test_llamacpp_says_how_many_slots_it_has() -> None:
         engine.parse_slots(b"nope")
 
 
+def test_sglang_says_how_many_slots_its_ranks_have() -> None:
+    engine = registry.create_attached("sglang")
+    assert engine.slots_path == b"/get_server_info"
+    # cut from the answer of 0.5.18 and made two ranks
+    rank = '{"last_gen_throughput":129.3,"memory_usage":{"weight":0.98},"effective_max_running_requests_per_dp":128}'
+    body = f'{{"model_path":"m","max_running_requests":null,"internal_states":[{rank},{rank}],"version":"0.5.18"}}'
+    assert engine.parse_slots(body.encode()) == 256
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"internal_states":[]}',
+        b'{"internal_states":[{}]}',
+        b'{"internal_states":[7]}',
+        b'{"internal_states":7}',
+    ],
+)
+def test_an_sglang_that_does_not_say_its_slots_has_the_usual_ones(body: bytes) -> None:
+    assert registry.create_attached("sglang").parse_slots(body) is None
+
+
 def test_the_other_servers_slots_are_their_defaults() -> None:
     slots = {engine.kind: engine.default_slots for engine in registry.discoverable()}
     assert slots == {"llamacpp": 1, "lmstudio": 4, "ollama": 1, "sglang": 256, "vllm": 256}
