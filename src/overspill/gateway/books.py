@@ -14,7 +14,7 @@ from overspill.ledger.records import AttemptOutcome, AttemptRecord, BodyRecord, 
 from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry.metrics import Metrics
 
-_POST_AT = 512
+_POST_AT = 64
 """Records of one kind that wait to be counted, at most; a scrape counts what there is."""
 _CUT_OFF = frozenset({Outcome.CLIENT_GONE, Outcome.SHUTDOWN})
 """The client has no whole answer, and nobody's."""
