@@ -96,30 +96,40 @@ def answers_chat(port: int) -> bool:
 
 
 class Overspill(Gateway):
-    """This project, with everything on that a user has on: keys, admission, Controller, ledger, metrics."""
+    """This project, with everything on that a user has on: keys, admission, Controller, ledger, metrics.
+
+    Compiled, as its wheels are (`make compiled`), unless OVERSPILL names another program.
+    """
 
     def missing(self) -> str:
         """Look for the project's own virtual environment."""
-        return "" if self._program().exists() else f"{self._program()} is missing: run `make install` first"
+        return "" if self._program().exists() else f"{self._program()} is missing: run `make compiled` first"
 
     def _program(self) -> Path:
-        return Path(os.environ.get("OVERSPILL", ROOT / ".venv/bin/overspill"))
+        return Path(os.environ.get("OVERSPILL", ROOT / ".venv-compiled/bin/overspill"))
 
     def command(self) -> list[str]:
         """Fill this run's ports and folder into the committed configuration."""
         text = (HERE / "overspill.yaml").read_text()
         for i, port in enumerate(self.upstream_ports):
             text = text.replace(f"127.0.0.1:{18081 + i}", f"127.0.0.1:{port}")
-        config = self.folder / "overspill.yaml"
-        config.write_text(text.replace("/tmp/overspill-bench", str(self.folder)))
+        config = self.folder / f"{self.name}.yaml"
+        config.write_text(text.replace("/tmp/overspill-bench/", f"{self.folder}/{self.name}-"))
         self.env = {"OVERSPILL_BENCH_KEY": KEY, "OVERSPILL_BENCH_UPSTREAM_KEY": "none"}
         return [str(self._program()), "serve", "--config", str(config), "--port", str(self.port)]
 
 
-class SglangRouter(Gateway):
-    """sglang-router with its key check on, without what would cost it here: cache-aware policy, polling."""
+class OverspillInterpreted(Overspill):
+    """The same from the source folder, not compiled."""
 
-    policy = "round_robin"
+    def _program(self) -> Path:
+        return ROOT / ".venv/bin/overspill"
+
+
+class SglangRouter(Gateway):
+    """sglang-router with its key check on and the policy that it has when none is named; without polling."""
+
+    policy = "cache_aware"
 
     def missing(self) -> str:
         """Look for an environment of its own: its dependencies are no business of the project's."""
@@ -143,10 +153,10 @@ class SglangRouter(Gateway):
         ]
 
 
-class SglangRouterCacheAware(SglangRouter):
-    """The same with the policy that it has when none is named."""
+class SglangRouterRoundRobin(SglangRouter):
+    """The same with its cheapest policy, which looks at nothing."""
 
-    policy = "cache_aware"
+    policy = "round_robin"
 
 
 class Nginx(Gateway):
@@ -187,6 +197,7 @@ http {{
 KINDS: dict[str, type[Gateway]] = {
     "overspill": Overspill,
     "sglang-router": SglangRouter,
+    "sglang-router-round-robin": SglangRouterRoundRobin,
     "nginx": Nginx,
-    "sglang-router-cache-aware": SglangRouterCacheAware,
+    "overspill-interpreted": OverspillInterpreted,
 }

@@ -219,9 +219,9 @@ def parse_args() -> argparse.Namespace:
     p.add_argument(
         "--only",
         type=names,
-        default=["overspill", "sglang-router", "nginx"],
+        default=["overspill", "sglang-router", "sglang-router-round-robin", "nginx"],
         metavar="NAME,...",
-        help=f"gateways, of {', '.join(KINDS)} (default: the first three)",
+        help=f"gateways, of {', '.join(KINDS)} (default: all but the last)",
     )
     p.add_argument(
         "--measure",

@@ -10,7 +10,7 @@ from overspill.core.types import Health
 from overspill.gateway.fleet import Fleet
 from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry import definitions as d
-from overspill.telemetry.metrics import Sample
+from overspill.telemetry.sample import Sample
 
 
 def controller_gauges(controller: Controller) -> Iterator[Sample]:

@@ -9,11 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
-import msgspec
-
 from overspill.telemetry import definitions as d
-
-Labels = tuple[str, ...]
+from overspill.telemetry.sample import Labels, Sample
 
 MAX_LABEL_SETS = 2_000
 """Most series of one metric. What comes after is counted under ``OVERFLOW``, so no input can grow the process."""
@@ -75,14 +72,6 @@ def bounded(metric: d.Metric, labels: Labels, known: int) -> Labels:
     if len(labels) != len(metric.labels):
         raise ValueError(f"{metric.name} has the labels {metric.labels}, got the values {labels}")
     return labels if known < MAX_LABEL_SETS else (OVERFLOW,) * len(labels)
-
-
-class Sample(msgspec.Struct, frozen=True, gc=False):
-    """A value read at a scrape."""
-
-    metric: d.Metric
-    labels: Labels
-    value: float
 
 
 Source = Callable[[], Iterable[Sample]]

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from overspill.telemetry import definitions as d
-from overspill.telemetry.metrics import MAX_LABEL_SETS, OVERFLOW, Counter, Histogram, Metrics, Sample
+from overspill.telemetry.metrics import MAX_LABEL_SETS, OVERFLOW, Counter, Histogram, Metrics
+from overspill.telemetry.sample import Sample
 
 
 def histogram_of(buckets: tuple[float, ...]) -> Histogram:

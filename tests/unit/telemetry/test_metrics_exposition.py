@@ -8,7 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from overspill.telemetry import definitions as d
 from overspill.telemetry.exposition import render
-from overspill.telemetry.metrics import Metrics, Sample
+from overspill.telemetry.metrics import Metrics
+from overspill.telemetry.sample import Sample
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5"
 
