@@ -126,6 +126,7 @@ class Life:
     """One controller, everything it was told and said, and what must be true of it after each step."""
 
     policy: Policy
+    kind: type[Controller] = Controller
     now: float = 0.0
     controller: Controller = field(init=False)
     lines: list[bytes] = field(default_factory=list)
@@ -136,7 +137,7 @@ class Life:
     known: dict[str, TargetSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.controller = Controller(self.policy)
+        self.controller = self.kind(self.policy)
         self.lines.append(encode_header(self.policy))
         self.known = {spec.target_id: spec for spec in self.policy.targets}
 
@@ -231,10 +232,10 @@ class Life:
         assert self.controller._leaving == {}
 
 
-def live(source: bytes) -> Life:
+def live(source: bytes, kind: type[Controller] = Controller) -> Life:
     """Make a policy from the bytes, act out the rest of them, and let everything run out."""
     choose = Choices(source)
-    life = Life(make_policy(choose))
+    life = Life(make_policy(choose), kind)
     while choose.has_more:
         _step(life, choose)
     life.run_out()
