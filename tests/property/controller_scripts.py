@@ -6,6 +6,7 @@ second process). An exhausted script reads zeros, and zeros are the dullest choi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -126,7 +127,8 @@ class Life:
     """One controller, everything it was told and said, and what must be true of it after each step."""
 
     policy: Policy
-    kind: type[Controller] = Controller
+    watch: Callable[[Life, AnyEvent], None] | None = None
+    """Called before each event."""
     now: float = 0.0
     controller: Controller = field(init=False)
     lines: list[bytes] = field(default_factory=list)
@@ -137,7 +139,7 @@ class Life:
     known: dict[str, TargetSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.controller = self.kind(self.policy)
+        self.controller = Controller(self.policy)
         self.lines.append(encode_header(self.policy))
         self.known = {spec.target_id: spec for spec in self.policy.targets}
 
@@ -150,6 +152,8 @@ class Life:
             case Finished() | Failed() if event.attempt_id in self.running:
                 del self.running[event.attempt_id]
                 self.ended.append(event.attempt_id)
+        if self.watch is not None:
+            self.watch(self, event)
         commands = self.controller.handle(event, self.now)
         self.lines.append(encode_step(self.now, event, commands))
         if isinstance(event, PolicyChanged):
@@ -232,10 +236,10 @@ class Life:
         assert self.controller._leaving == {}
 
 
-def live(source: bytes, kind: type[Controller] = Controller) -> Life:
+def live(source: bytes, watch: Callable[[Life, AnyEvent], None] | None = None) -> Life:
     """Make a policy from the bytes, act out the rest of them, and let everything run out."""
     choose = Choices(source)
-    life = Life(make_policy(choose), kind)
+    life = Life(make_policy(choose), watch)
     while choose.has_more:
         _step(life, choose)
     life.run_out()

@@ -168,6 +168,8 @@ async def compare(steps: list[Read], buffer_bytes: int, version: str) -> None:
     assert chains[1].passed == 0
 
 
+INSIDE = token(b"a") + framed(token(b"b")) + b"\n\n"
+"""What one chunk brings in three reads, of which the second looks like a chunk."""
 START: list[Read] = [STREAM_HEAD, framed(ROLE), framed(token(b"Hel")), framed(token(b"lo"))]
 
 
@@ -175,6 +177,9 @@ START: list[Read] = [STREAM_HEAD, framed(ROLE), framed(token(b"Hel")), framed(to
 @given(reads(), st.sampled_from([64 * 1024, 64 * 1024, 600]), st.sampled_from([*(7 * ["1.1"]), "1.0"]))
 @example([*START, framed(token(b"a") + b"event: x\n"), framed(token(b"b")), framed(STOP), "end"], 65536, "1.1")
 @example([*START, framed(token(b"a") + token(b"b")[:50]), framed(token(b"c")), "look", "end"], 65536, "1.1")
+@example([*START, b"%x\r\n" % len(INSIDE) + token(b"a"), framed(token(b"b")), b"\n\n\r\n"], 65536, "1.1")
+@example([*START, b"%x\r\n" % len(framed(token(b"b"))), framed(token(b"b")), b"\r\n"], 65536, "1.1")
+@example([*START, framed(token(b"a")) + b"9", framed(token(b"b")), framed(token(b"c"))], 65536, "1.1")
 @example([*START, framed(sized(4096), lie=1), framed(token(b"c"))], 65536, "1.1")
 @example([*START, framed(sized(255), lie=1), framed(token(b"c"))], 65536, "1.1")
 def test_a_stream_arrives_as_if_each_of_its_events_were_read(

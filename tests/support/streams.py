@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
-from tests.support.wires import Line, Wire, dechunked
+from tests.support.wires import Wire, dechunked
 
 from overspill.core.commands import AnyCommand, StartAttempt
 from overspill.core.events import AnyEvent
@@ -17,7 +17,8 @@ from overspill.gateway.answer_lines import AnswerLines
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.caller import Caller
 from overspill.gateway.driver import Driver
-from overspill.gateway.http.client import ConnectionPool, HttpClient
+from overspill.gateway.http.client import HttpClient
+from overspill.gateway.http.client_connection import ClientConnection
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.limits import Limits
 from overspill.gateway.http.server import Server
@@ -33,6 +34,7 @@ from overspill.wire.chat import parse_request
 from overspill.wire.http import Origin
 
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+ORIGIN = Origin(port=1)
 TARGET = "u/a"
 POLICY = Policy(
     targets=(TargetSpec(target_id=TARGET, pool="u", is_local=False),),
@@ -60,12 +62,13 @@ class Chain:
         self.events: list[AnyEvent] = []
         self.answers: list[AnyCommand] = []
         self.client = HttpClient(clock=lambda: 0.0)
-        self.line = Line(ConnectionPool(self.client, Origin(port=1)))
-        account = Account(account_id="a", origin=Origin(port=1), api_key="sk-1")
+        self.pool = self.client._pool(ORIGIN)
+        self.wires: list[Wire] = []
+        account = Account(account_id="a", origin=ORIGIN, api_key="sk-1")
         self.driver = Driver(
             POLICY,
             {TARGET: LiveUpstream(TARGET, OpenAICompatible(), account)},
-            cast("HttpClient", self.line),
+            self.client,
             Bookkeeper(None, Metrics("1")),
             loop=cast("asyncio.AbstractEventLoop", StandingClock(asyncio.get_running_loop())),
             known_models=lambda model: "",
@@ -81,6 +84,11 @@ class Chain:
 
     def ask(self) -> None:
         """Send the client's request, or the next."""
+        if not self.pool.idle:
+            connection = ClientConnection(self.pool)
+            self.wires.append(Wire(connection))
+            self.pool.adopt(connection)
+            self.pool.put_back(connection)
         body = msgspec.json.encode({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
         head = b"POST / HTTP/%b\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % (self._version, len(body))
         self.out.receive(head + body)
@@ -101,7 +109,7 @@ class Chain:
     @property
     def target(self) -> Wire:
         """The connection to the target."""
-        return self.line.wire
+        return self.wires[-1]
 
     @property
     def passed(self) -> int:
@@ -128,7 +136,7 @@ class Chain:
             "sent": _DATE.sub(b"", self.out.sent),
             "out": (self.out.is_closed, self.out.is_reading, self.out.get_write_buffer_size()),
             "target": (self.target.is_closed, self.target.is_reading),
-            "pool": (len(self.line.wires), len(self.line.pool.idle)),
+            "pool": (len(self.wires), len(self.pool.idle)),
             "events": self.events,
             "answers": self.answers,
             "relay": (relay.tokens, relay.is_over, relay.is_whole, relay.failure, relay.finish_reason, relay.usage),

@@ -51,7 +51,7 @@ def test_tokens_pass_as_the_chunks_they_came_in_and_are_counted() -> None:
         chain.target.receive(WHOLE)
         assert chain.events[-1] == Finished(attempt_id=1, prompt_tokens=5, cached_tokens=0, output_tokens=7)
         assert chain.payload.endswith(framed(delta("x" * 300))[5:-2] + delta(finish="stop") + DONE)
-        assert len(chain.line.pool.idle) == 1
+        assert len(chain.pool.idle) == 1
 
     played(scenario)
 
@@ -111,6 +111,11 @@ def test_a_target_whose_events_are_never_alike_is_given_up_until_a_shape_was_wor
     passage.learn(numbered(7))
     assert passage.take(framed(numbered(7)))
     assert len(sent) == passage.passed == 23
+    for number in range(8, 13):
+        passage.learn(numbered(number))
+    passage.learn(numbered(13))  # what was worthwhile once has paid for so many lessons and no more
+    assert passage.take(framed(numbered(12)))
+    assert not passage.take(framed(numbered(13)))
 
 
 @pytest.mark.parametrize("size", [160, 254, 255, 256, 257, 258, 4094, 4095])
@@ -173,7 +178,7 @@ def test_nothing_passes_behind_the_end() -> None:
         chain.target.receive(WHOLE)
         assert chain.out.sent == sent
         assert chain.passed == 1
-        assert len(chain.line.pool.idle) == 1
+        assert len(chain.pool.idle) == 1
 
     played(scenario)
 
@@ -220,7 +225,7 @@ def test_a_client_that_falls_behind_at_the_very_end_does_not_keep_the_target_s_c
         assert chain.out.get_write_buffer_size() > 640
         assert chain.target.is_reading  # nobody would say when to read on
         chain.target.receive(WHOLE)
-        assert len(chain.line.pool.idle) == 1
+        assert len(chain.pool.idle) == 1
 
     played(scenario, is_slow=True, buffer_bytes=640)
 
@@ -265,7 +270,7 @@ def test_a_connection_that_is_used_again_lets_nothing_of_the_next_answer_pass() 
         for event in (ROLE, delta("He")):
             chain.target.receive(framed(event))
         await asyncio.sleep(0)
-        assert len(chain.line.wires) == 1
+        assert len(chain.wires) == 1
         assert chain.out.sent.startswith(before)
         assert chain.passed == 0
         assert chain.out.sent.endswith(framed(ROLE + delta("He")))

@@ -231,7 +231,7 @@ def test_tokens_are_counted_where_the_target_reports_none() -> None:
 
 def test_progress_is_told_now_and_then() -> None:
     async def scenario(stage: Stage) -> None:
-        stage.call.stream(b"".join(delta(f"{n}") for n in range(70)), ends=False)
+        stage.call.start_stream(b"".join(delta(f"{n}") for n in range(70)))
         await until(lambda: stage.relay.tokens == 70)
         stage.relay.look_for_progress(100.0)
         stage.relay.look_for_progress(101.0)
