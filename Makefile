@@ -3,13 +3,14 @@
 
 PYTHON ?= python3
 VENV := .venv
+COMPILED := .venv-compiled
 BIN := $(VENV)/bin
 PORT ?=
 SERVE_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lint types imports docs-check coverage demo bench lock regenerate format clean
+.PHONY: help serve test check lint types imports docs-check coverage demo compiled test-compiled bench lock regenerate format clean
 
 help: ## Show what can be made
 	@echo "Overspill: one LLM endpoint, local first, that never answers \"server busy\""
@@ -45,8 +46,15 @@ demo: $(VENV)/.serve ## A real trace through a real gateway at 3 times local cap
 	$(BIN)/overspill rehearse --seconds $(or $(DEMO_SECONDS),60) --out $(VENV)/rehearsal.json
 	$(BIN)/overspill simulate --rehearsal $(VENV)/rehearsal.json
 
-bench: $(VENV)/.dev ## CPU per request and per chunk, beside nginx and sglang-router
-	$(BIN)/python benchmarks/gateway/run.py
+compiled: $(COMPILED)/.made ## The data path as native code, in .venv-compiled: a quarter less CPU per request
+
+test-compiled: $(COMPILED)/.made ## The tests of what is compiled, on it
+	$(COMPILED)/bin/python -c 'import overspill.core.controller as c, sys; sys.exit(c.__file__.endswith(".py"))'
+	$(COMPILED)/bin/python -m pytest -q -n 2 --dist loadfile tests/unit/core tests/unit/gateway tests/unit/wire tests/replay \
+		tests/property tests/contract tests/e2e
+
+bench: $(COMPILED)/.made ## CPU per request and per chunk, beside nginx and sglang-router
+	OVERSPILL=$(COMPILED)/bin/overspill $(BIN)/python benchmarks/gateway/run.py
 
 regenerate: $(VENV)/.dev ## Write the generated pages anew
 	OVERSPILL_REGENERATE=1 $(BIN)/python -m pytest -q tests/docs tests/unit/config/test_config_reference.py
@@ -62,7 +70,7 @@ lock: ## Resolve the dependencies anew (needs uv)
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt -q -o requirements/serve.txt
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPILED) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The serve environment is a part of the dev environment, so one folder serves both. The locks are complete, so nothing is
 # resolved: with `--no-deps` a release after the lock cannot trouble older resolvers (pip 23 and `coverage[toml]`).
@@ -79,3 +87,14 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements/dev.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.serve
+
+# Built from a copy, since the compiler leaves its modules beside the sources, where they would be imported.
+$(COMPILED)/.made: requirements/dev.txt pyproject.toml $(shell find src -name '*.py') | $(VENV)/.dev
+	rm -rf build/compiled && mkdir -p build/compiled
+	cp -R pyproject.toml README.md LICENSE src build/compiled
+	cd build/compiled && PATH="$(CURDIR)/$(BIN):$$PATH" HATCH_BUILD_HOOKS_ENABLE=true \
+		$(CURDIR)/$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
+	test -x $(COMPILED)/bin/python || $(PYTHON) -m venv $(COMPILED)
+	$(COMPILED)/bin/python -m pip install -q --require-hashes --no-deps -r requirements/dev.txt
+	$(COMPILED)/bin/python -m pip install -q --no-deps --force-reinstall build/compiled/dist/*.whl
+	@touch $@

@@ -183,11 +183,11 @@ class TargetState:
         attempts = self.running.values()
         rank = max(0, self.holding - behind)
         if count > _EXACT_LIMIT:
-            return max(_MIN_WAIT_S, sum(a.expected_s for a in attempts) / count * (rank + 1) / count)
+            return max(_MIN_WAIT_S, sum([a.expected_s for a in attempts], 0.0) / count * (rank + 1) / count)
         cycles, rank = divmod(rank, count)
         left = sorted([max(a.expected_end_at - now, _OVERDUE_SHARE * a.expected_s) for a in attempts])[rank]
         if cycles:
-            left += cycles * sum(a.expected_s for a in attempts) / count
+            left += cycles * sum([a.expected_s for a in attempts], 0.0) / count
         return max(_MIN_WAIT_S, left)
 
     def started(self, attempt: Attempt, now: float) -> None:

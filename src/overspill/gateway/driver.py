@@ -211,14 +211,13 @@ class Driver:
 
     def _sweep(self) -> None:
         """Give up on attempts that make no progress; one timer for all of them, and none while nothing runs."""
-        self._sweeper = None
         now = self.now()
         for relay in list(self._relays.values()):
             relay.look_for_progress(now)
             if not relay.is_paused and now - relay.heard_at > self._patience_s(relay):
                 relay.expire()
-        if self._relays and self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        # Only now: what starts meanwhile must not start a second sweeper.
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._relays else None
 
     def _patience_s(self, relay: Relay) -> float:
         if not relay.is_stream:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 
 import msgspec
 import pytest
@@ -574,12 +573,14 @@ def test_a_drain_admits_nothing_new_and_finishes_what_runs_or_waits() -> None:
 
 
 def test_explaining_changes_nothing() -> None:
-    prior = LatencyPrior(ttft_base_s=0.2, prefill_s_per_token=0.001)
-    world = World(local(), cloud())
-    world.controller.targets["gpu"].speed.ttft.observe(10.0, prior.ttft_base_s, world.now)
-    world.start("holder")
-    world.arrive("waits")
-    twin = copy.deepcopy(world.controller)
+    def lived() -> World:
+        world = World(local(), cloud())
+        world.controller.targets["gpu"].speed.ttft.observe(10.0, 0.2, world.now)
+        world.start("holder")
+        world.arrive("waits")
+        return world
+
+    world, twin = lived(), lived().controller
     for after_s in (0.0, 5.0, 30.0):
         route_, seen, decision = world.controller.explain(arrived("what if"), world.now + after_s)
         assert route_ is not None
