@@ -6,6 +6,7 @@ second process). An exhausted script reads zeros, and zeros are the dullest choi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -126,6 +127,8 @@ class Life:
     """One controller, everything it was told and said, and what must be true of it after each step."""
 
     policy: Policy
+    watch: Callable[[Life, AnyEvent], None] | None = None
+    """Called before each event."""
     now: float = 0.0
     controller: Controller = field(init=False)
     lines: list[bytes] = field(default_factory=list)
@@ -149,6 +152,8 @@ class Life:
             case Finished() | Failed() if event.attempt_id in self.running:
                 del self.running[event.attempt_id]
                 self.ended.append(event.attempt_id)
+        if self.watch is not None:
+            self.watch(self, event)
         commands = self.controller.handle(event, self.now)
         self.lines.append(encode_step(self.now, event, commands))
         if isinstance(event, PolicyChanged):
@@ -231,10 +236,10 @@ class Life:
         assert self.controller._leaving == {}
 
 
-def live(source: bytes) -> Life:
+def live(source: bytes, watch: Callable[[Life, AnyEvent], None] | None = None) -> Life:
     """Make a policy from the bytes, act out the rest of them, and let everything run out."""
     choose = Choices(source)
-    life = Life(make_policy(choose))
+    life = Life(make_policy(choose), watch)
     while choose.has_more:
         _step(life, choose)
     life.run_out()

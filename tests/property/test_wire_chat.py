@@ -94,3 +94,49 @@ def test_unknown_fields_survive_byte_for_byte(extra: dict[str, Any], indent: int
         if name in values:
             assert bytes(raw).decode() == values[name]
     assert bytes(kept["messages"]) == b'[{"role": "user"} ]'
+
+
+KEYS = st.sampled_from(
+    ["model", "messages", "messages", "stream", "max_tokens", "max_tokens", "temperature", "tools", "functions",
+     "stream_options", "max_completion_tokens", "\\u006dodel", "mess\\u0061ges", "strea\\u006d", "role"]
+)  # fmt: skip
+ROLES = st.sampled_from(['"user"', '"us\\u0065r"', "null", "1", '"user","role":2', '"user","content":"\\ud83d\\ude42"'])
+RAW_MESSAGES = st.lists(
+    st.one_of(ROLES.map('{{"role":{}}}'.format), st.sampled_from(["{}", "null", '"x"'])), max_size=3
+)
+RAW_VALUES = st.one_of(
+    st.sampled_from(["null", "true", "false", "0", "1", "-1", "1.0", "1e3", "5", "2147483648", "2147483649", "9" * 30]),
+    st.sampled_from(
+        ['"m"', '""', '"\\u006d"', "[]", "{}", "[1]", '{"include_usage":true}', '[{"role":"user"}]', "{ }"]
+    ),
+    RAW_MESSAGES.map(", ".join).map("[{}]".format),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(KEYS, RAW_VALUES), max_size=4), st.sampled_from([",", " ,\n"]), st.randoms())
+def test_a_plain_request_is_read_as_field_by_field(pairs: list[tuple[str, str]], comma: str, shuffle: Any) -> None:
+    """A field that says nothing but asks for a closer look must change nothing: not the request, nor the refusal."""
+    pairs = [("model", '"m"'), ("messages", '[{"role":"user","content":"hi"}]'), *pairs]
+    if len(pairs) < 5:
+        shuffle.shuffle(pairs)
+    fields = [f'"{name}":{value}' for name, value in pairs]
+    plain = outcome_of("chat", ("{" + comma.join(fields) + "}").encode())
+    closer = outcome_of("chat", ("{" + comma.join([*fields, '"n":null']) + "}").encode())
+    if isinstance(plain, WireError) or isinstance(closer, WireError):
+        assert isinstance(plain, WireError)
+        assert isinstance(closer, WireError)
+        assert (plain.message, plain.param, plain.code) == (closer.message, closer.param, closer.code)
+        return
+    assert [*map(bytes, plain.fields.values())] == [*map(bytes, closer.fields.values())][:-1]
+    for name in (
+        "model",
+        "prompt_tokens",
+        "text_prefix_crc",
+        "stream",
+        "max_tokens",
+        "n",
+        "include_usage",
+        "has_tools",
+    ):
+        assert getattr(plain, name) == getattr(closer, name)

@@ -174,7 +174,8 @@ class Driver:
 
     def _leave(self, request_id: str) -> Session:
         session = self._sessions.pop(request_id)
-        session.exchange.on_gone = session.exchange.on_writable = None
+        exchange = session.exchange
+        exchange.on_gone = exchange.on_stalled = exchange.on_writable = None
         return session
 
     def _settle(self, session: Session, outcome: Outcome, reason: RejectReason | FailureKind | None) -> None:

@@ -37,27 +37,33 @@ class StraightPassage:
         self.passed = 0
         """Tokens."""
 
-    def learn(self, raw: bytes) -> bool:
-        """Take tokens whose events are shaped like ``raw`` from now on; return whether there is anything to take."""
+    @property
+    def has_shape(self) -> bool:
+        """Whether there is anything to take."""
+        return self._behind != b""
+
+    def learn(self, raw: bytes) -> None:
+        """Take tokens whose events are shaped like ``raw`` from now on, if that is a shape."""
         if self.passed - self._passed_before >= _WORTHWHILE:
             self._lessons = _LESSONS
         if self._lessons == 0:
-            return False
+            return
         self._lessons -= 1
         self._passed_before = self.passed
         shape = learn_shape(raw)
-        if shape is None:
-            return False
-        self._before = shape.before
-        self._behind = shape.behind + b"\r\n"
-        return True
+        if shape is not None:
+            self._before = shape.before
+            self._behind = shape.behind + b"\r\n"
 
     def take(self, chunk: bytes) -> bool:
         """Pass on ``chunk``, framing included, if it is one whole chunk with one plain token; else return False."""
         size = len(chunk)
-        line = b"%x\r\n" % (size - _FRAMING_3 if size >= _LEAST_3 else size - _FRAMING_2)
+        count = size - _FRAMING_3 if size >= _LEAST_3 else size - _FRAMING_2
+        line = b"%x\r\n" % count
         before, behind = self._before, self._behind
         start = len(line)
+        if start + count + 2 != size:  # it would say more than there is
+            return False
         if not (chunk.startswith(line) and chunk.endswith(behind) and chunk.startswith(before, start)):
             return False
         # What ``wire.plain.is_plain_text`` asks, without a call: see there.

@@ -302,6 +302,8 @@ class Relay:
         # Before the first token nothing has been written for this client, so nothing would say when to read on.
         if self.has_reached_client:
             self._release()
+            if self._passage is not None:
+                self._open_passage(self._passage, decoder)
             if self._sink.is_slow and self._call is not None:
                 self._call.pause()
 
@@ -345,15 +347,19 @@ class Relay:
             self._commit()
 
     def _learn(self, raw: bytes) -> None:
-        """Let the tokens that look like this one pass straight on."""
-        call, passage = self._call, self._passage
+        """Remember what a token looks like here, so that the next may pass straight on."""
+        passage = self._passage
         if passage is None:
             send = self._sink.passage
             if send is None:  # the answer's head is still to be sent, or the answer is to be kept
                 return
             passage = self._passage = StraightPassage(send)
-        if passage.learn(raw) and call is not None:
-            call.set_passage(passage)
+        passage.learn(raw)
+
+    def _open_passage(self, passage: StraightPassage, decoder: SseDecoder) -> None:
+        """Let tokens pass straight on, unless the next bytes belong to an event that has begun."""
+        if self._call is not None:
+            self._call.set_passage(passage if passage.has_shape and not decoder.is_within_event else None)
 
     def _pass_on(self, raw: bytes) -> None:
         """Hold until the end of this wake-up, or until the first token: before it another target may take over."""

@@ -25,6 +25,7 @@ _MAX_DIGITS = 10  # of MAX_TOKENS_LIMIT; a number of a megabyte would take secon
 _PREFIX_BYTES = 1024
 _NULL = b"null"
 _NO_TOOLS = (_NULL, b"[]")
+_CLOSER_LOOK = frozenset({"stream_options", "max_completion_tokens", "n", "tools", "functions"})
 
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -54,27 +55,26 @@ def parse_request(surface: SurfaceName, body: bytes) -> Request:
 
 
 def _parse_plain_chat(fields: dict[str, msgspec.Raw], body: bytes) -> Request | None:
-    """Read a good request without tools, limits or options in one decode more; ``None`` for any other.
+    """Read a good request without tools or options in one decode more; ``None`` for any other.
 
     A third of the time of reading field by field, which says better what is wrong.
     """
+    if not _CLOSER_LOOK.isdisjoint(fields):
+        return None
     try:
         chat = _decode_chat(body)
     except msgspec.ValidationError:
         return None
-    if not chat.model or not chat.messages or chat.tools is not None or chat.functions is not None:
-        return None
-    max_tokens = chat.max_tokens
-    if chat.stream_options is not None or chat.max_completion_tokens is not None or chat.n is not None:
+    if not chat.model or not chat.messages:
         return None
     prompt = bytes(fields["messages"])
     return Request(
         fields=fields,
         model=chat.model,
         prompt_tokens=estimate_tokens(prompt),
-        text_prefix_crc=crc32(prompt[:_PREFIX_BYTES]),
+        text_prefix_crc=_prefix_crc(prompt),
         stream=chat.stream,
-        max_tokens=None if max_tokens is None else _integer(fields, "max_tokens", MAX_TOKENS_LIMIT),
+        max_tokens=_integer(fields, "max_tokens", MAX_TOKENS_LIMIT),
     )
 
 

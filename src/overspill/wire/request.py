@@ -35,14 +35,8 @@ class Message(msgspec.Struct, gc=False):
 
 
 class Chat(msgspec.Struct, gc=False):
-    """What nearly every chat request has, and nothing that would need a closer look."""
+    """What every chat request has, as the usual one has it."""
 
     model: str
     messages: list[Message]
     stream: bool = False
-    stream_options: msgspec.Raw | None = None
-    max_tokens: msgspec.Raw | None = None
-    max_completion_tokens: msgspec.Raw | None = None
-    n: msgspec.Raw | None = None
-    tools: msgspec.Raw | None = None
-    functions: msgspec.Raw | None = None

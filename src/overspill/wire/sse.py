@@ -54,6 +54,11 @@ class SseDecoder:
         self._tail = bytearray()
         self._is_fresh = True
 
+    @property
+    def is_within_event(self) -> bool:
+        """Whether bytes wait here for the end of the event that they begin."""
+        return bool(self._tail)
+
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes and return the events they complete; raise ``SseTooLong`` past the bound."""
         tail = self._tail

@@ -9,7 +9,7 @@ from tests.unit.core.making import World, arrived, cloud, local, only_end, route
 from overspill.core.events import Arrived, Finished, TargetChanged, TargetReported
 from overspill.core.options import Wait
 from overspill.core.queueing import Request
-from overspill.core.routing import RouteTable, Survey, expected_usd, spill_reason, tie_break
+from overspill.core.routing import RouteTable, Survey, decide, expected_usd, spill_reason, start_at_home, tie_break
 from overspill.core.target import TargetState
 from overspill.core.types import (
     BreakerPolicy,
@@ -34,6 +34,19 @@ def full_world(*clouds: TargetSpec, busy_s: float = 60.0, ttft_s: float = 2.0) -
     attempt.expected_s = busy_s
     attempt.expected_end_at = world.now + busy_s
     return world
+
+
+# -- the first tier
+
+
+def test_a_target_that_just_keeps_its_promise_is_taken_at_home() -> None:
+    world = World(local(ttft_s=2.0), cloud(ttft_s=0.1), routes=(route(("gpu",), ("api",), ttft_s=2.0),))
+    request = Request(arrived(), world.controller.policy.routes[0], 100.0, 0, 0.0)
+    targets = world.controller.targets
+    start = start_at_home(request, targets, 0.0)
+    assert start is not None
+    assert start == decide(request, Survey(request, targets, 0, 0.0), True, 0.0)
+    assert start_at_home(request, targets, 0.01) is None
 
 
 # -- the table of routes

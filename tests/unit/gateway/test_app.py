@@ -281,3 +281,32 @@ def test_a_question_about_a_route_that_makes_no_sense_is_400(query: str, words: 
         assert words in reply.error["message"]
 
     on_gateway(scenario)
+
+
+def test_a_wish_that_cannot_be_read_is_refused_each_time_its_head_comes() -> None:
+    async def scenario(address: str, gateway: Gateway) -> None:
+        async with RawClient(address) as client:
+            numbers = set()
+            for _ in range(3):
+                client.ask(chat("small"), headers=(("x-overspill-priority", "urgent"),))
+                reply = await client.reply()
+                assert reply.status == 400
+                assert b"urgent" in reply.body
+                numbers.add(reply.headers["x-request-id"])
+            assert len(numbers) == 3
+        assert gateway.driver.controller.open_requests == 0
+
+    on_gateway(scenario)
+
+
+def test_the_wishes_of_a_head_count_each_time_it_comes() -> None:
+    async def scenario(address: str, gateway: Gateway) -> None:
+        async with RawClient(address) as client:
+            stays = (("x-overspill-local-only", "true"),)
+            for headers in ((), (), stays, stays, stays, (), ()):
+                client.ask(chat("rented", max_tokens=1), headers=headers)
+                reply = await client.reply()
+                assert (reply.status == 200) == (headers == ())
+                assert reply.headers["x-overspill-reason"] == ("no_target" if headers else "home")
+
+    on_gateway(scenario)

@@ -182,3 +182,35 @@ def test_the_ledger_s_own_health_is_shown(tmp_path: Path) -> None:
             assert "overspill_ledger_dropped_total 0.0" in page
 
     run(main())
+
+
+def test_a_scrape_shows_every_request_that_has_ended_however_few() -> None:
+    async def main() -> None:
+        async with fake_engine() as engine, serving(text_of({"local": attach(url_of(engine))})) as gateway:
+            for count in (1, 2, 3):
+                await ask(address_of(gateway), chat(max_tokens=1))
+                page = (await get(address_of(gateway), "/metrics")).body.decode()
+                assert f'overspill_requests_total{{model="m",outcome="completed"}} {count}.0' in page
+                assert f'overspill_attempts_total{{outcome="finished",target="local/0"}} {count}.0' in page
+                assert f'overspill_e2e_request_latency_seconds_count{{target="local/0"}} {count}.0' in page
+
+    run(main())
+
+
+def test_what_ends_is_counted_in_batches_that_are_bounded_and_each_once() -> None:
+    async def main() -> None:
+        async with fake_engine() as engine, serving(text_of({"local": attach(url_of(engine))})) as gateway:
+            requests = gateway.metrics.requests.series
+            waiting: set[float] = set()
+            async with RawClient(address_of(gateway)) as client:
+                for number in range(1, 151):
+                    client.ask(chat(max_tokens=1))
+                    assert (await client.reply()).status == 200
+                    counted = requests.get(("m", "completed"), [0.0])[0]
+                    waiting.add(number - counted)
+            assert max(waiting) < 64
+            assert metric(gateway, "overspill_requests_total", "m", "completed") == 150
+            assert metric(gateway, "overspill_requests_total", "m", "completed") == 150
+            assert metric(gateway, "overspill_generation_tokens_total", "local/0") == 150
+
+    run(main())

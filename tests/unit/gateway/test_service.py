@@ -26,7 +26,7 @@ from tests.support.gateways import (
 )
 from tests.support.loops import run
 from tests.support.packages import install
-from tests.support.raw_client import ask, get
+from tests.support.raw_client import RawClient, ask, get
 
 from overspill.errors import ConfigError, LedgerError, OverspillError
 from overspill.gateway.service import Gateway, ledger_path
@@ -108,6 +108,38 @@ def test_a_reload_names_the_sections_that_need_a_restart() -> None:
             others = text_of(POOLS, server={"drain_timeout": "1s"}, log={"level": "error"})
             assert gateway.reload(config_of(others)) == ["server", "log"]
             assert (await get(address_of(gateway), "/v1/models")).status == 200
+
+    run(main())
+
+
+def test_a_key_that_a_reload_takes_away_is_refused_on_a_connection_that_used_it() -> None:
+    async def main() -> None:
+        async with fake_engine() as engine:
+            pools = {"local": attach(url_of(engine))}
+            both = text_of(pools, server={"api_keys": ["env:GATE_KEY", "env:CLOUD_KEY"]})
+            async with serving(both) as gateway, RawClient(address_of(gateway)) as client:
+                ours = (("authorization", f"Bearer {ENVIRON['CLOUD_KEY']}"),)
+                for _ in range(3):
+                    client.ask(chat(max_tokens=1), headers=ours)
+                    assert (await client.reply()).status == 200
+                gateway.reload(config_of(text_of(pools, server={"api_keys": ["env:GATE_KEY"]})))
+                client.ask(chat(max_tokens=1), headers=ours)
+                assert (await client.reply()).status == 401
+
+    run(main())
+
+
+def test_a_reload_that_asks_for_keys_asks_connections_that_had_none() -> None:
+    async def main() -> None:
+        async with fake_engine() as engine:
+            pools = {"local": attach(url_of(engine))}
+            async with serving(text_of(pools)) as gateway, RawClient(address_of(gateway)) as client:
+                for _ in range(2):
+                    client.ask(chat(max_tokens=1))
+                    assert (await client.reply()).status == 200
+                gateway.reload(config_of(text_of(pools, server={"api_keys": ["env:GATE_KEY"]})))
+                client.ask(chat(max_tokens=1))
+                assert (await client.reply()).status == 401
 
     run(main())
 

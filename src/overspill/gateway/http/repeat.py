@@ -77,13 +77,15 @@ class AnswerHeads:
         self._lessons = max(self._lessons, 1)
 
 
-def learn(data: bytes) -> RepeatedHead | None:
+def learn(data: bytes, max_bytes: int = _MAX_BYTES) -> RepeatedHead | None:
     """Keep the head at the start of ``data``, which llhttp has accepted; ``None`` if it is not one to keep.
+
+    With the longest number of digits it must still be within ``max_bytes``, or the next might be refused.
 
     A line that begins with ``Content-Length:`` is that header and the only one: a parser that is strict about line
     ends and repeated lengths has read it.
     """
-    end = data.find(b"\r\n\r\n", 0, _MAX_BYTES)
+    end = data.find(b"\r\n\r\n", 0, min(_MAX_BYTES, max(0, max_bytes - _MAX_DIGITS)))
     found = _LENGTH.search(data, 0, end + 2)
     if end < 0 or found is None:
         return None

@@ -78,7 +78,10 @@ class Request:
         """What a head check found out for the handler. It belongs to the head, and comes again with it."""
 
     def again(self, body: bytes) -> Request:
-        """Return the request that has the same head and this body. Only of one whose body had a length."""
+        """Return the request that has the same head and this body. Only of one whose body had a length.
+
+        Its length is ``content_length``; the header of that name remains what it was.
+        """
         other = Request(self.method, self.path, self.query, self.headers, self.peer, body)
         other.content_length = len(body)
         other.caller = self.caller

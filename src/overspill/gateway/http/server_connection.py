@@ -275,7 +275,9 @@ class ServerConnection(asyncio.Protocol):
         self._is_fresh = self._is_in_head = False
         self._since_s = server.now_s
         if request.can_come_again:
-            self._known, self._known_request = learn(self._opening), request
+            self._known, self._known_request = learn(self._opening, limits.max_header_bytes), request
+        elif not request.is_kept_alive:
+            self.forget_head()  # nothing that still comes is served
         self._opening = b""  # a second request in the same bytes begins elsewhere in them
 
     def on_body(self, data: bytes) -> None:
@@ -314,6 +316,8 @@ class ServerConnection(asyncio.Protocol):
         request = self._known_request
         server = self._server
         if body is None or request is None or len(body) > server.limits.max_body_bytes:
+            return False
+        if self._ready:  # from the same read, before an offer to upgrade: see _ignore_upgrade
             return False
         self._exchange = exchange = Exchange(request.again(body), self, server.loop)
         self._hand_over(exchange)

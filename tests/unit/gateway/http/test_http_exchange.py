@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -128,5 +129,52 @@ def test_a_stream_to_http_1_0_is_broken_by_a_reset() -> None:
         exchange.abort()
         assert owner.ended == ["reset"]
         assert owner.sent == [b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhalf"]
+
+    asyncio.run(main())
+
+
+class PassageOwner(Owner):
+    """A connection that lets one send past it."""
+
+    @property
+    def passage(self) -> Callable[[bytes], None]:
+        return self.send
+
+
+def test_chunks_may_pass_once_the_head_has_been_sent_and_until_the_end() -> None:
+    async def main() -> None:
+        owner = PassageOwner()
+        exchange = made(owner)
+        assert exchange.passage is None
+        exchange.start(200, [], length=None)
+        assert exchange.passage is None  # or they would overtake the head
+        exchange.send(b"a")
+        assert exchange.passage is not None
+        exchange.write(b"b")
+        assert exchange.passage is None
+        await asyncio.sleep(0)
+        assert exchange.passage is not None
+        exchange.passage(b"1\r\nc\r\n")
+        exchange.finish()
+        assert exchange.passage is None
+        assert b"".join(owner.sent).endswith(b"1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n")
+
+    asyncio.run(main())
+
+
+def test_nothing_passes_where_the_body_is_not_chunks_or_nobody_reads_it() -> None:
+    async def main() -> None:
+        for version, method, length in (("1.1", "GET", 5), ("1.0", "GET", None), ("1.1", "HEAD", None)):
+            exchange = made(PassageOwner(), version)
+            exchange.request.method = method
+            exchange.start(200, [], length=length)
+            await asyncio.sleep(0)
+            assert exchange.passage is None
+        gone = made(PassageOwner())
+        gone.start(200, [], length=None)
+        await asyncio.sleep(0)
+        assert gone.passage is not None
+        gone.lose_client()
+        assert gone.passage is None
 
     asyncio.run(main())
