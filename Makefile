@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show what can be made
 	@echo "Overspill: one LLM endpoint, local first, that never answers \"server busy\""
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve ## Serve the endpoint with the built-in model (PORT=8788)
 	$(BIN)/overspill serve $(if $(PORT),--port $(PORT)) $(SERVE_ARGS)
@@ -46,7 +46,7 @@ demo: $(VENV)/.serve ## A real trace through a real gateway at 3 times local cap
 	$(BIN)/overspill rehearse --seconds $(or $(DEMO_SECONDS),60) --out $(VENV)/rehearsal.json
 	$(BIN)/overspill simulate --rehearsal $(VENV)/rehearsal.json
 
-compiled: $(COMPILED)/.made ## The data path as native code, in .venv-compiled: a quarter less CPU per request
+compiled: $(COMPILED)/.made ## The data path as native code, in .venv-compiled: less CPU per request
 
 test-compiled: $(COMPILED)/.made ## The tests of what is compiled, on it
 	$(COMPILED)/bin/python -c 'import overspill.core.controller as c, sys; sys.exit(c.__file__.endswith(".py"))'
