@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import msgspec
 import pytest
 from tests.unit.core.making import World, any_model, arrived, cloud, local, only_end, only_start, policy, route, starts
@@ -17,7 +16,7 @@ from overspill.core.events import (
     TargetChanged,
     TargetReported,
 )
-from overspill.core.types import BreakerPolicy, FailureKind, Health, LatencyPrior, Outcome, RejectReason, Spill
+from overspill.core.types import BreakerPolicy, FailureKind, Health, Outcome, RejectReason, Spill
 
 K = FailureKind
 RETRIED = [kind for kind in K if kind not in (K.BAD_REQUEST, K.MODERATION)]
