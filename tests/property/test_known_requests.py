@@ -270,7 +270,8 @@ def test_a_key_that_is_revoked_is_refused_on_a_connection_that_knows_its_head() 
     asyncio.run(main())
 
 
-def test_nothing_is_served_behind_a_request_that_closes_even_if_its_head_is_known() -> None:
+@pytest.mark.parametrize("late", [asked(b"y"), CLOSING], ids=["the head before", "its own head"])
+def test_nothing_is_served_behind_a_request_that_closes_even_if_its_head_is_known(late: bytes) -> None:
     """TLS still hands on what comes while a close waits for the client to read."""
 
     async def main() -> None:
@@ -278,8 +279,7 @@ def test_nothing_is_served_behind_a_request_that_closes_even_if_its_head_is_know
         side.act(asked(b"x"))
         side.act(CLOSING)
         assert side.wire.is_closed
-        side.connection.data_received(asked(b"y"))
-        side.connection.data_received(CLOSING)
+        side.connection.data_received(late)
         assert len(side.seen) == 2
         await side.server.close()
 
