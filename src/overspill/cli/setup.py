@@ -19,8 +19,8 @@ from overspill.errors import ConfigError
 from overspill.gateway.discovery import find_servers
 from overspill.gateway.http.client import HttpClient
 from overspill.pools.engines.host import why_unsuitable
+from overspill.pools.engines.model_source import BUILTIN, builtin_variant
 
-BUILTIN = "builtin"
 T = TypeVar("T")
 
 
@@ -86,8 +86,8 @@ async def _look_around(asked: Asked, catalog: Catalog, problem: str | None) -> D
 
 def _with_engine(model: str | None) -> Discovery:
     """Say what the embedded engine runs; a model of the user's own is called by its file's name."""
-    if model is None:
-        return Discovery(builtin_model=BUILTIN)
+    if model is None or builtin_variant(model) is not None:
+        return Discovery(builtin_model=model or BUILTIN)
     name = Path(model.rpartition(":")[2]).name.removesuffix(".gguf")
     return Discovery(builtin_model=model, builtin_name=name)
 

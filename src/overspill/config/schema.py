@@ -122,7 +122,11 @@ class EnginePool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="eng
         Meta(description="Which engine; llamacpp is embedded, fake rehearses one without a model."),
     ]
     model: Annotated[
-        str, Meta(description="A GGUF file's path, hf:REPO:FILE, or builtin for the one shipped.", min_length=1)
+        str,
+        Meta(
+            description="A GGUF file's path, hf:REPO:FILE, or builtin (in 4 bits: builtin:q4), which ships.",
+            min_length=1,
+        ),
     ]
     served_name: Annotated[
         str | None, Meta(description="The name that the engine knows its model by; the pool's name if left out.")
