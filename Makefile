@@ -7,10 +7,13 @@ COMPILED := .venv-compiled
 BIN := $(VENV)/bin
 PORT ?=
 SERVE_ARGS ?=
+TORCH := torch==2.13.0
+TORCH_VENV := .venv-torch
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check lint types imports docs-check coverage demo compiled test-compiled bench lock regenerate format clean
+.PHONY: help serve test test-torch test-compiled check lint types imports docs-check coverage demo compiled bench lock \
+	regenerate format clean
 
 help: ## Show what can be made
 	@echo "Overspill: one LLM endpoint, local first, that never answers \"server busy\""
@@ -22,6 +25,9 @@ serve: $(VENV)/.serve ## Serve the endpoint with the built-in model (PORT=8788)
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+
+test-torch: $(TORCH_VENV)/.ready ## Run the tests of the built-in model's training and export (installs PyTorch)
+	OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/python -m pytest -q tests/torch
 
 check: lint types imports docs-check ## Lint, types, import contracts, generated pages
 
@@ -68,9 +74,11 @@ lock: ## Resolve the dependencies anew (needs uv)
 		--python-version 3.11 --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -o requirements/dev.txt
 	uv pip compile pyproject.toml --group build --extra local --universal --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt -q -o requirements/serve.txt
+	uv pip compile pyproject.toml --group torch --extra local --universal --generate-hashes --python-version 3.11 \
+		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt -q -o requirements/torch.txt
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) $(COMPILED) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPILED) $(TORCH_VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The serve environment is a part of the dev environment, so one folder serves both. The locks are complete, so nothing is
 # resolved: with `--no-deps` a release after the lock cannot trouble older resolvers (pip 23 and `coverage[toml]`).
@@ -81,6 +89,15 @@ $(VENV)/bin/python:
 $(VENV)/.serve: requirements/serve.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements/serve.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# PyTorch after the lock: what it depends on is there by then. Where the index has wheels for several devices, say which:
+# `PIP_EXTRA_INDEX_URL=… make test-torch`.
+$(TORCH_VENV)/.ready: requirements/torch.txt pyproject.toml
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip install -q --require-hashes --no-deps -r requirements/torch.txt
+	$(TORCH_VENV)/bin/python -m pip install -q $(TORCH)
+	$(TORCH_VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python

@@ -44,17 +44,19 @@ def test_it_becomes_ready_with_the_slots_and_the_context_that_were_asked_for() -
 
 def test_it_chats_in_words_streamed_and_not() -> None:
     async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
-        status, body = await send(supervisor, chat(supervisor, temperature=0, ignore_eos=True))
+        story = {"messages": [{"role": "user", "content": "Tell me a story."}], "max_tokens": 80}
+        status, body = await send(supervisor, chat(supervisor, **story))
         answer = json.loads(body)
         text = answer["choices"][0]["message"]["content"]
         assert (status, answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"]) == (
             200,
             "length",
-            24,
+            80,
         )
         assert text.isascii()
         assert len(text.split()) > 15
-        status, body = await send(supervisor, chat(supervisor, temperature=0, ignore_eos=True, stream=True))
+        assert answer["choices"][0]["message"]["reasoning_content"].startswith("I know this text")
+        status, body = await send(supervisor, chat(supervisor, **story, stream=True))
         chunks = chunks_of(body)
         assert (status, chunks[-1]["choices"][0]["finish_reason"]) == (200, "length")
         assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks) == text
@@ -62,31 +64,49 @@ def test_it_chats_in_words_streamed_and_not() -> None:
     with_engine(scenario)
 
 
-def test_it_completes_a_prompt_and_answers_sometimes_end() -> None:
+def test_it_completes_a_prompt_to_its_end_or_to_a_length() -> None:
     async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
-        reasons = set()
-        for seed in range(12):
-            request = json.dumps({"prompt": "The river", "max_tokens": 200, "seed": seed}).encode()
+        reasons = []
+        for tokens in (8, 200):
+            prompt = "<|begin|><|user|>What is 4821 + 977?<|end|><|assistant|>"
+            request = json.dumps({"prompt": prompt, "max_tokens": tokens}).encode()
             status, body = await send(supervisor, ENGINE.translate(Surface.COMPLETIONS, request, supervisor.api_key))
             assert status == 200
-            reasons.add(json.loads(body)["choices"][0]["finish_reason"])
-        assert reasons == {"stop", "length"}
+            reasons.append(json.loads(body)["choices"][0]["finish_reason"])
+        assert reasons == ["length", "stop"]
+
+    with_engine(scenario)
+
+
+def test_a_temperature_that_a_client_names_wins_over_the_built_in_model_s() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        async def answers(**fields: Any) -> set[str]:
+            bodies = [(await send(supervisor, chat(supervisor, seed=seed, **fields)))[1] for seed in range(6)]
+            return {json.dumps(json.loads(body)["choices"][0]["message"]) for body in bodies}
+
+        assert len(await answers()) == 1
+        assert len(await answers(temperature=5.0, top_k=0, top_p=1.0, min_p=0.0)) > 1
 
     with_engine(scenario)
 
 
 def test_a_cut_answer_is_continued_where_it_broke() -> None:
     async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
-        question = {"role": "user", "content": "Hello"}
-        greedy = {"temperature": 0, "ignore_eos": True, "stream": True}
+        question = {"role": "user", "content": "Tell me a story."}
 
-        async def said(**fields: Any) -> str:
-            _, body = await send(supervisor, chat(supervisor, **greedy, **fields))
-            return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks_of(body))
+        async def said(**fields: Any) -> tuple[str, str]:
+            _, body = await send(supervisor, chat(supervisor, stream=True, **fields))
+            deltas = [chunk["choices"][0]["delta"] for chunk in chunks_of(body)]
+            return (
+                "".join(delta.get("reasoning_content") or "" for delta in deltas),
+                "".join(delta.get("content") or "" for delta in deltas),
+            )
 
-        whole = await said(messages=[question], max_tokens=20)
-        start = await said(messages=[question], max_tokens=8)
-        rest = await said(messages=[question, {"role": "assistant", "content": start}], max_tokens=12)
+        thought, whole = await said(messages=[question], max_tokens=500)
+        _, start = await said(messages=[question], max_tokens=60)
+        cut = {"role": "assistant", "reasoning_content": thought, "content": start}
+        _, rest = await said(messages=[question, cut], max_tokens=500)
+        assert 0 < len(start) < len(whole)
         assert start + rest == whole
 
     with_engine(scenario)

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import pytest
 
-from overspill.models import placeholder_path
+from overspill.models import shipped_path
 from overspill.pools.engines.llamacpp_config import WorkerConfig
 
 pytestmark = [
@@ -35,7 +35,7 @@ for line in worker.stdout:
 
 def config(folder: Path) -> bytes:
     made = WorkerConfig(
-        model=str(placeholder_path()),
+        model=str(shipped_path()),
         socket_path=str(folder / "e.sock"),
         api_key="key",
         served_name="m",

@@ -8,7 +8,7 @@ import pytest
 from gguf import GGUFReader
 from tests.support.embedded_engine import damaged_copy, why_not_ready
 
-from overspill.models import placeholder_path
+from overspill.models import shipped_path
 from overspill.pools.engines.supervisor import Phase
 
 pytestmark = pytest.mark.local_engine
@@ -17,7 +17,7 @@ Q8_0_BLOCK_BYTES = 34  # a 16-bit scale and 32 weights
 
 def overwrite_scales(content: bytearray, tensor: str, scale: bytes) -> None:
     """Give every block of a tensor this scale."""
-    found = next(entry for entry in GGUFReader(placeholder_path()).tensors if entry.name == tensor)
+    found = next(entry for entry in GGUFReader(shipped_path()).tensors if entry.name == tensor)
     start = int(found.data_offset)
     for offset in range(start, start + int(found.n_bytes), Q8_0_BLOCK_BYTES):
         content[offset : offset + 2] = scale
@@ -63,6 +63,14 @@ def test_an_output_of_zeros_fails_the_canary(tmp_path: Path) -> None:
     state = why_not_ready(model=model, sha256=None)
     assert state.phase is Phase.BROKEN
     assert "every word equally likely" in state.reason
+
+
+def test_damage_that_leaves_finite_numbers_fails_the_question_with_a_known_answer(tmp_path: Path) -> None:
+    model = damaged_copy(tmp_path, lambda content: overwrite_scales(content, "blk.1.attn_output.weight", b"\x00\x30"))
+    state = why_not_ready(model=model, sha256=None)
+    assert state.phase is Phase.BROKEN
+    assert "the model answers 'What is 4821 + 977?' with" in state.reason
+    assert why_not_ready(model=model, sha256=None, known_answer=None).phase is Phase.READY
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from tests.support.scripted_engine import Watcher
 
-from overspill.models import placeholder_path, placeholder_sha256
+from overspill.models import DEFAULT_TEMPERATURE, KNOWN_ANSWER, shipped_path, shipped_sha256
 from overspill.pools.engines.llamacpp import EmbeddedLlamaCpp
 from overspill.pools.engines.protocol import EngineSpec
 from overspill.pools.engines.supervisor import Phase, Supervisor, SupervisorState
@@ -19,13 +19,15 @@ from overspill.wire.http import HttpCall
 
 SPEC = EngineSpec(
     name="local",
-    model=str(placeholder_path()),
-    served_name="placeholder",
-    sha256=placeholder_sha256(),
+    model=str(shipped_path()),
+    served_name="overspill-tiny",
+    sha256=shipped_sha256(),
     max_batch_size=4,
     context_tokens=1024,
     threads=1,
     cache_ram_mib=16,
+    known_answer=KNOWN_ANSWER,
+    default_temperature=DEFAULT_TEMPERATURE,
 )
 Scenario = Callable[[Supervisor, Watcher], Awaitable[None]]
 
@@ -63,8 +65,8 @@ def why_not_ready(**changes: Any) -> SupervisorState:
 
 
 def damaged_copy(folder: Path, change: Callable[[bytearray], object]) -> str:
-    """Write a changed copy of the placeholder model."""
-    content = bytearray(placeholder_path().read_bytes())
+    """Write a changed copy of the model that ships."""
+    content = bytearray(shipped_path().read_bytes())
     change(content)
     path = folder / "damaged.gguf"
     path.write_bytes(content)

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("overspill.cli.serve:serve", "Serve the endpoint."),
     "doctor": ("overspill.cli.doctor:doctor", "Say what is wrong here and what to do."),
     "config": ("overspill.cli.config:config", "Check, explain and describe the configuration."),
+    "eval": ("overspill.cli.eval:evaluate", "Score a target on the held-out test set."),
     "rehearse": ("overspill.cli.rehearse:rehearse", "Play a trace through a real gateway and measure."),
     "simulate": ("overspill.cli.simulate:simulate_command", "Play a trace through the controller in virtual time."),
     "replay": ("overspill.cli.replay:replay", "Check a recording: same events, same commands."),

@@ -41,7 +41,7 @@ _MAX_REQUESTS = 20_000
 @click.option("--over", default=3.0, type=Finite(0.1, 20), help="Load, in multiples of local capacity.  [3]")
 @click.option("--engine", default="llamacpp", type=click.Choice(["llamacpp", "fake"]), help="The local engine.")
 @click.option("--step", type=Finite(1e-4, 10), help="Seconds of a step of --engine fake.  [0.02]")
-@click.option("--model", default="builtin", help="Its model: a GGUF file, hf:REPO:FILE, or builtin.")
+@click.option("--model", default="builtin", help="Its model: a GGUF file, hf:REPO:FILE, builtin or builtin:q4.")
 @click.option("--slots", default=8, type=click.IntRange(1, 128), help="max_batch_size of the local engine.  [8]")
 @click.option("--threads", type=click.IntRange(1, 256), help="Its threads; all physical cores but one if left out.")
 @click.option("--slo-ttft", default=1.0, type=Finite(0.01), help="TTFT SLO in seconds.  [1]")

@@ -17,9 +17,9 @@ from overspill.errors import ConfigError
 from overspill.gateway.discovery import find_servers
 from overspill.gateway.http.client import HttpClient
 from overspill.pools.engines.host import why_unsuitable
+from overspill.pools.engines.model_source import BUILTIN, builtin_variant
 from overspill.pools.facts import KnownFacts, load_facts
 
-BUILTIN = "builtin"
 T = TypeVar("T")
 
 
@@ -85,8 +85,8 @@ async def _look_around(asked: Asked, facts: KnownFacts, problem: str | None) -> 
 
 def _with_engine(model: str | None) -> Discovery:
     """Say what the embedded engine runs; a model of the user's own is called by its file's name."""
-    if model is None:
-        return Discovery(builtin_model=BUILTIN)
+    if model is None or builtin_variant(model) is not None:
+        return Discovery(builtin_model=model or BUILTIN)
     name = Path(model.rpartition(":")[2]).name.removesuffix(".gguf")
     return Discovery(builtin_model=model, builtin_name=name)
 

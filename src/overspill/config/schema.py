@@ -135,8 +135,8 @@ class EnginePool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="eng
     model: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         Meta(
-            description="A GGUF file's path, hf:REPO:FILE, or builtin for the one shipped; needed by each engine that "
-            "has a model, and fake has none."
+            description="A GGUF file's path, hf:REPO:FILE, or builtin (in 4 bits: builtin:q4), which ships; needed by "
+            "each engine that has a model, and fake has none."
         ),
     ] = None
     served_name: Annotated[

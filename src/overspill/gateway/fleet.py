@@ -22,8 +22,9 @@ from overspill.gateway.background import in_background
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.live_target import LiveEngine, LiveTarget, LiveUpstream
 from overspill.gateway.poller import Poller, Watched
-from overspill.models import placeholder_sha256
+from overspill.models import DEFAULT_TEMPERATURE, KNOWN_ANSWER, shipped_sha256
 from overspill.pools.engines import registry as engines
+from overspill.pools.engines.model_source import builtin_variant
 from overspill.pools.engines.model_source import resolve as resolve_model
 from overspill.pools.engines.protocol import EngineSpec
 from overspill.pools.engines.supervisor import Phase, Supervisor, SupervisorState
@@ -34,7 +35,6 @@ from overspill.wire.http import Origin
 
 log = logging.getLogger("overspill.fleet")
 
-BUILTIN = "builtin"
 _REPLACE_CHECK_S = 0.2
 _REPLACE_GRACE_S = 600.0
 _HEALTH = {
@@ -162,11 +162,10 @@ class Fleet:
 
     def _spec(self, options: EngineOptions) -> EngineSpec:
         """Resolve the model's file, if there is to be one; blocks while it is fetched."""
-        path = ""
+        path, variant = "", None
         if options.model is not None:
             found = resolve_model(options.model, self._model_cache, environ=self._environ, progress=_Fetching())
-            path = str(found)
-        is_builtin = options.model == BUILTIN
+            path, variant = str(found), builtin_variant(options.model)
         return EngineSpec(
             name=options.name,
             model=path,
@@ -177,7 +176,9 @@ class Fleet:
             cache_ram_mib=options.cache_ram_mib,
             kv_cache_type=options.kv_cache_type,
             gpu_layers=options.gpu_layers,
-            sha256=placeholder_sha256() if is_builtin else options.sha256,
+            sha256=options.sha256 if variant is None else shipped_sha256(variant),
+            known_answer=None if variant is None else KNOWN_ANSWER,
+            default_temperature=None if variant is None else DEFAULT_TEMPERATURE,
             load_timeout_s=options.load_timeout_s,
             extra=options.extra,
         )

@@ -69,7 +69,8 @@ class EmbeddedLlamaCpp(_LlamaCpp):
             kv_cache_type=spec.kv_cache_type,
             gpu_layers=spec.gpu_layers,
             sha256=spec.sha256,
-            extra=dict(spec.extra),
+            known_answer=spec.known_answer,
+            extra=_sampling(spec) | dict(spec.extra),
         )
         return Launch(
             # -P: the working directory must not be able to shadow a module.
@@ -80,6 +81,10 @@ class EmbeddedLlamaCpp(_LlamaCpp):
             api_key=api_key,
             load_timeout_s=spec.load_timeout_s,
         )
+
+
+def _sampling(spec: EngineSpec) -> dict[str, Any]:
+    return {} if spec.default_temperature is None else {"sampling.temp": spec.default_temperature}
 
 
 class LlamaServer(_LlamaCpp, AttachedServer):

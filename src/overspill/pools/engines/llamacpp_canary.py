@@ -2,7 +2,8 @@
 
 Damaged weights load and answer HTTP 200 (NaN weights say "99999999"), so an answer alone proves nothing. The
 probabilities do: NaN or infinite weights give log-probabilities that are no numbers, zeroed output weights make every
-word equally likely. Flipped bits that leave all numbers finite are not found here; the SHA-256 finds those.
+word equally likely. Flipped bits that leave all numbers finite are found only where an answer is known, as for the
+model that ships: then that is asked too, and must come word for word. For other models the SHA-256 finds them.
 Imports only the standard library: the worker must start fast.
 """
 
@@ -12,10 +13,12 @@ import http.client
 import json
 import math
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 _TOKENS = 8
 _CHOICES = 5
+_KNOWN_TOKENS = 256
 _TIMEOUT_S = 600.0  # the supervisor's load timeout comes first; this only bounds a worker that nobody watches
 
 
@@ -23,10 +26,10 @@ class CanaryFailed(Exception):  # noqa: N818 - reads as the state it reports
     """The engine's first answer shows that it must not serve."""
 
 
-def run_canary(socket_path: str, api_key: str) -> tuple[int, int]:
+def run_canary(socket_path: str, api_key: str, known_answer: Sequence[str] | None = None) -> tuple[int, int]:
     """Ask for a few tokens and check them; return the engine's own count of (slots, context tokens of each).
 
-    Raises ``CanaryFailed``.
+    ``known_answer`` is a question and what must come back. Raises ``CanaryFailed``.
     """
     request = {
         "prompt": "The",
@@ -40,11 +43,39 @@ def run_canary(socket_path: str, api_key: str) -> tuple[int, int]:
     complaint = complaint_about(status, answer)
     if complaint is not None:
         raise CanaryFailed(complaint)
+    if known_answer is not None:
+        _check_known_answer(socket_path, api_key, *known_answer)
     status, props = _call(socket_path, api_key, "GET", "/props", None)
     try:
         return int(props["total_slots"]), int(props["default_generation_settings"]["n_ctx"])
     except (KeyError, TypeError, ValueError):
         raise CanaryFailed(f"the engine does not say how many slots it has (HTTP {status} from /props)") from None
+
+
+def _check_known_answer(socket_path: str, api_key: str, question: str, expected: str) -> None:
+    request = {
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": _KNOWN_TOKENS,
+        "temperature": 0,
+        "cache_prompt": False,
+    }
+    status, answer = _call(socket_path, api_key, "POST", "/v1/chat/completions", request)
+    complaint = complaint_about_known(status, answer, question, expected)
+    if complaint is not None:
+        raise CanaryFailed(complaint)
+
+
+def complaint_about_known(status: int, answer: Any, question: str, expected: str) -> str | None:
+    """Say what is wrong with a chat completion whose content is known beforehand; ``None`` if nothing is."""
+    if status != 200:
+        return f"the question with a known answer was answered with HTTP {status}: {json.dumps(answer)[:300]}"
+    try:
+        said = answer["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        return f"the question with a known answer was not answered: {json.dumps(answer)[:300]}"
+    if said == expected:
+        return None
+    return f"the model answers {question!r} with {str(said)[:100]!r} and not with {expected!r}: its weights are damaged"
 
 
 def complaint_about(status: int, answer: Any) -> str | None:

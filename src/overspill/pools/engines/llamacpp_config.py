@@ -6,7 +6,7 @@ It stands alone so that the gateway can import the adapter without coming near t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ MAX_SLOTS = 256  # LLAMA_MAX_SEQ: above it, llama.cpp refuses to make a context
 MIN_CONTEXT_TOKENS = 64
 MAX_TOTAL_CONTEXT_TOKENS = 2**31 - 1
 MIN_BATCH = 32  # n_batch=1 aborts the process
+_CHECKABLE_CONTEXT_TOKENS = 512
+_CHECKABLE_CACHES = ("f32", "f16", "bf16", "q8_0")
 MAX_SOCKET_PATH = 107  # sun_path without its terminating zero
 
 OWNED = {
@@ -42,6 +44,8 @@ class WorkerConfig:
     kv_cache_type: str = "f16"
     gpu_layers: int | None = None
     sha256: str | None = None
+    known_answer: Sequence[str] | None = None
+    """A question and the answer that must come."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def encode(self) -> bytes:
@@ -55,6 +59,11 @@ class WorkerConfig:
             return cls(**json.loads(document))
         except (TypeError, ValueError) as error:
             raise ValueError(f"the worker's configuration on standard input cannot be read: {error}") from None
+
+    def checkable_answer(self) -> Sequence[str] | None:
+        """Return the known answer, unless this configuration may spoil it: a context too short, a coarse cache."""
+        is_fair = self.context_tokens >= _CHECKABLE_CONTEXT_TOKENS and self.kv_cache_type in _CHECKABLE_CACHES
+        return self.known_answer if is_fair else None
 
     def problem(self) -> str | None:
         """Say what would make the engine hang, abort or fail without a reason; ``None`` if nothing would."""

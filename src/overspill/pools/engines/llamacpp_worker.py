@@ -60,7 +60,7 @@ def main() -> None:
         # Held until the process ends: its destructor stops the server.
         server = _load(xllamacpp, params, config)
         load_s = time.monotonic() - started_s
-        slots, context_tokens = run_canary(config.socket_path, config.api_key)
+        slots, context_tokens = run_canary(config.socket_path, config.api_key, config.checkable_answer())
     except (WorkerFailed, CanaryFailed) as failure:
         _report(report, status="failed", reason=str(failure))
         _exit(EXIT_FAILED)

@@ -1,7 +1,7 @@
 """Turns what the user calls a model into a file on this disk. The command line does this before it serves.
 
 Three forms: a path; ``hf:REPO:FILE``, fetched once from the Hugging Face hub (``hf:REPO@REVISION:FILE`` for a fixed
-one); and ``builtin`` for the placeholder in the package.
+one); and ``builtin`` for the model in the package, or ``builtin:q4`` for its smaller variant.
 """
 
 from __future__ import annotations
@@ -9,11 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from overspill.errors import ModelUnusable
-from overspill.models import placeholder_path
+from overspill.errors import ModelUnusable, UnknownName
+from overspill.models import DEFAULT, VARIANTS, shipped_path
 from overspill.pools.engines.hub_file import parse_hub_name, parts_of
 
 BUILTIN = "builtin"
+
+
+def builtin_variant(model: str) -> str | None:
+    """Return which variant of the model in the package ``model`` means, ``None`` if it means another model.
+
+    Raises ``UnknownName`` for a variant that there is not.
+    """
+    name, _, variant = model.partition(":")
+    if name != BUILTIN:
+        return None
+    if variant and variant not in VARIANTS:
+        raise UnknownName("variant of the built-in model", variant, VARIANTS)
+    return variant or DEFAULT
 
 
 def is_remote(model: str) -> bool:
@@ -33,8 +46,9 @@ def resolve(
     Blocks for as long as a download takes. ``environ`` gives HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE;
     ``progress`` is called with (file name, bytes so far, bytes in all or ``None``).
     """
-    if model in (BUILTIN, f"{BUILTIN}:"):
-        return placeholder_path()
+    variant = builtin_variant(model)
+    if variant is not None:
+        return shipped_path(variant)
     if not is_remote(model):
         return _checked(Path(model).expanduser())
     from overspill.pools.engines.hub_download import fetch

@@ -22,7 +22,7 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """The pool's name; also names the worker's socket and log lines."""
     model: str
-    """A path, ``hf:REPO:FILE`` or ``builtin:``; ``model_source.resolve`` turns it into a path before ``launch``.
+    """A path, ``hf:REPO:FILE`` or ``builtin``; ``model_source.resolve`` turns it into a path before ``launch``.
 
     Empty for an engine that needs none.
     """
@@ -36,6 +36,10 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     gpu_layers: int | None = None
     sha256: str | None = None
     """Expected digest of the model file, hex; ``None`` skips the check."""
+    known_answer: tuple[str, str] | None = None
+    """A question, and what the model must answer to it before it serves; ``None`` where no answer is known."""
+    default_temperature: float | None = None
+    """For requests that name none; ``None`` leaves it to the engine."""
     load_timeout_s: float = 120.0
     extra: Mapping[str, Any] = {}
     """Options passed to the engine under its own names."""

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from overspill.pools.engines.llamacpp_canary import complaint_about
+from overspill.pools.engines.llamacpp_canary import complaint_about, complaint_about_known
 
 
 def answer(*positions: list[float | None]) -> dict[str, object]:
@@ -44,3 +44,20 @@ def test_every_word_equally_likely_means_damaged_weights() -> None:
 )
 def test_anything_but_a_completion_is_refused(status: int, body: object, complaint: str) -> None:
     assert complaint in (complaint_about(status, body) or "")
+
+
+def chat(content: object) -> dict[str, object]:
+    return {"choices": [{"message": {"role": "assistant", "content": content}}]}
+
+
+def test_the_known_answer_passes_word_for_word_only() -> None:
+    assert complaint_about_known(200, chat("1 + 1 = 2"), "1+1", "1 + 1 = 2") is None
+    for said in ("1 + 1 = 3", "1 + 1 = 2 ", "", None):
+        complaint = complaint_about_known(200, chat(said), "1+1", "1 + 1 = 2")
+        assert complaint is not None
+        assert "damaged" in complaint
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, {"error": {}}), (200, {"choices": []}), (200, None)])
+def test_no_answer_to_the_known_question_is_refused(status: int, body: object) -> None:
+    assert "known answer" in (complaint_about_known(status, body, "1+1", "2") or "")

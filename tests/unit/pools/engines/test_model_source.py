@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from overspill.errors import ModelUnusable
-from overspill.models import placeholder_path
+from overspill.errors import ModelUnusable, UnknownName
+from overspill.models import VARIANTS, shipped_path
 from overspill.pools.engines.hub_file import HubFile, parse_hub_name, parts_of
-from overspill.pools.engines.model_source import resolve
+from overspill.pools.engines.model_source import builtin_variant, resolve
 
 
 def test_a_local_gguf_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -19,8 +19,19 @@ def test_a_local_gguf_is_taken_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["builtin", "builtin:"])
 def test_the_builtin_model_needs_no_download(name: str, tmp_path: Path) -> None:
-    assert resolve(name, tmp_path, environ={}) == placeholder_path()
-    assert placeholder_path().read_bytes()[:4] == b"GGUF"
+    assert resolve(name, tmp_path, environ={}) == shipped_path()
+    assert shipped_path().read_bytes()[:4] == b"GGUF"
+
+
+def test_a_variant_of_the_builtin_model_is_named_after_a_colon(tmp_path: Path) -> None:
+    assert resolve("builtin:q4", tmp_path, environ={}) == shipped_path("q4") != shipped_path()
+    assert {builtin_variant(f"builtin:{variant}") for variant in VARIANTS} == set(VARIANTS)
+    assert builtin_variant("hf:builtin:q4") is None
+
+
+def test_a_variant_that_there_is_not_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=r"unknown variant of the built-in model 'q5'.*; known: q4, q8_0"):
+        resolve("builtin:q5", tmp_path, environ={})
 
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The parts of ``overspill eval``: the test set, the judge, the asking and the tables."""
