@@ -49,7 +49,8 @@ class Side:
         }
         content = json.dumps(body).encode()
         head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(content)}\r\nconnection: close\r\n"
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
+            f"content-length: {len(content)}\r\n"
         )
         if self.key is not None:
             head += f"authorization: Bearer {self.key}\r\n"
