@@ -98,7 +98,7 @@ def answers_chat(port: int) -> bool:
 class Overspill(Gateway):
     """This project, with everything on that a user has on: keys, admission, Controller, ledger, metrics.
 
-    Compiled, as its wheels are (`make compiled`), unless OVERSPILL names another program.
+    Compiled (`make compiled`), unless OVERSPILL names another program.
     """
 
     def missing(self) -> str:

@@ -175,7 +175,7 @@ def _keep(
 def start_at_home(request: Request, targets: dict[str, TargetState], now: float) -> Start | None:
     """Return what ``decide`` would, where that is a start in the first tier by a request that has not failed before.
 
-    That is nearly every decision, and this takes a third of the time: nothing is kept of the targets looked at.
+    That is nearly every decision, and this is cheaper: nothing is kept of the targets looked at.
     """
     surface, prompt_tokens, local_only = request.surface, request.prompt_tokens, request.local_only
     slack_s, tpot_slo_s = request.slo_at - now, request.tpot_slo_s

@@ -1,7 +1,7 @@
 """Writes down how each attempt and each request ended: a ledger row and the metrics.
 
 Called by the driver at the end of each; costs no I/O, since the ledger's writer has its own thread. The metrics are
-counted from the same records, many at a time: in a loop that costs a third of what it does between other work.
+counted from the same records, many at a time, so that the counting runs in a loop and not between other work.
 """
 
 from __future__ import annotations

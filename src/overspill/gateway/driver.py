@@ -30,7 +30,7 @@ log = logging.getLogger("overspill.driver")
 Recorder = Callable[[float, AnyEvent, list[AnyCommand]], None]
 _SWEEP_S = 1.0
 _TIMED_EVERY = 8
-"""One event in so many is timed: reading the clock and counting takes a tenth of what it is to tell of."""
+"""One event in so many is timed: the clock and the counting cost each event time, and a sample tells the same."""
 
 
 class Driver:

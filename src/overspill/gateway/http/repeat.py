@@ -1,9 +1,10 @@
 """A head that comes again, recognised by its bytes: what was parsed and checked once needs no second parse.
 
 A client of an API sends the same head with each request of a connection, and a server much the same with each answer;
-only the length of the body differs. Reading such a head takes llhttp's callbacks and our checks 20 µs of CPU,
-comparing it 0.5 (2026-11). Nothing is decided by it: it is taken only where the bytes are those that were accepted
-before, followed by exactly the body that they announce; all else is read in full.
+only the length of the body differs. Comparing such heads instead of parsing and checking them took a request from 70
+to 56 µs of CPU, both heads together, in a loop without sockets (2026-11). Nothing is decided by it: it is taken only
+where the bytes are those that were accepted before, followed by exactly the body that they announce; all else is read
+in full.
 """
 
 from __future__ import annotations
