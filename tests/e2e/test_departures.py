@@ -23,6 +23,7 @@ from tests.support.loops import LOOPS, run, until
 from tests.support.raw_client import RawClient, ask
 from tests.support.scripted_upstream import DONE, ROLE, delta, scripted
 
+from overspill.core.types import Patience
 from overspill.perf.batching import EngineModel
 from overspill.units import KIB, MIB
 
@@ -99,7 +100,7 @@ def test_a_client_that_leaves_while_it_is_retried_is_forgotten() -> None:
             await until(lambda: gateway.driver.open_sessions == 0)
             assert gateway.driver.controller.open_requests == 0
             assert not gateway.driver._relays
-            assert gateway.driver._alarm is None
+            assert gateway.driver.controller.next_wakeup(gateway.driver.now()) is None
 
     run(main())
 
@@ -141,7 +142,7 @@ def test_a_slow_client_pauses_its_target_and_nothing_is_lost(loop: str) -> None:
     run(main(), loop=loop)
 
 
-def test_a_slow_client_is_no_fault_of_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_client_is_no_fault_of_its_target() -> None:
     async def main() -> None:
         async with (
             scripted() as local,
@@ -158,7 +159,8 @@ def test_a_slow_client_is_no_fault_of_its_target(monkeypatch: pytest.MonkeyPatch
             while not relay.is_paused:
                 call.chunk(delta("x" * 64 * KIB))
                 await asyncio.sleep(0.001)
-            monkeypatch.setattr(gateway.driver, "_stall_timeout_s", 0.0)
+            for session in gateway.driver._sessions.values():
+                session.patience = Patience(stall_s=0.0)
             gateway.driver._sweep()
             assert relay.failure is None
             client.writer.transport.resume_reading()

@@ -342,12 +342,12 @@ def test_an_aggregated_stream_is_one_body_and_a_broken_one_is_answered_elsewhere
     run(main())
 
 
-def test_a_stalled_target_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_target_is_given_up() -> None:
     async def main() -> None:
         async with scripted() as local, fake_engine(FAST) as cloud:
             pools = {"local": attach(local.url), "cloud": upstream(url_of(cloud))}
-            async with serving(text_of(pools)) as gateway:
-                monkeypatch.setattr(gateway.driver, "_first_token_timeout_s", 0.0)
+            routes = [{"model": "m", "tiers": [["local"], ["cloud"]], "first_token_timeout": "1ms"}]
+            async with serving(text_of(pools, routes)) as gateway:
                 asking = asyncio.ensure_future(ask(address_of(gateway), chat(stream=True, max_tokens=1)))
                 call = await local.call()
                 call.start_stream(ROLE + b": keep-alive\n\n")
@@ -357,17 +357,20 @@ def test_a_stalled_target_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     run(main())
 
 
-def test_a_request_that_waited_for_its_engine_is_watched_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing ran when the last sweep came by, so the attempt itself has to start the next one."""
+def test_a_request_that_waited_for_its_engine_is_watched_too() -> None:
+    """The sweep goes on while there is nothing to look after but a request that waits."""
 
     async def main() -> None:
-        async with scripted() as local, serving(text_of({"own": upstream(local.url, local=True)})) as gateway:
+        routes = [{"model": "m", "tiers": [["own"]], "stall_timeout": "1ms"}]
+        async with (
+            scripted() as local,
+            serving(text_of({"own": upstream(local.url, local=True)}, routes)) as gateway,
+        ):
             gateway.driver.feed(TargetChanged(target_id="own/main/m", health=Health.STARTING))
-            monkeypatch.setattr(gateway.driver, "_stall_timeout_s", 0.0)
             async with RawClient(address_of(gateway)) as client:
                 client.ask(chat(stream=True))
                 await until(lambda: gateway.driver.controller.waiting_by_lane() == {("m", False): 1})
-                await until(lambda: gateway.driver._sweeper is None)
+                gateway.driver._sweep()
                 gateway.driver.feed(TargetChanged(target_id="own/main/m", health=Health.READY))
                 call = await local.call()
                 call.start_stream(delta("x"))

@@ -37,6 +37,8 @@ FAULTS = (
     KeepaliveOnly(every=67, period_s=0.05),
 )
 
+IMPATIENT = {"first_token_timeout": "500ms", "stall_timeout": "500ms", "whole_timeout": "500ms"}
+
 
 class Crowd:
     """Clients that ask, read, and sometimes leave."""
@@ -99,7 +101,7 @@ def check(body: dict[str, Any], reply: Reply) -> str:
 
 @pytest.mark.parametrize(("loop", "requests"), [("uvloop", 500), ("asyncio", 150)])
 def test_a_crowd_with_random_failures_is_answered_once_each_and_leaves_nothing_behind(
-    tmp_path: Path, loop: str, requests: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, loop: str, requests: int
 ) -> None:
     path = tmp_path / "ledger.db"
     recorded = tmp_path / "run.jsonl"
@@ -110,16 +112,13 @@ def test_a_crowd_with_random_failures_is_answered_once_each_and_leaves_nothing_b
         async with fake_engine(MODEL, faults=FAULTS) as local, fake_engine(MODEL, faults=FAULTS[:4]) as cloud:
             pools = {"local": attach(url_of(local), slots=6), "cloud": upstream(url_of(cloud), max_concurrency=8)}
             routes = [
-                {"model": "m", "tiers": [["local"], ["cloud"]], "slo": {"ttft": "1s"}},
-                {"model": "n", "tiers": [["local"]], "queue_limit": 4},
+                {"model": "m", "tiers": [["local"], ["cloud"]], "slo": {"ttft": "1s"}, **IMPATIENT},
+                {"model": "n", "tiers": [["local"]], "queue_limit": 4, **IMPATIENT},
             ]
             breaker = {"open": "50ms", "open_max": "100ms", "cooldown": "50ms"}
             text = text_of(pools, routes, path=path, breaker=breaker)
             async with serving(text, recorder=recording.write) as gateway:
                 recording.begin(gateway.policy)
-                monkeypatch.setattr(gateway.driver, "_first_token_timeout_s", 0.5)
-                monkeypatch.setattr(gateway.driver, "_stall_timeout_s", 0.5)
-                monkeypatch.setattr(gateway.driver, "_whole_timeout_s", 0.5)
                 crowd = Crowd(address_of(gateway), requests, seed=2)
                 await crowd.come()
                 await until(lambda: gateway.driver.open_sessions == 0)
@@ -169,10 +168,10 @@ def check_ledger(path: Path, count: int, ends: Counter[str]) -> None:
     for request_id, request in requests.items():
         own = attempts.get(request_id, [])
         assert len(own) == request["attempts"]
-        assert [row["attempt_id"] for row in own] == sorted(row["attempt_id"] for row in own)
-        assert all(row["outcome"] == "failed" for row in own[:-1])
+        assert len({row["attempt_id"] for row in own}) == len(own)
+        assert [row["outcome"] for row in own].count("finished") == (request["outcome"] == "completed")
         if request["outcome"] == "completed":
-            assert own[-1]["outcome"] == "finished"
-            assert own[-1]["target_id"] == request["target_id"]
+            (finished,) = (row for row in own if row["outcome"] == "finished")
+            assert finished["target_id"] == request["target_id"]
         if request["local_only"]:
             assert all(row["target_id"] == "local/0" for row in own)

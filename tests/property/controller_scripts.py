@@ -24,6 +24,7 @@ from overspill.core.events import (
     FirstToken,
     PolicyChanged,
     Progress,
+    Queued,
     TargetChanged,
     TargetReported,
     Tick,
@@ -101,6 +102,7 @@ def _target(choose: Choices, name: str) -> TargetSpec:
             tpot_s_per_running=choose.of((0.0, 0.01)),
         ),
         price=None if usd is None else Price(input_usd_per_mtok=usd, output_usd_per_mtok=4 * usd),
+        streams_whole=choose.below(4) < 3,
         ready_at_start=choose.below(8) < 7,
     )
 
@@ -119,6 +121,7 @@ def _route(choose: Choices, pattern: str) -> Route:
         queue_limit=choose.of((256, 256, 256, 256, 12, 3, 1, 0)),
         max_attempts=choose.of((4, 4, 1, 2)),
         local_only=choose.below(4) == 3,
+        hedge_after_s=choose.of((None, None, None, 0.3)),
     )
 
 
@@ -135,6 +138,8 @@ class Life:
     arrivals: dict[str, Arrived] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
     running: dict[int, StartAttempt] = field(default_factory=dict)
+    spoken: set[int] = field(default_factory=set)
+    """Attempts that have had their first token."""
     ended: list[int] = field(default_factory=list)
     known: dict[str, TargetSpec] = field(default_factory=dict)
 
@@ -152,6 +157,8 @@ class Life:
             case Finished() | Failed() if event.attempt_id in self.running:
                 del self.running[event.attempt_id]
                 self.ended.append(event.attempt_id)
+            case FirstToken() if event.attempt_id in self.running:
+                self.spoken.add(event.attempt_id)
         if self.watch is not None:
             self.watch(self, event)
         commands = self.controller.handle(event, self.now)
@@ -184,7 +191,9 @@ class Life:
     def _check_start(self, start: StartAttempt) -> None:
         assert start.request_id in self.arrivals
         assert start.request_id not in self.answered
-        assert start.request_id not in {s.request_id for s in self.running.values()}
+        beside = [s for s in self.running.values() if s.request_id == start.request_id]
+        assert len(beside) <= 1
+        assert all(s.attempt_id not in self.spoken and s.target_id != start.target_id for s in beside)
         assert start.attempt_id not in self.running
         assert start.attempt_id not in self.ended
         assert start.target_id in self.known
@@ -211,9 +220,11 @@ class Life:
             assert set(target.running) == {a for a, s in self.running.items() if s.target_id == name}
             assert target.prefill_tokens >= 0
             assert 0 <= target.holding <= waiting
-        if waiting == 0:
+        requests = [s.request_id for s in self.running.values() if s.attempt_id in self.spoken]
+        assert len(requests) == len({*requests})  # of two, the first that speaks is the only one then
+        if waiting == 0 and all(attempt_id in self.spoken for attempt_id in self.running):
             assert self.controller.next_wakeup(self.now) is None
-        else:  # whoever waits is looked at again, whatever happens
+        elif waiting:  # whoever waits is looked at again, whatever happens
             assert self.controller.next_wakeup(self.now) is not None
 
     def run_out(self) -> None:
@@ -233,7 +244,7 @@ class Life:
         assert all(count == 0 for count in self.controller.waiting_by_lane().values())
         for target in self.controller.targets.values():
             assert (target.running, target.prefill_tokens, target.holding) == ({}, 0, 0)
-        assert self.controller._leaving == {}
+        assert self.controller._dispatch.roster.leaving == {}
 
 
 def live(source: bytes, watch: Callable[[Life, AnyEvent], None] | None = None) -> Life:
@@ -279,6 +290,7 @@ def _arrival(choose: Choices, number: int) -> Arrived:
         surface=Surface.EMBEDDINGS if choose.below(8) == 7 else Surface.CHAT,
         prompt_tokens=choose.of((10, 10, 50, 50, 200, 200, 0, 2000, 100_000)),
         max_tokens=choose.of((None, 1, 50, 4000)),
+        is_stream=choose.below(4) < 3,
         priority=choose.below(5) - 1,
         local_only=choose.below(5) == 4,
         ttft_slo_s=choose.of((None, None, None, None, 0.0, 1.0, 30.0)),
@@ -292,7 +304,9 @@ def _of_an_attempt(life: Life, choose: Choices) -> AnyEvent:
     if not pool:
         return Progress(attempt_id=10_000, output_tokens=1)
     attempt_id = choose.of(pool)
-    what = choose.below(6)
+    what = choose.below(7)
+    if what == 6:
+        return Queued(attempt_id=attempt_id)
     if what == 0:
         return FirstToken(attempt_id=attempt_id)
     if what == 1:

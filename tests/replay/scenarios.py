@@ -25,6 +25,7 @@ from overspill.core.events import (
     FirstToken,
     PolicyChanged,
     Progress,
+    Queued,
     TargetChanged,
     TargetReported,
     Tick,
@@ -113,6 +114,16 @@ def answers(ttft_s: float, tpot_s: float, tokens: int = 60) -> Behaviour:
         world.at((first + end) / 2, Progress(attempt_id=start.attempt_id, output_tokens=length // 2))
         done = Finished(attempt_id=start.attempt_id, prompt_tokens=round(prompt * 1.2), output_tokens=length)
         world.at(end, done)
+
+    return behave
+
+
+def queues(ttft_s: float) -> Behaviour:
+    """Keep the connection alive at first, and answer after ``ttft_s``."""
+
+    def behave(world: World, start: StartAttempt) -> None:
+        world.at(world.now + 0.1, Queued(attempt_id=start.attempt_id))
+        answers(ttft_s, 0.02)(world, start)
 
     return behave
 
@@ -313,7 +324,21 @@ def slow_tokens() -> World:
     return world
 
 
+def silence() -> World:
+    """Home queues what it is sent: rivals start in time and win or lose, a third takes over, one route hedges."""
+    hedged = msgspec.structs.replace(ROUTE, pattern="hedged", hedge_after_s=0.3)
+    behaviours = {
+        "gpu": in_turn(queues(1.4), queues(3.0), queues(60.0)),
+        "cheap": in_turn(queues(60.0), NORMAL["cheap"]),
+    }
+    policy = Policy(targets=(GPU, CHEAP, QUICK), routes=(ROUTE, hedged), default_output_tokens=60)
+    world = World(policy, {**NORMAL, **behaviours})
+    for when, event in [*arrivals(8, 1.5), *arrivals(4, 2.0, model="hedged", prefix="h")]:
+        world.at(when, event)
+    return world
+
+
 SCENARIOS: dict[str, Callable[[], World]] = {
     scenario.__name__: scenario
-    for scenario in (burst, crash, troubled_upstreams, narrow, reload, odd_requests, slow_tokens)
+    for scenario in (burst, crash, troubled_upstreams, narrow, reload, odd_requests, slow_tokens, silence)
 }

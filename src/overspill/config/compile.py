@@ -20,18 +20,15 @@ from overspill.config.scalars import SecretRef
 from overspill.config.schema import (
     AccountConfig,
     AttachPool,
-    BreakerConfig,
     Config,
     EnginePool,
     Pool,
-    PriceConfig,
-    PriorConfig,
     RouteConfig,
     TierTarget,
     UpstreamPool,
 )
+from overspill.config.values import breaker_of, patience_of, price_of, prior_of, retry_of
 from overspill.core.types import (
-    BreakerPolicy,
     LatencyPrior,
     Policy,
     Price,
@@ -80,6 +77,8 @@ class CompiledTarget(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineOptions | None = None
     asks_for_slots: bool = False
     """True if an attached server is to say itself how many requests it takes: the configuration does not."""
+    streams_whole: bool = True
+    """See ``TargetSpec``."""
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +97,8 @@ def compile_config(config: Config, facts: Facts) -> Wiring:
     policy = Policy(
         targets=tuple(spec for spec, _ in build.targets.values()),
         routes=routes,
-        breaker=_breaker(config.breaker),
+        breaker=breaker_of(config.breaker),
+        retry=retry_of(config.scheduling.retry),
         priorities=config.scheduling.priorities,
         default_output_tokens=config.scheduling.default_output_tokens,
     )
@@ -130,6 +130,8 @@ class _Build:
             queue_limit=route.queue_limit,
             max_attempts=route.max_attempts,
             local_only=route.local_only,
+            patience=patience_of(route),
+            hedge_after_s=None if route.hedge_after is None else float(route.hedge_after),
         )
 
     def _places(self, item: TierTarget, pattern: str) -> list[RouteTarget]:
@@ -185,6 +187,7 @@ class _Build:
                     origin=origin,
                     key=pool.api_key,
                     asks_for_slots=pool.slots is None,
+                    streams_whole=pool.stream_whole_answers,
                 ),
             )
 
@@ -211,6 +214,7 @@ class _Build:
                 origin=parse_origin(pool.base_url or (known.base_url if known else "")),
                 account=account_name,
                 key=None if account is None else account.api_key,
+                streams_whole=pool.stream_whole_answers,
             )
             self.targets[target_id] = (spec, target)
         return target_id
@@ -241,8 +245,9 @@ def _spec(
         slots=slots,
         context_tokens=pool.context_tokens or context_tokens,
         surfaces=pool.surfaces or surfaces,
-        prior=LatencyPrior() if pool.prior is None else _prior(pool.prior),
-        price=price or (None if pool.price is None else _price(pool.price)),
+        prior=LatencyPrior() if pool.prior is None else prior_of(pool.prior),
+        price=price or (None if pool.price is None else price_of(pool.price)),
+        streams_whole=isinstance(pool, EnginePool) or pool.stream_whole_answers,
     )
 
 
@@ -268,36 +273,5 @@ def _upstream_price(pool: UpstreamPool, offer: Offer | None, model: str) -> Pric
     names = (model,) if offer is None else (model, offer.id, *offer.aliases)
     own = next((pool.prices[name] for name in names if name in pool.prices), pool.price)
     if own is not None:
-        return _price(own)
+        return price_of(own)
     return None if offer is None else offer.known_price
-
-
-def _price(price: PriceConfig) -> Price:
-    return Price(
-        input_usd_per_mtok=price.input,
-        output_usd_per_mtok=price.output,
-        cached_input_usd_per_mtok=price.cached_input,
-    )
-
-
-def _prior(prior: PriorConfig) -> LatencyPrior:
-    return LatencyPrior(
-        ttft_base_s=float(prior.ttft_base),
-        prefill_s_per_token=float(prior.prefill_per_token or 0.0),
-        tpot_base_s=float(prior.tpot_base),
-        tpot_s_per_running=float(prior.tpot_per_running or 0.0),
-    )
-
-
-def _breaker(breaker: BreakerConfig) -> BreakerPolicy:
-    return BreakerPolicy(
-        window_s=float(breaker.window),
-        min_count=breaker.min_count,
-        failure_rate=breaker.failure_rate,
-        open_s=float(breaker.open),
-        open_max_s=float(breaker.open_max),
-        cooldown_s=float(breaker.cooldown),
-        no_money_s=float(breaker.no_money),
-        bad_key_s=float(breaker.bad_key),
-        no_model_s=float(breaker.no_model),
-    )

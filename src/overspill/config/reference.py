@@ -33,6 +33,7 @@ _SECTIONS: Mapping[str, tuple[str, type[Section]]] = {
     "tiers": ("routes[].tiers[][]", schema.TierTarget),
     "slo": ("routes[].slo", schema.SloConfig),
     "scheduling": ("scheduling", schema.SchedulingConfig),
+    "retry": ("scheduling.retry", schema.RetryConfig),
     "breaker": ("breaker", schema.BreakerConfig),
     "ledger": ("ledger", schema.LedgerConfig),
     "log": ("log", schema.LogConfig),

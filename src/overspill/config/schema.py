@@ -81,6 +81,14 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     drain_timeout: Annotated[
         Duration, Meta(description="On SIGTERM, how long running requests may take to finish.")
     ] = _duration(30)
+    commit_deadline: Annotated[
+        Duration,
+        Meta(
+            description="A client that has waited this long for a first token gets the answer's head and then a sign "
+            "of life, since many give up at 60s; until then every failure can still become a status code."
+        ),
+    ] = _duration(50)
+    heartbeat: Annotated[Duration, Meta(description="Between two such signs of life.")] = _duration(10)
     limits: Annotated[LimitsConfig, Meta(description="What the server accepts of a client.")] = msgspec.field(
         default_factory=LimitsConfig
     )
@@ -185,6 +193,12 @@ class AttachPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="att
         Meta(description="Requests it may run at once; what is usual for its kind if left out."),
     ] = None
     api_key: Annotated[SecretRef | None, Meta(description="Its key, if it asks for one: env:NAME or file:PATH.")] = None
+    stream_whole_answers: Annotated[
+        bool,
+        Meta(
+            description="Ask for whole answers as streams, so that stalls are seen; false if the server cannot stream."
+        ),
+    ] = True
     local: Annotated[
         bool | None,
         Meta(description="True if a request sent there stays in your hands; decided by its address if left out."),
@@ -222,6 +236,12 @@ class UpstreamPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="u
     prices: Annotated[
         dict[str, PriceConfig], Meta(description="Prices by model id; they override the catalogue's and `price`.")
     ] = {}
+    stream_whole_answers: Annotated[
+        bool,
+        Meta(
+            description="Ask for whole answers as streams, so that stalls are seen; false if the server cannot stream."
+        ),
+    ] = True
     local: Annotated[
         bool, Meta(description="True only for a server in your own hands; never for a provider of the catalogue.")
     ] = False
@@ -263,8 +283,36 @@ class RouteConfig(Section, frozen=True, kw_only=True):
     max_attempts: Annotated[
         int, Meta(description="Attempts that may fail for reasons other than a busy target.", ge=1, le=16)
     ] = 4
+    first_token_timeout: Annotated[
+        Duration, Meta(description="An attempt without a token is given up after this; another may start long before.")
+    ] = _duration(120)
+    stall_timeout: Annotated[
+        Duration, Meta(description="A stream without a further token is taken for broken after this.")
+    ] = _duration(30)
+    floor_tokens_per_s: Annotated[
+        Money | None,
+        Meta(description="A stream slower than this over `stall_timeout` is taken for broken; not judged if left out."),
+    ] = None
+    whole_timeout: Annotated[
+        Duration, Meta(description="Longest time for an answer that a target sends in one piece.")
+    ] = _duration(600)
+    hedge_after: Annotated[
+        Duration | None,
+        Meta(
+            description="Ask a second target as well if the first has not spoken after this, within the retry budget; "
+            "never if left out."
+        ),
+    ] = None
     local_only: Annotated[bool, Meta(description="Never leaves local pools, whatever happens.")] = False
     note: Annotated[str, Meta(description="Why it is so; shown by `overspill config explain`.")] = ""
+
+
+class RetryConfig(Section, frozen=True, kw_only=True):
+    """How much load may be added by asking again, and by asking a second target beside a silent one."""
+
+    share: Annotated[float, Meta(description="Attempts earned by each request.", ge=0, le=10)] = 0.2
+    min_per_s: Annotated[float, Meta(description="Attempts granted per second in any case.", ge=0)] = 10
+    window: Annotated[Duration, Meta(description="What is not spent for this long is gone.")] = _duration(10)
 
 
 class SchedulingConfig(Section, frozen=True, kw_only=True):
@@ -274,6 +322,9 @@ class SchedulingConfig(Section, frozen=True, kw_only=True):
     default_output_tokens: Annotated[
         int, Meta(description="Answer length assumed for a route until one has been seen.", ge=1)
     ] = 256
+    retry: Annotated[RetryConfig, Meta(description="How much load retries may add.")] = msgspec.field(
+        default_factory=RetryConfig
+    )
 
 
 class BreakerConfig(Section, frozen=True, kw_only=True):

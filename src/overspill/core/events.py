@@ -31,6 +31,8 @@ class Arrived(Event, frozen=True):
     """The client's own longest wait; otherwise the route's."""
     prefix_hash: int = 0
     key_id: str = ""
+    is_stream: bool = True
+    """True if the client wants the answer as a stream."""
 
 
 class ClientGone(Event, frozen=True):
@@ -39,6 +41,15 @@ class ClientGone(Event, frozen=True):
     request_id: str
     is_shutdown: bool = False
     """True if the gateway ended it, because it stops; the client would have stayed."""
+
+
+class Queued(Event, frozen=True):
+    """An attempt's target keeps the connection alive and says nothing: the request waits in a queue there.
+
+    Told once for an attempt, and only before its first token.
+    """
+
+    attempt_id: int
 
 
 class FirstToken(Event, frozen=True):
@@ -114,6 +125,7 @@ class Tick(Event, frozen=True):
 AnyEvent = (
     Arrived
     | ClientGone
+    | Queued
     | FirstToken
     | Progress
     | Finished

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 
 from overspill.core.events import Arrived, Failed
+from overspill.core.options import Wait
 from overspill.core.target import Attempt, TargetState
 from overspill.core.types import FailureKind, Route, Spill, Surface
 
@@ -41,6 +42,7 @@ class Request:
         "expected_output",
         "failures",
         "holding",
+        "is_stream",
         "lane",
         "last_failure",
         "last_status",
@@ -50,6 +52,7 @@ class Request:
         "priority",
         "prompt_tokens",
         "request_id",
+        "rival",
         "route",
         "slo_at",
         "spill",
@@ -65,6 +68,7 @@ class Request:
         self.prompt_tokens = event.prompt_tokens
         self.max_tokens = event.max_tokens
         self.local_only = event.local_only or route.local_only
+        self.is_stream = event.is_stream
         self.priority = priority
         self.route = route
         self.expected_output = expected_output
@@ -79,6 +83,9 @@ class Request:
         self.deadline_at = now + (route.deadline_s if wait_s is None else min(wait_s, route.deadline_s))
         """When it is evicted if it still waits."""
         self.attempt: Attempt | None = None
+        """The attempt that runs; the older one while there are two."""
+        self.rival: Attempt | None = None
+        """The attempt that was started beside it because it did not speak in time."""
         self.attempts = 0
         self.failures = 0
         """Failed attempts that were no "busy"."""
@@ -202,6 +209,72 @@ class Alarms:
         if at is None or at > now:
             return None
         return heapq.heappop(self._heap)[2]
+
+
+class Queue:
+    """All lanes, and the alarms of those that wait in them."""
+
+    __slots__ = ("alarms", "lanes", "live", "next_ticket")
+
+    def __init__(self) -> None:
+        self.lanes: dict[LaneKey, Lane] = {}
+        self.alarms = Alarms()
+        self.live = 0
+        """Requests that wait, in all lanes."""
+        self.next_ticket = 1
+
+    def lane_of(self, request: Request) -> Lane | None:
+        """Return the lane where a request would wait, or ``None`` if nothing ever waited there."""
+        return self.lanes.get((request.route.pattern, request.local_only))
+
+    def enqueue(self, request: Request, decision: Wait) -> None:
+        """Let a request wait."""
+        key = (request.route.pattern, request.local_only)
+        lane = self.lanes.get(key)
+        if lane is None:
+            lane = self.lanes[key] = Lane(key)
+        lane.push(request, self.next_ticket)
+        self.next_ticket += 1
+        self.live += 1
+        self.hold(request, decision)
+
+    def hold(self, request: Request, decision: Wait) -> None:
+        """Count it among those that wait for a target's slot, and look at it again in time."""
+        request.holding = decision.holding
+        if decision.holding is not None:
+            decision.holding.holding += 1
+        self.alarms.set(request, min(decision.until, request.deadline_at))
+
+    def release(self, request: Request) -> None:
+        """Take back ``hold``."""
+        if request.holding is not None:
+            request.holding.holding -= 1
+            request.holding = None
+
+    def leave(self, request: Request) -> None:
+        """Take a request out, if it waits."""
+        if request.lane is not None:
+            request.lane.leave(request)
+            self.live -= 1
+        self.release(request)
+
+    def empty(self) -> list[Request]:
+        """Take all out and forget the lanes: those of routes that are gone would stay for ever. In turn."""
+        waiting = [request for lane in self.lanes.values() for request in lane.waiting()]
+        waiting.sort(key=lambda r: (r.priority, r.deadline_at, r.ticket))
+        for request in waiting:
+            self.leave(request)
+        self.lanes = {}
+        return waiting
+
+    def first(self, blocked: set[LaneKey]) -> Lane | None:
+        """Return the lane whose head is first in turn, but none of ``blocked``; ``None`` if nothing waits."""
+        heads = [
+            (head[:3], lane)
+            for key, lane in self.lanes.items()
+            if lane.live and key not in blocked and (head := lane.head()) is not None
+        ]
+        return min(heads, key=lambda pair: pair[0])[1] if heads else None
 
 
 def _is_due(entry: tuple[float, int, Request]) -> bool:

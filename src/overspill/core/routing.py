@@ -47,6 +47,8 @@ class RouteTable:
                 self._globs.append((_compile(route.pattern), route))
             else:
                 self._exact.setdefault(route.pattern, route)
+        self.with_choice = frozenset(route.pattern for route in routes if sum(map(len, route.tiers)) > 1)
+        """Patterns of the routes that name more than one target."""
         self.of_many_models = _of_many_models(routes)
         """The targets that are asked for several models: one that is missing there says little of the target."""
 
@@ -245,6 +247,15 @@ def expected_usd(request: Request, target: TargetState) -> float:
         return _NEVER
     tokens_in, tokens_out = request.prompt_tokens, request.expected_output
     return (tokens_in * price.input_usd_per_mtok + tokens_out * price.output_usd_per_mtok) / 1e6
+
+
+def best_of(request: Request, free: list[Option]) -> Option:
+    """Pick one of ``free``, which may be of several tiers: of the first that keeps the SLO, else the fastest."""
+    fit = [o for o in free if o.risk is None] or [o for o in free if o.risk is _TPOT_AT_RISK]
+    if not fit:
+        return _fastest(request, free)
+    first = min([o.tier for o in fit])
+    return _cheapest(request, [o for o in fit if o.tier == first])
 
 
 def _look_again_at(request: Request, held: Option, later: list[Option], now: float) -> float:

@@ -23,10 +23,13 @@ class Attempt:
 
     __slots__ = (
         "attempt_id",
+        "due_at",
         "expected_end_at",
         "expected_s",
         "first_token_at",
+        "is_queued",
         "output_tokens",
+        "predicted_ttft_s",
         "prefill_ahead",
         "prompt_tokens",
         "request_id",
@@ -41,6 +44,7 @@ class Attempt:
         target: TargetState,
         started_at: float,
         prompt_tokens: int,
+        predicted_ttft_s: float,
         expected_s: float,
     ) -> None:
         self.attempt_id = attempt_id
@@ -50,11 +54,16 @@ class Attempt:
         self.prompt_tokens = prompt_tokens
         self.prefill_ahead = target.prefill_tokens + prompt_tokens
         """Prefill tokens in flight on the target when it started, its own included."""
+        self.predicted_ttft_s = predicted_ttft_s
         self.expected_s = expected_s
         """Time it is expected to hold its slot."""
         self.expected_end_at = started_at + expected_s
         self.first_token_at: float | None = None
         self.output_tokens = 0
+        self.is_queued = False
+        """True once the target has said, by comments or blank lines, that the request waits there."""
+        self.due_at = 0.0
+        """When to look whether it has spoken; see ``racing``."""
 
 
 class TargetState:
@@ -68,6 +77,7 @@ class TargetState:
         "health",
         "holding",
         "prefill_tokens",
+        "queued_since",
         "running",
         "slots",
         "spec",
@@ -84,6 +94,8 @@ class TargetState:
         self.running: dict[int, Attempt] = {}
         self.prefill_tokens = 0
         """Prompt tokens of attempts that have no first token yet."""
+        self.queued_since: float | None = None
+        """When the oldest attempt started that waits there, as its keep-alives say; ``None`` while none does."""
         self.holding = 0
         """Requests that wait for a slot here."""
         self.speed = Speed(spec.prior)
@@ -152,13 +164,18 @@ class TargetState:
             return None
         line = self.speed.ttft
         line.relax(now)
-        return line.base + line.slope * (self.prefill_tokens + prompt_tokens)
+        ttft_s = line.base + line.slope * (self.prefill_tokens + prompt_tokens)
+        return ttft_s if self.queued_since is None else max(ttft_s, now - self.queued_since)
 
     def ttft_s(self, prompt_tokens: int, now: float) -> float:
-        """Predict seconds from sending to the first token, with what is in flight now."""
+        """Predict seconds from sending to the first token, with what is in flight now.
+
+        Where a request waits already, the next one will not wait less than that one has.
+        """
         line = self.speed.ttft
         line.relax(now)
-        return line.base + line.slope * (self.prefill_tokens + prompt_tokens)
+        ttft_s = line.base + line.slope * (self.prefill_tokens + prompt_tokens)
+        return ttft_s if self.queued_since is None else max(ttft_s, now - self.queued_since)
 
     def service_s(self, prompt_tokens: int, output_tokens: float, now: float) -> float:
         """Predict how long a request sent now holds its slot."""
@@ -201,9 +218,30 @@ class TargetState:
         attempt.first_token_at = now
         self.prefill_tokens -= attempt.prompt_tokens
         self.speed.ttft.observe(attempt.prefill_ahead, now - attempt.started_at, now)
+        if attempt.is_queued:
+            attempt.is_queued = False
+            self._find_queued()
+
+    def queued(self, attempt: Attempt) -> None:
+        """Note that an attempt waits in the target's own queue."""
+        if attempt.first_token_at is None:
+            attempt.is_queued = True
+            self._find_queued()
+
+    def gave_up(self, attempt: Attempt, now: float) -> None:
+        """Learn from an attempt that is cancelled before its first token: it would have taken longer than this."""
+        waited_s = now - attempt.started_at
+        if waited_s > attempt.predicted_ttft_s:
+            self.speed.ttft.observe(attempt.prefill_ahead, waited_s, now)
 
     def ended(self, attempt: Attempt) -> None:
         """Count an attempt out, however it ended."""
         del self.running[attempt.attempt_id]
         if attempt.first_token_at is None:
             self.prefill_tokens -= attempt.prompt_tokens
+            if attempt.is_queued:
+                self._find_queued()
+
+    def _find_queued(self) -> None:
+        starts = [a.started_at for a in self.running.values() if a.is_queued]
+        self.queued_since = min(starts) if starts else None

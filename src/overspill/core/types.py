@@ -37,6 +37,8 @@ class Spill(enum.StrEnum):
     CONTEXT_TOO_LONG = "context_too_long"  # the prompt does not fit the local context window
     UNSUPPORTED = "unsupported"  # the local target does not serve this surface
     ATTEMPT_FAILED = "attempt_failed"  # it ran locally and failed before the first token
+    SILENT = "silent"  # where it was sent first had not spoken in time, and this target did
+    HEDGED = "hedged"  # the route hedges: a second target was asked as well, and it spoke first
 
 
 class Refusal(enum.StrEnum):
@@ -146,6 +148,8 @@ class TargetSpec(Value, frozen=True):
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
     prior: LatencyPrior = LatencyPrior()
     price: Price | None = None
+    streams_whole: bool = True
+    """True if answers that a client wants whole are asked for as streams, so that their tokens are seen coming."""
     ready_at_start: bool = True
     """False for an engine that its supervisor must first report ready."""
 
@@ -168,6 +172,18 @@ class Slo(Value, frozen=True):
     tpot_s: float | None = None
 
 
+class Patience(Value, frozen=True):
+    """How long an attempt may go without progress before it is given up. Progress is tokens, not bytes."""
+
+    first_token_s: float = 120.0
+    stall_s: float = 30.0
+    """Between two tokens."""
+    floor_tokens_per_s: float | None = None
+    """Slower than this over ``stall_s`` is a stall too; ``None`` does not judge it."""
+    whole_s: float = 600.0
+    """For an answer that comes in one piece, since its tokens cannot be seen."""
+
+
 class Route(Value, frozen=True):
     """Which targets serve which model names, in tiers: the first is home, each later one is a place to spill to."""
 
@@ -182,6 +198,9 @@ class Route(Value, frozen=True):
     max_attempts: int = 4
     """Attempts that may fail for other reasons than "busy"; busy targets are asked again until the deadline."""
     local_only: bool = False
+    patience: Patience = Patience()
+    hedge_after_s: float | None = None
+    """Ask a second target as well if the first has not spoken after this; ``None`` does not hedge."""
 
 
 class BreakerPolicy(Value, frozen=True):
@@ -199,12 +218,24 @@ class BreakerPolicy(Value, frozen=True):
     no_model_s: float = 300.0
 
 
+class RetryPolicy(Value, frozen=True):
+    """How much load attempts may add that ask again, or ask a second target beside the first."""
+
+    share: float = 0.2
+    """Of an attempt, for each request."""
+    min_per_s: float = 10.0
+    """Granted however few the requests are."""
+    window_s: float = 10.0
+    """What is not spent for this long is gone."""
+
+
 class Policy(Value, frozen=True):
     """All that the controller is told: compiled from the configuration, replaced whole by ``PolicyChanged``."""
 
     targets: tuple[TargetSpec, ...]
     routes: tuple[Route, ...]
     breaker: BreakerPolicy = BreakerPolicy()
+    retry: RetryPolicy = RetryPolicy()
     priorities: int = 3
     """Priority classes 0 (first) to ``priorities - 1``; a request outside is clamped."""
     default_output_tokens: int = 256

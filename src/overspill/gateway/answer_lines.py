@@ -6,7 +6,9 @@ from overspill.core.types import Spill
 from overspill.gateway.http.response import encode_lines
 
 JSON_HEADER = (b"content-type", b"application/json")
-_STREAM_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+STREAM_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+WAITED = (b"x-overspill-reason", b"waited")
+"""Of an answer whose head was sent before any target had spoken; a stream tells the rest in a comment."""
 HOME = "home"
 """Value of ``x-overspill-reason`` for a request that ran in the first tier of its route."""
 _KEPT = 1024
@@ -32,8 +34,14 @@ class AnswerLines:
         is_stream, spill, target_id = key
         reason = HOME if spill is None else spill.value
         own = ((b"x-overspill-reason", reason.encode()), (b"x-overspill-target", target_id.encode()))
-        lines = encode_lines(200, (*(_STREAM_HEADERS if is_stream else (JSON_HEADER,)), *own))
+        lines = encode_lines(200, (*(STREAM_HEADERS if is_stream else (JSON_HEADER,)), *own))
         if len(self._lines) >= _KEPT:
             self._lines.clear()
         self._lines[key] = lines
         return lines
+
+
+def late_label(spill: Spill | None, target_id: str, attempts: int) -> bytes:
+    """Return a comment of a stream that says what its headers could not say yet."""
+    reason = HOME if spill is None else spill.value
+    return f": overspill reason={reason} target={target_id} attempts={attempts}\n\n".encode()

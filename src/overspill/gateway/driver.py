@@ -46,11 +46,14 @@ class Driver:
         loop: asyncio.AbstractEventLoop,
         known_models: Callable[[str], str],
         recorder: Recorder | None = None,
-        first_token_timeout_s: float = 120.0,
-        stall_timeout_s: float = 120.0,
-        whole_timeout_s: float = 600.0,
+        commit_deadline_s: float = 50.0,
+        heartbeat_s: float = 10.0,
     ) -> None:
-        """Make a driver; the timeouts are without a token, the last is for an answer that comes in one piece."""
+        """Make a driver.
+
+        A client that has waited ``commit_deadline_s`` for a first token is sent a sign of life, and further ones every
+        ``heartbeat_s``.
+        """
         self.controller = Controller(policy)
         self.targets = targets
         self._client = client
@@ -58,9 +61,8 @@ class Driver:
         self._loop = loop
         self._known_models = known_models
         self._recorder = recorder
-        self._first_token_timeout_s = first_token_timeout_s
-        self._stall_timeout_s = stall_timeout_s
-        self._whole_timeout_s = whole_timeout_s
+        self._commit_deadline_s = commit_deadline_s
+        self._heartbeat_s = heartbeat_s
         self._epoch = time.monotonic()  # and not the loop's clock, which uvloop keeps at milliseconds
         self._handled = 0
         self._handled_at = 0.0
@@ -92,8 +94,11 @@ class Driver:
         if route is not None:
             session.route_pattern = route.pattern
             session.is_local_only = session.is_local_only or route.local_only
+            session.patience = route.patience
         self._sessions[session.request_id] = session
         session.exchange.on_gone = lambda: self.feed(ClientGone(request_id=session.request_id))
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
         self.feed(session.arrived())
 
     def feed(self, event: AnyEvent) -> None:
@@ -141,15 +146,12 @@ class Driver:
         if target is None:  # replaced between the decision and now: as if it had refused the connection
             self._inbox.append(Failed(attempt_id=command.attempt_id, kind=FailureKind.CONNECT))
             return
-        if session.relay is not None:  # the one before failed, or there would be no new one
-            self._relays.pop(session.relay.command.attempt_id, None)
-            self._books.attempt(session, session.relay)
+        if session.relay is not None:
+            self._book_ended(session)
         relay = Relay(command, target, session.surface, session.request, session, self)
         self._relays[command.attempt_id] = relay
         session.attempt(relay)
         self._books.started(relay)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
         try:
             relay.start(self._client, session.request)
         except Exception:
@@ -157,13 +159,22 @@ class Driver:
             log.exception("the call to %s could not be made", target.target_id)
             relay.abandon("the gateway could not make the call; its log says why")
 
+    def _book_ended(self, session: Session) -> None:
+        """Write down the attempts of a request that are over, while it goes on."""
+        for relay in session.ended():
+            self._relays.pop(relay.command.attempt_id, None)
+            self._books.attempt(session, relay)
+
     def _cancel(self, command: CancelAttempt) -> None:
-        relay = self._relays.pop(command.attempt_id, None)
+        relay = self._relays.get(command.attempt_id)
         if relay is not None:
             relay.cancel()
 
     def _complete(self, command: Complete) -> None:
         session = self._leave(command.request_id)
+        relay = None if command.attempt_id is None else self._relays.get(command.attempt_id)
+        if relay is not None:
+            session.choose(relay)
         session.complete(command)
         self._settle(session, command.outcome, command.failure)
 
@@ -180,12 +191,13 @@ class Driver:
 
     def _settle(self, session: Session, outcome: Outcome, reason: RejectReason | FailureKind | None) -> None:
         """Write the last attempt and the request, and forget both."""
-        relay = session.relay
-        if relay is not None:
-            self._relays.pop(relay.command.attempt_id, None)
-            self._books.attempt(session, relay)
+        for relay in (session.rival, session.relay):
+            if relay is not None:
+                self._relays.pop(relay.command.attempt_id, None)
+                self._books.attempt(session, relay)
         self._books.request(session, outcome, reason, self._handled_at)
-        session.relay = None  # each knows the other: without this only the garbage collector would free them
+        # Each knows the other: without this only the garbage collector would free them.
+        session.relay = session.rival = None
         if not self._sessions and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
@@ -193,14 +205,9 @@ class Driver:
 
     def _set_alarm(self) -> None:
         at = self.controller.next_wakeup(self._handled_at)
-        if at is None:
-            if self._alarm is not None:
-                self._alarm.cancel()
-                self._alarm = None
-            return
+        if at is None or (self._alarm is not None and at >= self._alarm_at):
+            return  # a timer that rings too soon, or for nothing, costs less than to set it with each event
         if self._alarm is not None:
-            if at == self._alarm_at:
-                return
             self._alarm.cancel()
         self._alarm_at = at
         self._alarm = self._loop.call_later(max(0.0, at - self.now()), self._ring)
@@ -210,19 +217,19 @@ class Driver:
         self.feed(Tick())
 
     def _sweep(self) -> None:
-        """Give up on attempts that make no progress; one timer for all of them, and none while nothing runs."""
+        """Look after all that runs or waits, by one timer, and none while there is nothing."""
         now = self.now()
         for relay in list(self._relays.values()):
             relay.look_for_progress(now)
-            if not relay.is_paused and now - relay.heard_at > self._patience_s(relay):
-                relay.expire()
+        for session in list(self._sessions.values()):
+            for attempt in (session.relay, session.rival):
+                if attempt is not None and attempt.outlasts(session.patience, now):
+                    attempt.expire()
+            waits_long = not session.is_committed and now - session.arrived_at >= self._commit_deadline_s
+            if waits_long and now - session.heartbeat_at >= self._heartbeat_s:
+                session.show_life(now)
         # Only now: what starts meanwhile must not start a second sweeper.
-        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._relays else None
-
-    def _patience_s(self, relay: Relay) -> float:
-        if not relay.is_stream:
-            return self._whole_timeout_s
-        return self._first_token_timeout_s if relay.first_token_at is None else self._stall_timeout_s
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._sessions else None
 
     # -- from outside
 

@@ -97,9 +97,16 @@ class Fleet:
             return LiveEngine(target.target_id, engines.create_managed(target.kind), Origin(), key)
         assert target.origin is not None  # only an engine still to be started has none
         if target.role == "attach":
-            return LiveEngine(target.target_id, engines.create_attached(target.kind), target.origin, key)
+            return LiveEngine(
+                target.target_id,
+                engines.create_attached(target.kind),
+                target.origin,
+                key,
+                streams_whole=target.streams_whole,
+            )
         account = Account(account_id=target.account, origin=target.origin, api_key=key)
-        return LiveUpstream(target.target_id, upstreams.create(target.kind), account)
+        upstream = upstreams.create(target.kind)
+        return LiveUpstream(target.target_id, upstream, account, streams_whole=target.streams_whole)
 
     def adopt(self, wiring: Wiring, targets: dict[str, LiveTarget]) -> None:
         """Run with ``targets`` (from ``prepare``): start new engines, keep unchanged ones, replace and stop others."""

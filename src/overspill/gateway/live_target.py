@@ -23,7 +23,7 @@ class LiveTarget(Protocol):
     kind: str
     origin: Origin
     reuses_connections: bool
-    cancels_only_streams: bool
+    streams_whole: bool
     """If true, a call for a client that wants one whole body is still made as a stream."""
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
@@ -38,16 +38,18 @@ class LiveTarget(Protocol):
 class LiveEngine:
     """A replica of an engine on this machine or network, started by us or found running."""
 
-    __slots__ = ("api_key", "cancels_only_streams", "engine", "kind", "origin", "reuses_connections", "target_id")
+    __slots__ = ("api_key", "engine", "kind", "origin", "reuses_connections", "streams_whole", "target_id")
 
-    def __init__(self, target_id: str, engine: Engine, origin: Origin, api_key: str) -> None:
+    def __init__(
+        self, target_id: str, engine: Engine, origin: Origin, api_key: str, *, streams_whole: bool = True
+    ) -> None:
         self.target_id = target_id
         self.kind = engine.kind
         self.engine = engine
         self.origin = origin
         self.api_key = api_key
         self.reuses_connections = engine.reuses_connections
-        self.cancels_only_streams = engine.cancels_only_streams
+        self.streams_whole = streams_whole or engine.cancels_only_streams
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """See ``LiveTarget``."""
@@ -63,16 +65,16 @@ class LiveEngine:
 class LiveUpstream:
     """One account at one provider."""
 
-    __slots__ = ("account", "cancels_only_streams", "kind", "origin", "reuses_connections", "target_id", "upstream")
+    __slots__ = ("account", "kind", "origin", "reuses_connections", "streams_whole", "target_id", "upstream")
 
-    def __init__(self, target_id: str, upstream: Upstream, account: Account) -> None:
+    def __init__(self, target_id: str, upstream: Upstream, account: Account, *, streams_whole: bool = True) -> None:
         self.target_id = target_id
         self.kind = upstream.kind
         self.upstream = upstream
         self.account = account
         self.origin = account.origin
         self.reuses_connections = True
-        self.cancels_only_streams = False
+        self.streams_whole = streams_whole
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """See ``LiveTarget``."""

@@ -7,17 +7,15 @@ Progress is counted in tokens: comments, blank lines, role-only and empty deltas
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
-
 from overspill.core.commands import StartAttempt
-from overspill.core.events import AnyEvent, Failed, Finished, FirstToken, Progress
-from overspill.core.types import FailureKind, Surface
+from overspill.core.events import Failed, Finished, FirstToken, Progress, Queued
+from overspill.core.types import FailureKind, Patience, Surface
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.client_call import ClientCall
 from overspill.gateway.http.fault import FaultKind, TransportFault
 from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.passage import StraightPassage
+from overspill.gateway.ports import Reporter, Sink
 from overspill.wire.aggregate import Aggregator, AnswerTooLong
 from overspill.wire.answers import ErrorBody, MalformedChunk, Usage
 from overspill.wire.chat import rewrite
@@ -45,40 +43,6 @@ _FAULTS = {
 }
 
 
-class Sink(Protocol):
-    """Where a stream's events go: the session that the attempt is for."""
-
-    def commit(self, relay: Relay) -> None:
-        """Begin the answer: the first token has come."""
-        ...
-
-    def forward(self, raw: bytes) -> None:
-        """Pass bytes on to the client."""
-        ...
-
-    @property
-    def is_slow(self) -> bool:
-        """True while the client reads more slowly than the target sends."""
-        ...
-
-    @property
-    def passage(self) -> Callable[[bytes], None] | None:
-        """Where whole chunks of the stream, framing included, may be sent; ``None`` while they must not pass by."""
-        ...
-
-
-class Reporter(Protocol):
-    """Who is told what happened: the driver."""
-
-    def feed(self, event: AnyEvent) -> None:
-        """Take in one event."""
-        ...
-
-    def now(self) -> float:
-        """Return the time on the controller's clock."""
-        ...
-
-
 class Relay:
     """Receives one target's answer: reports at most one ``Finished`` or ``Failed``, and nothing after ``cancel``."""
 
@@ -92,6 +56,7 @@ class Relay:
         "_held_bytes",
         "_limit",
         "_model",
+        "_pace",
         "_passage",
         "_read_tokens",
         "_reporter",
@@ -109,6 +74,7 @@ class Relay:
         "headers",
         "heard_at",
         "is_over",
+        "is_queued",
         "is_stream",
         "is_whole",
         "started_at",
@@ -131,7 +97,7 @@ class Relay:
         self.target = target
         self.surface = surface
         self.client_streams = request.stream
-        self.is_stream = request.stream or (target.cancels_only_streams and self.surface is not Surface.EMBEDDINGS)
+        self.is_stream = request.stream or (target.streams_whole and self.surface is not Surface.EMBEDDINGS)
         self._sink = sink
         self._reporter = reporter
         self._wants_usage = request.include_usage
@@ -146,6 +112,8 @@ class Relay:
         self._done_raw = b""
         self.has_reached_client = False
         """True once the client has a part of this attempt's answer, so that no other attempt can replace it."""
+        self.is_queued = False
+        """True once the target has kept the connection alive without a token: the request waits there."""
         self.is_over = False
         """True once it has been cancelled or has told how it ended."""
         self.started_at = reporter.now()
@@ -155,6 +123,8 @@ class Relay:
         self.ended_at: float | None = None
         self._read_tokens = 0
         self._seen_tokens = 0
+        self._pace = (0.0, 0)
+        """When the floor rate was last judged, and the tokens at that time."""
         self._passage: StraightPassage | None = None
         self.status: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
@@ -215,7 +185,8 @@ class Relay:
     def resume(self) -> None:
         """Read on; what the target did not send meanwhile is not its fault."""
         if self._call is not None and self._call.is_paused:
-            self.heard_at = self._reporter.now()
+            self.heard_at = now = self._reporter.now()
+            self._pace = (now, self.tokens)
             self._call.resume()
 
     def look_for_progress(self, now: float) -> None:
@@ -226,8 +197,32 @@ class Relay:
             self.heard_at = now
             self._reporter.feed(Progress(self.command.attempt_id, tokens))
 
+    def outlasts(self, patience: Patience, now: float) -> bool:
+        """Tell whether it has made too little progress for too long. What the client did not read is not its fault."""
+        if self.is_over or self.is_paused:
+            return False
+        silent_s = now - self.heard_at
+        if not self.is_stream:
+            return silent_s > patience.whole_s
+        if self.first_token_at is None:
+            return silent_s > patience.first_token_s
+        return silent_s > patience.stall_s or self._is_below_floor(patience, now)
+
+    def _is_below_floor(self, patience: Patience, now: float) -> bool:
+        """Judge the rate once for each ``stall_s``."""
+        floor = patience.floor_tokens_per_s
+        if floor is None or self.first_token_at is None:
+            return False
+        since, before = self._pace
+        elapsed_s = now - max(since, self.first_token_at)
+        if elapsed_s < patience.stall_s:
+            return False
+        tokens = self.tokens
+        self._pace = (now, tokens)
+        return tokens - before < floor * elapsed_s
+
     def expire(self) -> None:
-        """Give up on a target that makes no progress."""
+        """Give up on a target that makes too little progress."""
         if not self.is_over:
             self._fail(FailureKind.TIMEOUT)
 
@@ -253,6 +248,9 @@ class Relay:
         if self._decoder is not None:
             self._read_stream(self._decoder, data)
             return
+        if not self._body and data.isspace():  # blank lines before a whole answer
+            self._waits_there(len(data))
+            return
         if len(self._body) + len(data) > self._limit:
             if self.status == 200:
                 self._fail(FailureKind.MALFORMED)
@@ -272,7 +270,7 @@ class Relay:
             return
         if self._decoder is not None:
             self._stream_ended()
-        elif self.status == 200 and not self.is_stream:
+        elif self.status == 200 and not self.client_streams:
             self._whole_ended()
         else:
             self._error_ended()
@@ -295,6 +293,10 @@ class Relay:
                         return
                 elif self.has_reached_client:  # a comment keeps the client's connection alive too
                     self._held.append(event.raw)
+                else:
+                    self._waits_there(len(event.raw))
+                    if self.is_over:
+                        return
         except (AnswerTooLong, MalformedChunk, SseTooLong) as error:
             self.error = ErrorBody(message=str(error))
             self._fail(FailureKind.MALFORMED)
@@ -345,6 +347,15 @@ class Relay:
         self._reporter.feed(FirstToken(attempt_id=self.command.attempt_id))
         if self._aggregator is None:
             self._commit()
+
+    def _waits_there(self, size_bytes: int) -> None:
+        """Note that the target keeps the connection alive and says nothing: that is no progress, and has a bound."""
+        self._held_bytes += size_bytes
+        if self._held_bytes > _HELD_BYTES:
+            self._fail(FailureKind.HOLLOW)
+        elif not self.is_queued and self.status == 200 and self.first_token_at is None:
+            self.is_queued = True
+            self._reporter.feed(Queued(attempt_id=self.command.attempt_id))
 
     def _learn(self, raw: bytes) -> None:
         """Remember what a token looks like here, so that the next may pass straight on."""

@@ -73,6 +73,8 @@ class Gateway:
             loop=asyncio.get_running_loop(),
             known_models=lambda model: known_models(self.driver.controller.policy, model),
             recorder=recorder,
+            commit_deadline_s=float(config.server.commit_deadline),
+            heartbeat_s=float(config.server.heartbeat),
         )
         self.app = App(
             self.driver,

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING
 
 from overspill.core.commands import Complete, Reject
 from overspill.core.events import Arrived
-from overspill.core.types import FailureKind, Outcome, RejectReason, Spill
-from overspill.gateway.answer_lines import HOME, JSON_HEADER, AnswerLines
+from overspill.core.types import FailureKind, Outcome, Patience, RejectReason, Spill
+from overspill.gateway.answer_lines import HOME, JSON_HEADER, STREAM_HEADERS, WAITED, AnswerLines, late_label
 from overspill.gateway.caller import Caller
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.refusals import FAILURE_WORDS, Answer
 from overspill.wire.answers import ErrorBody
-from overspill.wire.reply import error_body, stream_error_event
+from overspill.wire.reply import JSON_HEARTBEAT, SSE_HEARTBEAT, error_body, stream_error_event
 from overspill.wire.request import Request as WireRequest
 
 if TYPE_CHECKING:
     from overspill.gateway.relay import Relay
+
+
+_PATIENCE = Patience()
 
 
 class Session:
@@ -36,13 +39,16 @@ class Session:
         "client_status",
         "cost_usd",
         "exchange",
+        "heartbeat_at",
         "is_committed",
         "is_local_only",
         "key_id",
+        "patience",
         "queue_wait_s",
         "relay",
         "request",
         "request_id",
+        "rival",
         "route_pattern",
         "spill",
         "surface",
@@ -67,13 +73,19 @@ class Session:
         self.arrived_at = arrived_at
         self.arrived_wall_s = arrived_wall_s
         self.relay: Relay | None = None
-        """The attempt that runs, or the last one."""
+        """The attempt that runs, or the last one; of two the younger, until one of them has spoken."""
+        self.rival: Relay | None = None
+        """The other one of two."""
         self.attempts = 0
         self.queue_wait_s = 0.0
         self.spill: Spill | None = None
         self.route_pattern = ""
+        self.patience = _PATIENCE
         self.is_local_only = self.wishes.local_only
         self.is_committed = False
+        """True once tokens go to the client."""
+        self.heartbeat_at = 0.0
+        """When the client was last sent a sign of life; 0 if never."""
         self.client_status: int | None = None
         self.cost_usd: float | None = 0.0
         """Sum over the attempts; ``None`` once one of them is unknown."""
@@ -96,16 +108,34 @@ class Session:
             wishes.deadline_s,
             request.text_prefix_crc,
             self.key_id,
+            request.stream,
         )
 
     def attempt(self, relay: Relay) -> None:
-        """Take a new attempt as the current one."""
+        """Take a new attempt: instead of the one before, which has ended, or beside it."""
         command = relay.command
+        if self.relay is not None and not self.relay.is_over:
+            self.rival = self.relay
         self.relay = relay
         self.attempts += 1
         self.spill = command.spill
         if self.attempts == 1:
             self.queue_wait_s = command.queue_wait_s
+
+    def ended(self) -> list[Relay]:
+        """Let go of the attempts that are over, and return them."""
+        over = [relay for relay in (self.rival, self.relay) if relay is not None and relay.is_over]
+        if self.rival is not None and self.rival.is_over:
+            self.rival = None
+        if self.relay is not None and self.relay.is_over:
+            self.relay, self.rival = self.rival, None
+        return over
+
+    def choose(self, relay: Relay) -> None:
+        """Take one of two attempts for the one that answers."""
+        if relay is self.rival:
+            self.relay, self.rival = relay, self.relay
+            self.spill = relay.command.spill
 
     def add_cost(self, cost_usd: float | None) -> None:
         """Add what an attempt cost."""
@@ -120,12 +150,26 @@ class Session:
         return not self.exchange.is_writable
 
     def commit(self, relay: Relay) -> None:
-        """Begin a streamed answer with this attempt's head."""
+        """Begin a streamed answer with this attempt's head; only its label, if a sign of life went out before."""
+        self.choose(relay)
         self.is_committed = True
         self.client_status = 200
         self.exchange.on_stalled = relay.pause
         self.exchange.on_writable = relay.resume
-        self.exchange.start_encoded(200, self._answer_lines(relay, is_stream=True), length=None)
+        if self.exchange.is_started:
+            self.forward(late_label(self.spill, relay.command.target_id, self.attempts))
+        else:
+            self.exchange.start_encoded(200, self._answer_lines(relay, is_stream=True), length=None)
+
+    def show_life(self, now: float) -> None:
+        """Send the client a sign of life; the first one brings the answer's head, which names no target yet."""
+        is_stream = self.request.stream
+        self.heartbeat_at = now
+        if not self.exchange.is_started:
+            self.client_status = 200
+            headers = STREAM_HEADERS if is_stream else (JSON_HEADER,)
+            self.exchange.start(200, (*headers, *self._id_headers(), WAITED), length=None)
+        self.exchange.write(SSE_HEARTBEAT if is_stream else JSON_HEARTBEAT)
 
     @property
     def passage(self) -> Callable[[bytes], None] | None:
@@ -170,6 +214,7 @@ class Session:
     def _whole(self) -> None:
         relay = self.relay
         assert relay is not None  # an answer came from an attempt
+        self.choose(relay)
         if self.is_committed:
             tail = relay.tail()
             if tail:
@@ -177,6 +222,10 @@ class Session:
             self.exchange.finish()
             return
         body = relay.body()
+        if self.exchange.is_started:
+            self._write(body)
+            self.exchange.finish()
+            return
         self.client_status = 200
         if self.answer is not None:
             self.answer += body
@@ -216,6 +265,10 @@ class Session:
         self._reply(status, [JSON_HEADER, *self._own_headers()], body)
 
     def _reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        if self.exchange.is_started:  # with 200, so that the error's form must tell
+            self._write(b"data: " + body + b"\n\n" if self.request.stream else body)
+            self.exchange.finish()
+            return
         self.client_status = status
         if self.answer is not None:
             self.answer += body

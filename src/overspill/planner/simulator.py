@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 import msgspec
 
-from overspill.core.commands import AnyCommand, Complete, Reject, StartAttempt
+from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject, StartAttempt
 from overspill.core.controller import Controller
 from overspill.core.events import AnyEvent, Arrived, Failed, Finished, FirstToken, Tick
 from overspill.core.types import FailureKind, Outcome, Policy, RejectReason, Spill
@@ -60,10 +61,11 @@ class _Engine:
 
 
 class _Call(msgspec.Struct, frozen=True, gc=False):
-    """An attempt on its way to its engine."""
+    """An attempt; in the agenda, on its way to its engine."""
 
-    attempt_id: int
+    start: StartAttempt
     engine: _Engine
+    row: SimulatedRequest
 
 
 _Due = _Call | _Engine | AnyEvent
@@ -80,7 +82,8 @@ class Simulator:
         self._controller = Controller(policy)
         self._engines = {spec.target_id: _Engine(models[spec.target_id]) for spec in policy.targets}
         self._rows: list[SimulatedRequest] = []
-        self._attempts: dict[int, SimulatedRequest] = {}
+        self._calls: dict[int, _Call] = {}
+        """By attempt; those that were cancelled are gone."""
         self._agenda: list[tuple[float, int, _Due]] = []
         """Heap by time, then by when it was planned. An engine's entry is void once its ``due_s`` is another."""
         self._planned = 0
@@ -132,17 +135,18 @@ class Simulator:
             self._tell(due, now_s)
 
     def _admit(self, call: _Call, now_s: float) -> None:
-        engine = call.engine
+        engine, row, attempt_id = call.engine, call.row, call.start.attempt_id
+        if attempt_id not in self._calls:
+            return
         batch = engine.batch
         self._listen(engine, now_s)
-        row = self._attempts[call.attempt_id]
         tokens = batch.model.answer_tokens(row.prompt_tokens, row.output_tokens)
         if not tokens:
-            failed = Failed(attempt_id=call.attempt_id, kind=FailureKind.CONTEXT_TOO_LONG, status=400)
+            failed = Failed(attempt_id=attempt_id, kind=FailureKind.CONTEXT_TOO_LONG, status=400)
             self._plan(now_s + engine.delay_s / 2, failed)
             return
         row.output_tokens = tokens
-        batch.admit(call.attempt_id, row.prompt_tokens, tokens, now_s)
+        batch.admit(attempt_id, row.prompt_tokens, tokens, now_s)
         self._expect(engine)
 
     def _advance(self, engine: _Engine, now_s: float) -> None:
@@ -163,7 +167,7 @@ class Simulator:
         for happened in engine.batch.advance(now_s):
             event: AnyEvent
             if happened.is_last:
-                row = self._attempts[happened.request_id]
+                row = self._calls[happened.request_id].row
                 event = Finished(
                     attempt_id=happened.request_id, prompt_tokens=row.prompt_tokens, output_tokens=row.output_tokens
                 )
@@ -172,28 +176,48 @@ class Simulator:
             self._plan(happened.at_s + engine.delay_s / 2, event)
 
     def _tell(self, event: AnyEvent, now_s: float) -> None:
-        if isinstance(event, FirstToken):
-            row = self._attempts[event.attempt_id]
-            row.ttft_s = now_s - row.at_s
+        if isinstance(event, FirstToken) and (call := self._calls.get(event.attempt_id)) is not None:
+            call.row.ttft_s = now_s - call.row.at_s
         for command in self._controller.handle(event, now_s):
             self._obey(command, now_s)
 
     def _obey(self, command: AnyCommand, now_s: float) -> None:
-        if isinstance(command, StartAttempt):
-            row = self._rows[int(command.request_id)]
-            row.target_id = command.target_id
-            row.spill = command.spill
-            row.queue_wait_s = command.queue_wait_s
-            self._attempts[command.attempt_id] = row
-            engine = self._engines[command.target_id]
-            self._plan(now_s + engine.delay_s / 2, _Call(command.attempt_id, engine))
-            return
-        assert isinstance(command, Complete | Reject)  # nothing is cancelled: clients stay, and nothing is rescued
+        match command:
+            case StartAttempt():
+                self._start(command, now_s)
+            case CancelAttempt():
+                self._cancel(command.attempt_id, now_s)
+            case Complete() | Reject():
+                self._end(command, now_s)
+            case _:
+                assert_never(command)
+
+    def _start(self, command: StartAttempt, now_s: float) -> None:
+        row = self._rows[int(command.request_id)]
+        row.target_id = command.target_id
+        row.spill = command.spill
+        row.queue_wait_s = command.queue_wait_s
+        engine = self._engines[command.target_id]
+        call = self._calls[command.attempt_id] = _Call(command, engine, row)
+        self._plan(now_s + engine.delay_s / 2, call)
+
+    def _cancel(self, attempt_id: int, now_s: float) -> None:
+        """Take an attempt out of its engine, at once: what the engine has not told by now is not heard any more."""
+        engine = self._calls[attempt_id].engine
+        self._listen(engine, now_s)
+        engine.batch.cancel(attempt_id, now_s)
+        del self._calls[attempt_id]
+        self._expect(engine)
+
+    def _end(self, command: Complete | Reject, now_s: float) -> None:
         row = self._rows[int(command.request_id)]
         row.outcome = command.outcome
         row.e2e_s = now_s - row.at_s
         if isinstance(command, Reject):
             row.reason = command.reason
+        elif command.attempt_id is not None:  # of two, not always the one that started last
+            start = self._calls.pop(command.attempt_id).start
+            row.target_id, row.spill = start.target_id, start.spill
 
 
 def simulate(

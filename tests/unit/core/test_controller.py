@@ -455,7 +455,7 @@ def test_an_attempt_on_a_target_that_is_removed_runs_to_its_end() -> None:
     assert "gpu" not in world.controller.targets
     world.first_token(attempt, 0.1)
     assert only_end(world.finish(attempt, 0.1)).outcome is Outcome.COMPLETED
-    assert world.controller._leaving == {}
+    assert world.controller._dispatch.roster.leaving == {}
 
 
 def test_a_target_that_is_removed_stays_known_until_its_last_attempt_ends() -> None:
@@ -463,9 +463,9 @@ def test_a_target_that_is_removed_stays_known_until_its_last_attempt_ends() -> N
     first, second = (world.start(name).attempt_id for name in ("a", "b"))
     world.tell(PolicyChanged(policy=policy(cloud())))
     world.finish(first)
-    assert list(world.controller._leaving) == ["gpu"]
+    assert list(world.controller._dispatch.roster.leaving) == ["gpu"]
     world.finish(second)
-    assert world.controller._leaving == {}
+    assert world.controller._dispatch.roster.leaving == {}
 
 
 def test_a_retry_obeys_the_new_policy() -> None:
@@ -540,7 +540,7 @@ def test_a_target_that_is_removed_and_comes_back_while_it_runs_is_the_same_one()
 def test_an_idle_target_that_is_removed_is_forgotten() -> None:
     world = World(local(), cloud())
     world.tell(PolicyChanged(policy=policy(cloud())))
-    assert world.controller._leaving == {}
+    assert world.controller._dispatch.roster.leaving == {}
     assert list(world.controller.targets) == ["api"]
 
 

@@ -15,7 +15,7 @@ def state(spec: TargetSpec) -> TargetState:
 
 
 def run(target: TargetState, number: int, expected_s: float, now: float = NOW, prompt_tokens: int = 10) -> Attempt:
-    attempt = Attempt(number, f"r{number}", target, now, prompt_tokens, expected_s)
+    attempt = Attempt(number, f"r{number}", target, now, prompt_tokens, 0.5, expected_s)
     target.started(attempt, now)
     return attempt
 

@@ -11,8 +11,8 @@ from tests.support.loops import run, until
 from tests.support.scripted_upstream import DONE, JSON, ROLE, SSE, STREAM, Call, delta, event, scripted, usage
 
 from overspill.core.commands import StartAttempt
-from overspill.core.events import AnyEvent, Failed, Finished, FirstToken, Progress
-from overspill.core.types import FailureKind, Surface
+from overspill.core.events import AnyEvent, Failed, Finished, FirstToken, Progress, Queued
+from overspill.core.types import FailureKind, Patience, Surface
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.live_target import LiveEngine, LiveUpstream
 from overspill.gateway.relay import Relay
@@ -90,6 +90,7 @@ def staged(
     *,
     stream: bool = True,
     streams_only: bool = False,
+    streams_whole: bool = True,
     surface: Surface = Surface.CHAT,
     model: str = "there",
     **fields: object,
@@ -102,7 +103,7 @@ def staged(
             live = (
                 LiveEngine("e/0", StreamsOnly(), Origin(port=target.port), "")
                 if streams_only
-                else LiveUpstream("u/a", OpenAICompatible(), account)
+                else LiveUpstream("u/a", OpenAICompatible(), account, streams_whole=streams_whole)
             )
             prompt = {"messages": [{"role": "user", "content": "hi"}]} if surface is Surface.CHAT else {"input": "hi"}
             body = {"model": "here", "stream": stream, **prompt, **fields}
@@ -142,12 +143,20 @@ def test_without_a_name_in_the_route_the_client_s_own_is_sent() -> None:
     staged(scenario, model="")
 
 
-def test_a_whole_body_is_asked_for_where_the_client_wants_one() -> None:
+def test_a_client_that_wants_one_body_is_served_by_a_stream_too() -> None:
+    async def scenario(stage: Stage) -> None:
+        assert stage.call.json()["stream"] is True
+        assert stage.call.json()["stream_options"] == {"include_usage": True}
+
+    staged(scenario, stream=False)
+
+
+def test_a_target_that_cannot_stream_is_asked_for_one_body() -> None:
     async def scenario(stage: Stage) -> None:
         assert stage.call.json()["stream"] is False
         assert "stream_options" not in stage.call.json()
 
-    staged(scenario, stream=False)
+    staged(scenario, stream=False, streams_whole=False)
 
 
 def test_embeddings_are_never_streamed() -> None:
@@ -255,7 +264,7 @@ def test_roles_and_comments_are_no_progress_and_commit_nothing() -> None:
         stage.call.start_stream(b": keep-alive\n\n" + ROLE + delta("") + b"data:\n\n")
         await until(lambda: stage.relay.status == 200 and stage.relay._held)
         assert stage.sink.commits == 0
-        assert stage.events == []
+        assert stage.events == [Queued(attempt_id=7)]
         heard_at = stage.relay.heard_at
         stage.call.chunk(delta("x"))
         await until(lambda: stage.sink.commits)
@@ -370,6 +379,7 @@ def test_a_target_without_progress_is_given_up_and_its_connection_closed() -> No
         await stage.call.gone()
         stage.relay.expire()
         assert len(stage.events) == 1
+        assert not stage.relay.outlasts(Patience(first_token_s=0.0), stage.reporter.now() + 1.0)
 
     staged(scenario)
 
@@ -496,16 +506,16 @@ def test_a_large_error_body_is_cut_and_still_classified() -> None:
     staged(scenario)
 
 
-def test_an_answer_larger_than_any_is_given_up() -> None:
+@pytest.mark.parametrize(("piece", "kind"), [(b"x" * 2**20, K.MALFORMED), (b" " * 2**20, K.HOLLOW)])
+def test_an_answer_larger_than_any_is_given_up(piece: bytes, kind: K) -> None:
     async def scenario(stage: Stage) -> None:
         stage.call.send(f"HTTP/1.1 200 OK\r\n{JSON}content-length: {2**40}\r\n\r\n".encode())
-        piece = b" " * 2**20
         while not stage.relay.is_over:
             stage.call.send(piece)
             await stage.call.drained()
         ended = await stage.end()
         assert isinstance(ended, Failed)
-        assert ended.kind is K.MALFORMED
+        assert ended.kind is kind
         await stage.call.gone()
 
     staged(scenario, stream=False)

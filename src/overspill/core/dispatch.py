@@ -1,0 +1,210 @@
+"""Carries requests to targets: starts them, lets them wait, refuses them, and looks again when something changes.
+
+It holds what waits and what runs; which events do what is the controller's.
+"""
+
+from __future__ import annotations
+
+from overspill.core.budget import RetryBudget
+from overspill.core.commands import AnyCommand, Reject, StartAttempt
+from overspill.core.options import Never, Option, Start, Wait
+from overspill.core.queueing import LaneKey, Queue, Request
+from overspill.core.roster import Roster
+from overspill.core.routing import Survey, decide, spill_reason, start_at_home
+from overspill.core.silence import Silent, first_look_at, speaks
+from overspill.core.target import Attempt, TargetState
+from overspill.core.types import Health, Outcome, Policy, RejectReason, Spill
+
+_OFFERS = 32
+"""Requests behind the head of a lane that are asked whether they can use a slot which no head wanted."""
+
+_NO_BUDGET_S = 0.5
+"""A retry that the budget does not allow now is looked at again after this."""
+
+
+class Dispatcher:
+    """The operations on requests. Each appends its commands to ``out``."""
+
+    __slots__ = ("_next_attempt", "attempts", "budget", "queue", "requests", "roster", "silent")
+
+    def __init__(self, policy: Policy) -> None:
+        self.roster = Roster()
+        self.requests: dict[str, Request] = {}
+        """Without a final answer, by id."""
+        self.attempts: dict[int, Attempt] = {}
+        """That run, by id."""
+        self.queue = Queue()
+        self.silent = Silent()
+        self.budget = RetryBudget(policy.retry)
+        self._next_attempt = 1
+        self.adopt(policy)
+
+    def adopt(self, policy: Policy) -> None:
+        """Take over a new policy; what waits is not looked at."""
+        self.roster.adopt(policy)
+        self.budget.policy = policy.retry
+
+    def place(self, request: Request, out: list[AnyCommand], now: float) -> None:
+        """Decide for a request that is in no lane: start it, queue it or refuse it."""
+        if request.backoff is None:
+            start = start_at_home(request, self.roster.targets, now)
+            if start is not None:
+                self.start(request, start, None, out, now)
+                return
+        lane = self.queue.lane_of(request)
+        waiting = lane.live if lane is not None else 0
+        behind = lane.behind(request) if lane is not None and waiting else 0
+        may_wait = waiting < request.route.queue_limit
+        decision, seen = self._decide(request, behind, may_wait, now)
+        if not isinstance(decision, Wait):
+            self._act(request, decision, seen, out, now)
+        elif may_wait:
+            self.queue.enqueue(request, decision)
+        else:
+            self.refuse(request, RejectReason.QUEUE_FULL, out, self._retry_after_s(seen))
+
+    def _decide(
+        self, request: Request, behind: int, may_wait: bool, now: float
+    ) -> tuple[Start | Wait | Never, list[Option]]:
+        """Decide, but leave a target that failed this request alone while there is no budget for asking it again."""
+        while True:
+            survey = Survey(request, self.roster.targets, behind, now)
+            decision = decide(request, survey, may_wait, now)
+            if request.backoff is None or not isinstance(decision, Start):
+                return decision, survey.seen
+            target_id = decision.target.spec.target_id
+            if target_id not in request.backoff or self.budget.withdraw(now):
+                return decision, survey.seen
+            request.backoff[target_id] = now + _NO_BUDGET_S
+
+    def _act(
+        self, request: Request, decision: Start | Never, seen: list[Option], out: list[AnyCommand], now: float
+    ) -> None:
+        if isinstance(decision, Start):
+            spill = spill_reason(seen) if decision.tier > 0 else None
+            self.start(request, decision, spill, out, now)
+        elif decision is Never.CONTEXT_TOO_LONG:
+            self.refuse(request, RejectReason.PROMPT_TOO_LONG, out)
+        elif decision is Never.UNSUPPORTED:
+            self.refuse(request, RejectReason.UNSUPPORTED, out)
+        else:
+            self.refuse(request, RejectReason.NO_TARGET, out, self._retry_after_s(seen))
+
+    def _retry_after_s(self, seen: list[Option]) -> float:
+        """Return when it is worth asking again: the shortest predicted wait, kept between 1 and 60 seconds."""
+        waits = [o.wait_s for o in seen if o.wait_s > 0.0]
+        return min(max(min(waits, default=5.0), 1.0), 60.0)
+
+    def start(self, request: Request, decision: Start, spill: Spill | None, out: list[AnyCommand], now: float) -> None:
+        """Send a request to a target: as its only attempt, or beside the one that runs."""
+        self.queue.leave(request)
+        target, ttft_s = decision.target, decision.ttft_s
+        expected_s = target.service_s(request.prompt_tokens, request.expected_output, now)
+        attempt = Attempt(
+            self._next_attempt, request.request_id, target, now, request.prompt_tokens, ttft_s, expected_s
+        )
+        self._next_attempt += 1
+        self.attempts[attempt.attempt_id] = attempt
+        target.started(attempt, now)
+        if request.attempt is None:
+            request.attempt = attempt
+        else:
+            request.rival = attempt
+        request.attempts += 1
+        request.spill = spill
+        if request.route.pattern in self.roster.routes.with_choice and speaks(request, target):
+            self.silent.add(attempt, first_look_at(request, attempt, now))
+        out.append(
+            StartAttempt(
+                request_id=request.request_id,
+                attempt_id=attempt.attempt_id,
+                target_id=target.spec.target_id,
+                model=decision.model,
+                spill=spill,
+                queue_wait_s=now - request.arrived_at,
+                predicted_ttft_s=ttft_s,
+            )
+        )
+
+    def end(self, attempt: Attempt) -> None:
+        """Count an attempt out, however it ended."""
+        del self.attempts[attempt.attempt_id]
+        target = attempt.target
+        target.ended(attempt)
+        self.silent.drop(attempt)
+        if not target.running:
+            self.roster.emptied(target)
+
+    def refuse(
+        self,
+        request: Request,
+        reason: RejectReason,
+        out: list[AnyCommand],
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Give a request an error as its final answer."""
+        self.queue.leave(request)
+        del self.requests[request.request_id]
+        outcome = Outcome.FAILED if request.attempts else Outcome.EVICTED if request.ticket else Outcome.REJECTED
+        out.append(
+            Reject(
+                request_id=request.request_id,
+                reason=reason,
+                outcome=outcome,
+                retry_after_s=retry_after_s,
+                failure=request.last_failure,
+                status=request.last_status,
+            )
+        )
+
+    def ring(self, out: list[AnyCommand], now: float) -> None:
+        """Look at every waiting request whose alarm has gone off."""
+        while (request := self.queue.alarms.pop_due(now)) is not None:
+            lane = request.lane
+            assert lane is not None  # an alarm without a lane is void
+            self._reconsider(request, lane.behind(request), out, now)
+
+    def _reconsider(self, request: Request, behind: int, out: list[AnyCommand], now: float) -> bool:
+        """Decide again for a request that waits; return whether it left the queue."""
+        self.queue.release(request)
+        if now >= request.deadline_at:
+            self.refuse(request, RejectReason.DEADLINE_EVICTED, out, retry_after_s=5.0)
+            return True
+        decision, seen = self._decide(request, behind, True, now)
+        if isinstance(decision, Wait):
+            self.queue.hold(request, decision)
+            return False
+        self._act(request, decision, seen, out, now)
+        return True
+
+    def pump(self, out: list[AnyCommand], now: float, freed: TargetState | None = None) -> None:
+        """Look at the head of each lane, first in turn first, until every head has to wait."""
+        if not self.queue.live:
+            return
+        blocked: set[LaneKey] = set()
+        while (lane := self.queue.first(blocked)) is not None:
+            head = lane.head()
+            assert head is not None
+            if not self._reconsider(head[3], lane.live - 1, out, now):
+                blocked.add(lane.key)
+        if blocked and freed is not None and freed.slots is not None:
+            self._offer(freed, out, now)
+
+    def _offer(self, freed: TargetState, out: list[AnyCommand], now: float) -> None:
+        """Offer a slot that no head took to those behind: a head may not fit there, or wait out its back-off."""
+        for lane in self.queue.lanes.values():
+            if not freed.has_slot(now):
+                return
+            waiting = lane.waiting()
+            for turn, request in enumerate(waiting[1 : _OFFERS + 1], start=2):
+                if freed.has_slot(now):
+                    self._reconsider(request, len(waiting) - turn, out, now)
+
+    def reconsider_all(self, out: list[AnyCommand], now: float) -> None:
+        """Look at every waiting request: what a target's change means may differ for each."""
+        for lane in list(self.queue.lanes.values()):
+            waiting = lane.waiting()
+            for turn, request in enumerate(waiting, start=1):
+                if request.holding is None or request.holding.health is not Health.READY:
+                    self._reconsider(request, len(waiting) - turn, out, now)
+        self.pump(out, now)

@@ -1,0 +1,42 @@
+"""The targets and routes that a policy names, and those it no longer names but on which attempts still run."""
+
+from __future__ import annotations
+
+from overspill.core.routing import RouteTable
+from overspill.core.target import TargetState
+from overspill.core.types import Policy
+
+
+class Roster:
+    """What the controller can choose from. Targets keep what was learned of them from one policy to the next."""
+
+    __slots__ = ("leaving", "routes", "targets")
+
+    def __init__(self) -> None:
+        self.targets: dict[str, TargetState] = {}
+        """Of the current policy, by id."""
+        self.leaving: dict[str, TargetState] = {}
+        """Of earlier policies, until their last attempt has ended."""
+        self.routes = RouteTable(())
+
+    def adopt(self, policy: Policy) -> None:
+        """Take over a new policy."""
+        known = {**self.leaving, **self.targets}
+        self.targets = {}
+        for spec in policy.targets:
+            target = known.pop(spec.target_id, None)
+            if target is None:
+                target = TargetState(spec, policy.breaker)
+            else:
+                target.respecify(spec, policy.breaker)
+            self.targets[spec.target_id] = target
+        self.leaving = {name: target for name, target in known.items() if target.running}
+        self.routes = RouteTable(policy.routes)
+
+    def find(self, target_id: str) -> TargetState | None:
+        """Return a target, be it one that leaves; ``None`` if it is unknown."""
+        return self.targets.get(target_id) or self.leaving.get(target_id)
+
+    def emptied(self, target: TargetState) -> None:
+        """Forget a target without attempts, if no policy names it any more."""
+        self.leaving.pop(target.spec.target_id, None)
