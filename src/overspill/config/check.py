@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from overspill.config.addresses import is_address, is_loopback, is_own, parse_origin
 from overspill.config.decode import Invalid
 from overspill.config.facts import Facts
+from overspill.config.keys import key_problems
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
 from overspill.config.yaml_source import Path
 from overspill.errors import OverspillError, did_you_mean
@@ -29,6 +30,7 @@ def require_sound(config: Config, facts: Facts) -> None:
 def problems(config: Config, facts: Facts) -> Iterator[Problem]:
     """Give everything that is wrong with ``config``, in the order of the file's sections."""
     yield from _server(config)
+    yield from key_problems(config)
     for name, pool in config.pools.items():
         yield from ((("pools", name, *path), message) for path, message in _pool(pool, facts))
     if config.pools and not config.routes:

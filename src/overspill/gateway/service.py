@@ -12,6 +12,7 @@ from pathlib import Path
 from overspill import __version__
 from overspill.config.compile import compile_config
 from overspill.config.facts import Facts
+from overspill.config.keys import keys_of
 from overspill.config.schema import Config, LimitsConfig
 from overspill.config.secrets import key_digest
 from overspill.core.events import AnyEvent
@@ -184,8 +185,9 @@ def ledger_path(config: Config, environ: Mapping[str, str]) -> Path:
 
 def keyring(config: Config, environ: Mapping[str, str]) -> Keyring:
     """Return the keys that clients of ``config`` may use."""
-    references = config.server.api_keys
-    return Keyring({f"key-{n}": bytes.fromhex(key_digest(ref, environ)) for n, ref in enumerate(references, start=1)})
+    keys = keys_of(config)
+    digests = {key_id: bytes.fromhex(key_digest(entry.key, environ)) for key_id, entry in keys}
+    return Keyring(digests, local_only=frozenset(key_id for key_id, entry in keys if entry.local_only))
 
 
 def web_guard(config: Config) -> WebGuard:
