@@ -27,8 +27,9 @@ from overspill.core.events import (
     TargetReported,
     Tick,
 )
+from overspill.core.lanes import LaneKey
 from overspill.core.options import Never, Option, Start, Wait
-from overspill.core.queueing import LaneKey, Request
+from overspill.core.queueing import Request
 from overspill.core.racing import Races
 from overspill.core.routing import Survey, decide
 from overspill.core.target import Attempt, TargetState
@@ -139,7 +140,7 @@ class Controller:
         request = self._dispatch.requests.pop(attempt.request_id)
         self._learn(request, attempt, event, now)
         attempt.target.breaker.succeeded(attempt.attempt_id, now)
-        self._dispatch.end(attempt)
+        self._dispatch.end(attempt, now)
         out.append(Complete(request_id=request.request_id, outcome=Outcome.COMPLETED, attempt_id=attempt.attempt_id))
         self._dispatch.pump(out, now, attempt.target)
 
@@ -168,7 +169,7 @@ class Controller:
             attempt.target.breaker.no_evidence(attempt.attempt_id)  # it may well have the others
         else:
             attempt.target.breaker.failed(attempt.attempt_id, event.kind, event.retry_after_s, now)
-        self._dispatch.end(attempt)
+        self._dispatch.end(attempt, now)
         request.last_failure = event.kind
         request.last_status = event.status
         other = request.rival if attempt is request.attempt else request.attempt
@@ -221,7 +222,7 @@ class Controller:
         for attempt in (request.attempt, request.rival):
             if attempt is not None:
                 attempt.target.breaker.no_evidence(attempt.attempt_id)
-                self._dispatch.end(attempt)
+                self._dispatch.end(attempt, now)
                 out.append(CancelAttempt(attempt_id=attempt.attempt_id))
         out.append(
             Complete(

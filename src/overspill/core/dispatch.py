@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from overspill.core.budget import RetryBudget
 from overspill.core.commands import AnyCommand, Reject, StartAttempt
+from overspill.core.lanes import Lane, LaneKey
 from overspill.core.options import Never, Option, Start, Wait
-from overspill.core.queueing import LaneKey, Queue, Request
+from overspill.core.queueing import Request
 from overspill.core.roster import Roster
 from overspill.core.routing import Survey, decide, spill_reason, start_at_home
 from overspill.core.silence import Silent, first_look_at, speaks
 from overspill.core.target import Attempt, TargetState
 from overspill.core.types import Health, Outcome, Policy, RejectReason, Spill
+from overspill.core.waiting import Queue
 
 _OFFERS = 32
 """Requests behind the head of a lane that are asked whether they can use a slot which no head wanted."""
@@ -54,14 +56,30 @@ class Dispatcher:
         lane = self.queue.lane_of(request)
         waiting = lane.live if lane is not None else 0
         behind = lane.behind(request) if lane is not None and waiting else 0
-        may_wait = waiting < request.route.queue_limit
-        decision, seen = self._decide(request, behind, may_wait, now)
-        if not isinstance(decision, Wait):
-            self._act(request, decision, seen, out, now)
-        elif may_wait:
+        decision, seen = self._decide(request, behind, True, now)
+        is_full = waiting >= request.route.queue_limit
+        if isinstance(decision, Wait) and is_full and not self._makes_room(request, lane, decision, seen, out):
+            decision, seen = self._decide(request, behind, False, now)  # anywhere, rather than not at all
+            if isinstance(decision, Wait):
+                self.refuse(request, RejectReason.QUEUE_FULL, out, self._retry_after_s(seen))
+                return
+        if isinstance(decision, Wait):
             self.queue.enqueue(request, decision)
         else:
-            self.refuse(request, RejectReason.QUEUE_FULL, out, self._retry_after_s(seen))
+            self._act(request, decision, seen, out, now)
+
+    def _makes_room(
+        self, request: Request, lane: Lane | None, decision: Wait, seen: list[Option], out: list[AnyCommand]
+    ) -> bool:
+        """Send somebody away from a full lane, if there is one with less right to wait there than ``request``."""
+        if lane is None or not lane.live:
+            return False
+        request.is_late = decision.is_late
+        other = lane.gives_way(request)
+        if other is None:
+            return False
+        self.refuse(other, RejectReason.QUEUE_FULL, out, self._retry_after_s(seen))
+        return True
 
     def _decide(
         self, request: Request, behind: int, may_wait: bool, now: float
@@ -106,6 +124,8 @@ class Dispatcher:
         self._next_attempt += 1
         self.attempts[attempt.attempt_id] = attempt
         target.started(attempt, now)
+        if self.queue.live and target.slots is not None:
+            attempt.share = self.queue.fairness.charge(request.priority, request.key_id, expected_s)
         if request.attempt is None:
             request.attempt = attempt
         else:
@@ -126,9 +146,11 @@ class Dispatcher:
             )
         )
 
-    def end(self, attempt: Attempt) -> None:
+    def end(self, attempt: Attempt, now: float) -> None:
         """Count an attempt out, however it ended."""
         del self.attempts[attempt.attempt_id]
+        if attempt.share is not None:
+            attempt.share.owed_s += now - attempt.started_at - attempt.expected_s
         target = attempt.target
         target.ended(attempt)
         self.silent.drop(attempt)
@@ -183,9 +205,9 @@ class Dispatcher:
             return
         blocked: set[LaneKey] = set()
         while (lane := self.queue.first(blocked)) is not None:
-            head = lane.head()
+            head = lane.first()
             assert head is not None
-            if not self._reconsider(head[3], lane.live - 1, out, now):
+            if not self._reconsider(head, lane.live - 1, out, now):
                 blocked.add(lane.key)
         if blocked and freed is not None and freed.slots is not None:
             self._offer(freed, out, now)

@@ -82,19 +82,21 @@ class Fairness:
         """Return what a key weighs."""
         return self._weights.get(key_id, 1.0)
 
-    def charge_passer(self, priority: int, key_id: str, expected_s: float) -> None:
-        """Charge a key for a request that found a slot at once while others waited."""
-        share = self._shares.get((priority, key_id))
-        if share is not None:
-            self.charge(priority, share, expected_s)
+    def charge(self, priority: int, key_id: str, expected_s: float) -> Share | None:
+        """Charge a key for a request that begins to hold a slot; the clock goes on to where the key stood.
 
-    def charge(self, priority: int, share: Share, expected_s: float) -> None:
-        """Charge a key for a request that begins to hold a slot; the clock goes on to where the key stood."""
+        Returns the share, for what the guess was wrong by; ``None`` for a key that has not waited since all queues were
+        empty.
+        """
+        share = self._shares.get((priority, key_id))
+        if share is None:
+            return None
         self._clocks[priority] = max(self._clocks.get(priority, 0.0), share.tag)
         charged_s = max(expected_s + share.owed_s, 0.0)
         share.owed_s += expected_s - charged_s
         share.last_s = max(expected_s, _LEAST_S)
         share.tag += charged_s / share.weight
+        return share
 
     def forget(self) -> None:
         """Nobody waits any more: everybody begins anew."""

@@ -127,7 +127,7 @@ class Lane:
         """Add a request; ``ticket`` orders equals by arrival and is never used twice."""
         request.lane = self
         request.ticket = ticket
-        share = request.share = self._fairness.joins(request.priority, request.key_id)
+        share = self._fairness.joins(request.priority, request.key_id)
         group = self._classes.get(request.priority)
         if group is None:
             group = self._classes[request.priority] = _Class()
@@ -143,7 +143,7 @@ class Lane:
         group = self._classes[request.priority]
         flow = group.flows[request.key_id]
         self._fairness.leaves(flow.share)
-        request.lane = request.share = None
+        request.lane = None
         flow.live -= 1
         group.live -= 1
         self.live -= 1

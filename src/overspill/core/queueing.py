@@ -6,7 +6,6 @@ import heapq
 from typing import TYPE_CHECKING
 
 from overspill.core.events import Arrived, Failed
-from overspill.core.fairness import Share
 from overspill.core.target import Attempt, TargetState
 from overspill.core.types import FailureKind, Route, Spill, Surface
 
@@ -48,7 +47,6 @@ class Request:
         "request_id",
         "rival",
         "route",
-        "share",
         "slo_at",
         "spill",
         "surface",
@@ -92,8 +90,6 @@ class Request:
         self.spill: Spill | None = None
         self.lane: Lane | None = None
         """Where it waits, or ``None`` if it does not."""
-        self.share: Share | None = None
-        """Its key's share, while it waits."""
         self.is_late = False
         """True once it waits without a prospect of keeping its SLO: those of its key that have one go first."""
         self.holding: TargetState | None = None

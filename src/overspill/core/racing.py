@@ -92,7 +92,7 @@ class Races:
         else:
             target.breaker.no_evidence(attempt.attempt_id)
         target.gave_up(attempt, now)
-        self._dispatch.end(attempt)
+        self._dispatch.end(attempt, now)
         out.append(CancelAttempt(attempt_id=attempt.attempt_id))
 
 

@@ -277,14 +277,14 @@ def _best_effort(request: Request, seen: list[Option], may_wait: bool, now: floa
     ):
         return _start(best_free)
     if best_full is not None:
-        return Wait(min(request.deadline_at, now + best_full.wait_s), best_full.target)
+        return Wait(min(request.deadline_at, now + best_full.wait_s), best_full.target, is_late=True)
     return _until_something_changes(request, seen)
 
 
 def _until_something_changes(request: Request, seen: list[Option]) -> Wait | Never:
     refusals = [o.refusal for o in seen]
     if _NO_SLOT in refusals:  # and the queue is full too, or it would wait for that slot
-        return Wait(request.deadline_at, None)
+        return Wait(request.deadline_at, None, is_late=True)
     if all(refusal in _NEEDS_ANOTHER for refusal in refusals):  # it is the request's fault, if there is a target at all
         if Refusal.CONTEXT_TOO_LONG in refusals:
             return Never.CONTEXT_TOO_LONG
@@ -295,7 +295,8 @@ def _until_something_changes(request: Request, seen: list[Option]) -> Wait | Nev
     waits_for_event = len(times) < len(seen)
     if first > request.deadline_at and not waits_for_event:
         return Never.NO_TARGET
-    return Wait(min(first, request.deadline_at), None)
+    at = min(first, request.deadline_at)
+    return Wait(at, None, is_late=at > request.slo_at)
 
 
 def spill_reason(seen: list[Option]) -> Spill:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from overspill.core.breaker import CLOSED, Breaker
 from overspill.core.estimate import Mean, Speed
 from overspill.core.events import TargetReported
+from overspill.core.fairness import Share
 from overspill.core.types import BreakerPolicy, Health, Refusal, Surface, TargetSpec
 
 _REPORT_STALE_S = 10.0
@@ -33,6 +34,7 @@ class Attempt:
         "prefill_ahead",
         "prompt_tokens",
         "request_id",
+        "share",
         "started_at",
         "target",
     )
@@ -64,6 +66,8 @@ class Attempt:
         """True once the target has said, by comments or blank lines, that the request waits there."""
         self.due_at = 0.0
         """When to look whether it has spoken; see ``racing``."""
+        self.share: Share | None = None
+        """The share of its key that it was charged to, if others waited when it started."""
 
 
 class TargetState:

@@ -39,10 +39,8 @@ def serve(lane: Lane, fairness: Fairness, count: int, held_s: float = 1.0) -> li
     for _ in range(count):
         first = lane.first()
         assert first is not None
-        share = first.share
-        assert share is not None
         lane.leave(first)
-        fairness.charge(first.priority, share, held_s)
+        fairness.charge(first.priority, first.key_id, held_s)
         served.append(first.request_id)
     return served
 
@@ -158,9 +156,7 @@ def test_the_predicted_order_is_the_one_that_comes() -> None:
     serve(lane, fairness, 5)  # from now on each has held a slot once
     order = lane.waiting()
     assert [lane.behind(each) for each in order] == list(range(len(order) - 1, -1, -1))
-    newcomer = request("new", key="a")
-    at = names(order).index("a4")
-    assert len(order) - at - 1 >= lane.behind(newcomer) > 0 or lane.behind(newcomer) == 0
+    assert lane.behind(request("new", key="c")) == lane.behind(order[names(order).index("c2")]) - 1
     assert serve(lane, fairness, len(order)) == names(order)
 
 
@@ -169,10 +165,12 @@ def test_a_newcomer_of_a_new_key_is_ahead_of_a_backlog() -> None:
     lane = lane_of(fairness=fairness)
     backlog("a", 10, 1, lane)
     serve(lane, fairness, 2)
-    assert lane.behind(request("new", key="b")) == 8 - 1
+    assert lane.behind(request("new", key="b")) == 8
     assert lane.behind(request("new", key="a")) == 0
     lane.push(request("b0", key="b"), 50)
-    assert serve(lane, fairness, 3) == ["b0", "a2", "a3"] or lane.live
+    lane.push(request("b1", key="b"), 51)
+    lane.push(request("b2", key="b"), 52)
+    assert serve(lane, fairness, 5) == ["b0", "a2", "b1", "a3", "b2"]
 
 
 def test_an_idle_key_banks_no_credit() -> None:
@@ -191,21 +189,20 @@ def test_an_idle_key_banks_no_credit() -> None:
 def test_a_request_that_held_its_slot_for_longer_is_charged_with_the_next() -> None:
     fairness = Fairness()
     lane = lane_of(fairness=fairness)
-    backlog("a", 30, 1, lane)
-    backlog("b", 30, 31, lane)
+    backlog("a", 500, 1, lane)
+    backlog("b", 500, 501, lane)
     served = []
-    for _ in range(24):
+    for _ in range(500):
         first = lane.first()
         assert first is not None
-        share = first.share
-        assert share is not None
         lane.leave(first)
-        fairness.charge(1, share, 1.0)
+        share = fairness.charge(1, first.key_id, 1.0)
+        assert share is not None
         share.owed_s += 2.0 if first.key_id == "a" else -0.5  # a's hold three seconds, b's half a one
         served.append(first.key_id)
     held = {"a": 3.0 * served.count("a"), "b": 0.5 * served.count("b")}
-    assert abs(held["a"] - held["b"]) <= 3.5
-    assert served.count("b") > 4 * served.count("a")
+    assert abs(held["a"] - held["b"]) <= 2 * 3.0
+    assert served.count("b") > 5 * served.count("a")
 
 
 def test_a_request_that_found_a_slot_while_others_waited_is_charged_too() -> None:
@@ -213,8 +210,8 @@ def test_a_request_that_found_a_slot_while_others_waited_is_charged_too() -> Non
     lane = lane_of(fairness=fairness)
     backlog("a", 3, 1, lane)
     backlog("b", 3, 4, lane)
-    fairness.charge_passer(1, "a", 1.0)
-    fairness.charge_passer(1, "nobody", 1.0)
+    fairness.charge(1, "a", 1.0)
+    assert fairness.charge(1, "nobody", 1.0) is None
     assert serve(lane, fairness, 3) == ["b0", "a0", "b1"]
 
 
