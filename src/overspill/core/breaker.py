@@ -99,6 +99,19 @@ _REFUSAL = {
     _S.NO_MONEY: Refusal.NO_MONEY,
     _S.NO_MODEL: Refusal.NO_MODEL,
 }
+OF_THE_MODEL = frozenset(
+    {
+        FailureKind.NO_MODEL,
+        FailureKind.SERVER_ERROR,
+        FailureKind.CUT,
+        FailureKind.TIMEOUT,
+        FailureKind.HOLLOW,
+        FailureKind.MALFORMED,
+    }
+)
+"""Failures that concern the model that was asked, where a target has several; any other concerns the whole target."""
+_MOST_MODELS = 64
+"""Models of one target that are kept apart. With a route for any name, clients choose the names."""
 CLOSED = BreakerState.CLOSED  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
 _HALF_OPEN = BreakerState.HALF_OPEN
 _OPEN = BreakerState.OPEN
@@ -199,6 +212,11 @@ class Breaker:
         failures = sum(1 for _, ok in outcomes if not ok)
         return failures >= self.policy.failure_rate * len(outcomes)
 
+    def is_clean(self, now: float) -> bool:
+        """Tell whether nothing that it remembers would count against the target."""
+        oldest = now - self.policy.window_s
+        return self.state is CLOSED and all(ok or at < oldest for at, ok in self._outcomes)
+
     def _close(self) -> None:
         self.state = CLOSED
         self.retry_at = 0.0
@@ -209,3 +227,47 @@ class Breaker:
     def reset(self) -> None:
         """Forget everything: the target is a new process."""
         self._close()
+
+
+class ModelBreakers:
+    """The breakers of the models that one target has, as far as they have failed: others are not kept."""
+
+    __slots__ = ("_breakers", "_policy")
+
+    def __init__(self, policy: BreakerPolicy) -> None:
+        self._policy = policy
+        self._breakers: dict[str, Breaker] = {}
+
+    def __len__(self) -> int:
+        return len(self._breakers)
+
+    def set_policy(self, policy: BreakerPolicy) -> None:
+        """Take a new policy."""
+        self._policy = policy
+        for breaker in self._breakers.values():
+            breaker.policy = policy
+
+    def find(self, model: str) -> Breaker | None:
+        """Return the breaker of a model that has failed, or ``None``."""
+        return self._breakers.get(model)
+
+    def of(self, model: str) -> Breaker:
+        """Return the breaker of a model that has now failed. Of too many, the one that failed first is forgotten."""
+        breaker = self._breakers.get(model)
+        if breaker is None:
+            if len(self._breakers) >= _MOST_MODELS:
+                del self._breakers[next(iter(self._breakers))]
+            breaker = self._breakers[model] = Breaker(self._policy)
+        return breaker
+
+    def succeeded(self, model: str, attempt_id: int, now: float) -> None:
+        """Note a whole answer of a model; once nothing counts against it, its breaker is not kept."""
+        breaker = self._breakers.get(model)
+        if breaker is not None:
+            breaker.succeeded(attempt_id, now)
+            if breaker.is_clean(now):
+                del self._breakers[model]
+
+    def reset(self) -> None:
+        """Forget everything: the target is a new process."""
+        self._breakers.clear()

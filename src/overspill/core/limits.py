@@ -2,14 +2,15 @@
 
 Requests, tokens and places are reserved when a request is admitted and settled when it has its answer. Money is
 reserved when an attempt starts on a target that has a price, since only then is it known that it costs any; so a client
-without money is still served by what is owned. Where a policy limits nothing, ``allowance_of`` gives ``None`` and
-nothing else here is called.
+without money is still served by what is owned. Where a policy limits nothing and has no
+special keys, nothing here is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from overspill.core.names import Names
 from overspill.core.rates import Clock, Meter, Purse, Rate, Slots
 from overspill.core.types import Client, LimitHit, Limits, Policy, Resource, Route, Scope, Shared, Window
 
@@ -59,14 +60,16 @@ class Denial:
 class Limiter:
     """The meters of one policy. Not a value: it changes in place, and only the controller holds it."""
 
-    __slots__ = ("_allowances", "_clients", "_clock", "_everybody", "_meters")
+    __slots__ = ("_allowances", "_clients", "_clock", "_meters", "_models", "is_used")
 
     def __init__(self) -> None:
         self._clock = Clock()
         self._meters: dict[Holder, Meter] = {}
         self._clients: dict[str, Client] = {}
+        self._models: dict[str, Names] = {}
         self._allowances: dict[tuple[str, str], Allowance | None] = {}
-        self._everybody = True
+        self.is_used = False
+        """False if nothing limits any request, and no key is special."""
 
     def adopt(self, policy: Policy) -> None:
         """Take a new policy; what has been used of a limit that stays is not forgotten."""
@@ -79,8 +82,9 @@ class Limiter:
                 meter.respecify(limits, self._clock)
             self._meters[scope, name] = meter
         self._clients = {client.key_id: client for client in policy.clients}
+        self._models = {client.key_id: Names(client.models) for client in policy.clients if client.models}
         self._allowances = {}
-        self._everybody = not self._meters
+        self.is_used = bool(self._meters or self._clients)
 
     def set_clock(self, unix_s: float, now: float) -> None:
         """Learn the time of day: the windows of budgets are those of the calendar."""
@@ -90,10 +94,17 @@ class Limiter:
         """Return what is special about a key, or ``None``."""
         return self._clients.get(key_id)
 
+    def may_ask_for(self, key_id: str, model: str) -> bool:
+        """Tell whether a key may ask for a model; one without a list may ask for all."""
+        names = self._models.get(key_id)
+        return names is None or model in names
+
+    def weights(self) -> dict[str, float]:
+        """Return what each key weighs that does not weigh 1."""
+        return {key_id: client.weight for key_id, client in self._clients.items()}
+
     def allowance_of(self, key_id: str, route: Route) -> Allowance | None:
         """Return what the requests of this key for this route are held to; ``None`` if to nothing."""
-        if self._everybody:
-            return None
         key = (key_id, route.pattern)
         if key not in self._allowances:
             self._allowances[key] = self._find(*key)
@@ -105,6 +116,10 @@ class Limiter:
         names = ((Scope.KEY, key_id), (Scope.TEAM, team), (Scope.MODEL, pattern))
         holders = [(*name, self._meters[name]) for name in names if name in self._meters]
         return Allowance(holders) if holders else None
+
+    def meter_of_target(self, target_id: str) -> Meter | None:
+        """Return the rates that a target's host allows, or ``None`` if it names none."""
+        return self._meters.get((Scope.TARGET, target_id))
 
     def purses_of_account(self, account: str) -> tuple[tuple[Scope, str, Purse], ...]:
         """Return the budgets of an account at a provider."""
@@ -123,6 +138,7 @@ def _limits_of(policy: Policy) -> list[tuple[Scope, str, Limits]]:
     found = [(Scope.KEY, client.key_id, client.limits) for client in policy.clients]
     found += [(scope, s.name, s.limits) for scope, all_ in _shared(policy) for s in all_]
     found += [(Scope.MODEL, route.pattern, route.limits) for route in policy.routes]
+    found += [(Scope.TARGET, spec.target_id, spec.limits) for spec in policy.targets]
     return [(scope, name, limits) for scope, name, limits in found if limits is not None]
 
 

@@ -6,8 +6,10 @@ import heapq
 from typing import TYPE_CHECKING
 
 from overspill.core.events import Arrived, Failed
+from overspill.core.limits import Reservation
+from overspill.core.rates import Purse
 from overspill.core.target import Attempt, TargetState
-from overspill.core.types import FailureKind, Route, Spill, Surface
+from overspill.core.types import FailureKind, Route, Scope, Spill, Surface
 
 if TYPE_CHECKING:
     from overspill.core.lanes import Lane
@@ -32,6 +34,7 @@ class Request:
         "deadline_at",
         "expected_output",
         "failures",
+        "headroom",
         "holding",
         "is_late",
         "is_stream",
@@ -44,7 +47,9 @@ class Request:
         "model",
         "priority",
         "prompt_tokens",
+        "purses",
         "request_id",
+        "reservation",
         "rival",
         "route",
         "slo_at",
@@ -52,6 +57,7 @@ class Request:
         "surface",
         "ticket",
         "tpot_slo_s",
+        "used_tokens",
     )
 
     def __init__(self, event: Arrived, route: Route, expected_output: float, priority: int, now: float) -> None:
@@ -67,6 +73,13 @@ class Request:
         self.route = route
         self.expected_output = expected_output
         """Output tokens it is expected to produce."""
+        self.headroom = 0
+        """Slots of each target that it must leave to better classes."""
+        self.reservation: Reservation | None = None
+        """What it has taken from the limits of its key, team and model, where there are any."""
+        self.purses: tuple[tuple[Scope, str, Purse], ...] = ()
+        """The budgets that its expenses are counted on."""
+        self.used_tokens = 0.0
         self.arrived_at = now
         slo_s = event.ttft_slo_s
         self.slo_at = now + (route.slo.ttft_s if slo_s is None else slo_s)
@@ -98,6 +111,11 @@ class Request:
         """The number of its latest alarm, 0 if it never had one; all others are void."""
         self.ticket = 0
         """Its latest place in a lane, 0 if it never waited; an entry with another ticket is stale."""
+
+    @property
+    def expected_tokens(self) -> float:
+        """Prompt and answer, as far as can be said before it runs."""
+        return self.prompt_tokens + self.expected_output
 
     def back_off(self, target_id: str, failed: Failed, now: float) -> None:
         """Leave this target alone for a while; for good, if the prompt does not fit there or it has not the model."""

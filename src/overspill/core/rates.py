@@ -34,9 +34,9 @@ class Rate:
         self.per_s = per_minute / 60.0
         self.burst = max(1.0, self.per_s * burst_s)
 
-    def ready_at(self, amount: float) -> float:
-        """Return the time from which ``amount`` may be taken; a time that has passed means now."""
-        return self._full_at - (self.burst - min(amount, self.burst)) / self.per_s
+    def ready_at(self, amount: float, ahead: float = 0.0) -> float:
+        """Return from when ``amount`` may be taken after ``ahead`` has been; a time that has passed means now."""
+        return self._full_at - (self.burst - min(amount, self.burst) - ahead) / self.per_s
 
     def take(self, amount: float, now: float) -> None:
         """Take ``amount`` out, whether or not it is there."""

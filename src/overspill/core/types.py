@@ -36,6 +36,7 @@ class Spill(enum.StrEnum):
     LOCAL_ABSENT = "local_absent"  # the route has no local target
     CONTEXT_TOO_LONG = "context_too_long"  # the prompt does not fit the local context window
     UNSUPPORTED = "unsupported"  # the local target does not serve this surface
+    OVER_BUDGET = "over_budget"  # the first tier is rented too, and a budget has too little left for it
     ATTEMPT_FAILED = "attempt_failed"  # it ran locally and failed before the first token
     SILENT = "silent"  # where it was sent first had not spoken in time, and this target did
     HEDGED = "hedged"  # the route hedges: a second target was asked as well, and it spoke first
@@ -67,6 +68,7 @@ class Scope(enum.StrEnum):
     TEAM = "team"  # all keys of a team together
     MODEL = "model"  # all requests for a route together
     ACCOUNT = "account"  # one account at a provider
+    TARGET = "target"  # one model of such an account
 
 
 class Resource(enum.StrEnum):
