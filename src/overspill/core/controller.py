@@ -36,7 +36,7 @@ from overspill.core.queueing import Request
 from overspill.core.racing import Races
 from overspill.core.routing import Survey, decide
 from overspill.core.target import Attempt, TargetState
-from overspill.core.types import FailureKind, Health, Outcome, Policy, RejectReason, Route
+from overspill.core.types import FailureKind, Health, LimitHit, Outcome, Policy, RejectReason, Route
 
 _BUSY = frozenset({FailureKind.OVERLOADED, FailureKind.RATE_LIMITED})
 """Failures that say "later": asked again until the deadline, not until the attempts run out."""
@@ -318,6 +318,19 @@ class Controller:
         targets = self._dispatch.roster.targets
         decision = decide(request, Survey(request, targets, behind, now), may_wait, now)
         return route, Survey(request, targets, behind, now).all(), decision
+
+    def limits_of(self, key_id: str, route: Route, now: float) -> list[LimitHit]:
+        """Return what the requests of a key for a route are held to, and what is left of each."""
+        return self._dispatch.limiter.levels(key_id, route, now)
+
+    def may_ask_for(self, key_id: str, model: str) -> bool:
+        """Tell whether a key may ask for a model."""
+        return self._dispatch.limiter.may_ask_for(key_id, model)
+
+    @property
+    def has_budgets(self) -> bool:
+        """True if money is limited somewhere, so that the time of day matters."""
+        return self._dispatch.limiter.has_budgets
 
     def find_route(self, model: str) -> Route | None:
         """Return the route that ``model`` takes, or ``None``."""

@@ -60,7 +60,7 @@ class Denial:
 class Limiter:
     """The meters of one policy. Not a value: it changes in place, and only the controller holds it."""
 
-    __slots__ = ("_allowances", "_clients", "_clock", "_meters", "_models", "is_used")
+    __slots__ = ("_allowances", "_clients", "_clock", "_meters", "_models", "has_budgets", "is_used")
 
     def __init__(self) -> None:
         self._clock = Clock()
@@ -70,6 +70,7 @@ class Limiter:
         self._allowances: dict[tuple[str, str], Allowance | None] = {}
         self.is_used = False
         """False if nothing limits any request, and no key is special."""
+        self.has_budgets = False
 
     def adopt(self, policy: Policy) -> None:
         """Take a new policy; what has been used of a limit that stays is not forgotten."""
@@ -85,6 +86,7 @@ class Limiter:
         self._models = {client.key_id: Names(client.models) for client in policy.clients if client.models}
         self._allowances = {}
         self.is_used = bool(self._meters or self._clients)
+        self.has_budgets = any(meter.purses for meter in self._meters.values())
 
     def set_clock(self, unix_s: float, now: float) -> None:
         """Learn the time of day: the windows of budgets are those of the calendar."""
@@ -125,6 +127,18 @@ class Limiter:
         """Return the budgets of an account at a provider."""
         meter = self._meters.get((Scope.ACCOUNT, account))
         return () if meter is None else tuple((Scope.ACCOUNT, account, purse) for purse in meter.purses)
+
+    def levels(self, key_id: str, route: Route, now: float) -> list[LimitHit]:
+        """Return what the requests of a key for a route are held to, and what is left of each."""
+        allowance = self.allowance_of(key_id, route)
+        if allowance is None:
+            return []
+        rates = [
+            _hit(scope, name, resource, meter, now)
+            for scope, name, meter in allowance.holders
+            for resource, _ in _ready(meter, 0.0, now)
+        ]
+        return rates + [_budget_hit(scope, name, purse, now) for scope, name, purse in allowance.purses]
 
     def spent_before(self, scope: Scope, name: str, window: Window, usd: float, now: float) -> None:
         """Learn what had been spent before; nothing happens where no budget is."""
@@ -170,7 +184,8 @@ def _ready(meter: Meter, tokens: float, now: float) -> list[tuple[Resource, floa
 def _hit(scope: Scope, name: str, resource: Resource, meter: Meter, now: float) -> LimitHit:
     if resource is Resource.CONCURRENCY:
         assert meter.slots is not None  # it is what refused
-        return LimitHit(scope=scope, name=name, resource=resource, amount=meter.slots.limit)
+        left = max(0, meter.slots.limit - meter.slots.used)
+        return LimitHit(scope=scope, name=name, resource=resource, amount=meter.slots.limit, left=left)
     rate = meter.requests if resource is Resource.REQUESTS else meter.tokens
     assert rate is not None  # it is what refused
     return LimitHit(scope=scope, name=name, resource=resource, amount=rate.per_minute, left=rate.left(now))
@@ -198,9 +213,10 @@ def money_denial(purses: Sequence[tuple[Scope, str, Purse]], usd: float, now: fl
     for scope, name, purse in purses:
         ready_at = purse.ready_at(usd, now)
         if ready_at > now and (worst is None or ready_at > worst.ready_at):
-            budget, left = purse.budget, max(0.0, purse.left_usd(now))
-            hit = LimitHit(
-                scope=scope, name=name, resource=Resource.MONEY, amount=budget.usd, window=budget.window, left=left
-            )
-            worst = Denial(hit, ready_at)
+            worst = Denial(_budget_hit(scope, name, purse, now), ready_at)
     return worst
+
+
+def _budget_hit(scope: Scope, name: str, purse: Purse, now: float) -> LimitHit:
+    budget, left = purse.budget, max(0.0, purse.left_usd(now))
+    return LimitHit(scope=scope, name=name, resource=Resource.MONEY, amount=budget.usd, window=budget.window, left=left)

@@ -177,7 +177,10 @@ class App:
         exchange.reply(200, ((b"content-type", content_type.encode()),), body)
 
     def _models(self, exchange: Exchange) -> None:
-        exchange.reply(200, _JSON, models_body(model_cards(self.driver.controller.policy)))
+        controller = self.driver.controller
+        key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
+        cards = [card for card in model_cards(controller.policy) if controller.may_ask_for(key_id, card.model_id)]
+        exchange.reply(200, _JSON, models_body(cards))
 
     def _model(self, exchange: Exchange, model: str) -> None:
         if self.driver.controller.find_route(model) is None:

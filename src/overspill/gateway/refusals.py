@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple, assert_never
 
 from overspill.core.commands import Reject
@@ -87,6 +88,25 @@ def _yours(
             return Answer(403, "permission_error", "model_not_allowed", f"this key may not ask for model {model!r}")
         case _:
             assert_never(reason)
+
+
+def headers_of(reject: Reject) -> list[tuple[bytes, bytes]]:
+    """Return what a refusal says in headers: the reason, when to come back, and which limit it was, as OpenAI does."""
+    found = [(b"x-overspill-reason", reject.reason.value.encode())]
+    after_s = reject.retry_after_s
+    if after_s is not None:
+        found.append((b"retry-after", b"%d" % max(1, math.ceil(after_s))))
+    hit = reject.limit
+    if hit is None:
+        return found
+    found.append((b"x-overspill-limit", f"{hit.scope.value}/{hit.resource.value}".encode()))
+    if hit.resource in (Resource.REQUESTS, Resource.TOKENS):
+        what = hit.resource.value.encode()
+        found.append((b"x-ratelimit-limit-" + what, b"%d" % hit.amount))
+        found.append((b"x-ratelimit-remaining-" + what, b"%d" % hit.left))
+        if after_s is not None:
+            found.append((b"x-ratelimit-reset-" + what, f"{after_s:.3f}s".encode()))
+    return found
 
 
 def _limit(reject: Reject) -> str:
