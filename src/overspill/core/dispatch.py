@@ -178,8 +178,9 @@ class Dispatcher:
         if attempt.charge is not None:
             settle(attempt, now)
         if self.limiter.is_used:
-            request = self.requests[attempt.request_id]
-            request.used_tokens = max(request.used_tokens, float(sum(used(attempt))))
+            reservation = self.requests[attempt.request_id].reservation
+            if reservation is not None:
+                reservation.used_tokens = max(reservation.used_tokens, sum(used(attempt)))
         target = attempt.target
         target.ended(attempt)
         self.silent.drop(attempt)
@@ -215,7 +216,7 @@ class Dispatcher:
         """Forget a request that has its final answer, and give back what it reserved and did not use."""
         del self.requests[request.request_id]
         if request.reservation is not None:
-            request.reservation.settle(request.used_tokens, now)
+            request.reservation.settle(now)
 
     def ring(self, out: list[AnyCommand], now: float) -> None:
         """Look at every waiting request whose alarm has gone off."""

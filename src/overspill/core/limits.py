@@ -31,18 +31,20 @@ class Allowance:
 class Reservation:
     """What one request has taken from the meters; kept until it has its answer."""
 
-    __slots__ = ("_at", "_rates", "_slots", "_tokens")
+    __slots__ = ("_at", "_rates", "_slots", "_tokens", "used_tokens")
 
     def __init__(self, rates: tuple[Rate, ...], slots: tuple[Slots, ...], tokens: float, now: float) -> None:
         self._rates = rates
         self._slots = slots
         self._tokens = tokens
         self._at = now
+        self.used_tokens = 0
+        """Of the attempt that used most: a client is not charged for our retries."""
 
-    def settle(self, used_tokens: float, now: float) -> None:
+    def settle(self, now: float) -> None:
         """Give the places back, and correct the tokens by what was used."""
         for rate in self._rates:
-            rate.settle(self._tokens, used_tokens, now)
+            rate.settle(self._tokens, self.used_tokens, now)
         for slots in self._slots:
             slots.leave(now - self._at)
 

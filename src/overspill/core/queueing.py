@@ -57,7 +57,6 @@ class Request:
         "surface",
         "ticket",
         "tpot_slo_s",
-        "used_tokens",
     )
 
     def __init__(self, event: Arrived, route: Route, expected_output: float, priority: int, now: float) -> None:
@@ -79,7 +78,6 @@ class Request:
         """What it has taken from the limits of its key, team and model, where there are any."""
         self.purses: tuple[tuple[Scope, str, Purse], ...] = ()
         """The budgets that its expenses are counted on."""
-        self.used_tokens = 0.0
         self.arrived_at = now
         slo_s = event.ttft_slo_s
         self.slo_at = now + (route.slo.ttft_s if slo_s is None else slo_s)

@@ -80,7 +80,8 @@ def test_each_limit_says_no_and_when_it_would_not() -> None:
     assert who(found) == (Scope.KEY, "alice", Resource.CONCURRENCY)
     assert found is not None
     assert (found.hit.amount, found.ready_at) == (3, 40.0 + 10.0 / 3)
-    first.settle(100.0, 40.0)
+    first.used_tokens = int(100.0)
+    first.settle(40.0)
     assert denial(held, 0.0, 40.0) is None
 
 
@@ -101,7 +102,8 @@ def test_settling_gives_back_what_was_not_used() -> None:
     made = limiter(clients=(key(tokens_per_minute=60, concurrency=1),))
     held = allowance(made)
     taken = reserve(held, 60.0, 0.0)
-    taken.settle(20.0, 0.0)
+    taken.used_tokens = int(20.0)
+    taken.settle(0.0)
     meter = held.holders[0][2]
     assert meter.tokens is not None
     assert meter.tokens.left(0.0) == 40.0
@@ -114,7 +116,8 @@ def test_a_reservation_outlives_the_limits_it_was_made_under() -> None:
     taken = reserve(allowance(made), 60.0, 0.0)
     made.adopt(limiting(clients=(key(requests_per_minute=5),)))
     made.adopt(limiting(clients=(key(tokens_per_minute=60, concurrency=1),)))
-    taken.settle(10.0, 1.0)
+    taken.used_tokens = int(10.0)
+    taken.settle(1.0)
     held = allowance(made)
     assert denial(held, 60.0, 1.0) is None
     slots = held.holders[0][2].slots
