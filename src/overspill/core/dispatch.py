@@ -91,8 +91,10 @@ class Dispatcher:
         self, request: Request, behind: int, may_wait: bool, now: float
     ) -> tuple[Start | Wait | Never, list[Option]]:
         """Decide, but leave a target that failed this request alone while there is no budget for asking it again."""
+        lane = self.queue.lane_of(request)
+        ahead = 0 if lane is None else lane.live - behind - (request.lane is not None)
         while True:
-            survey = Survey(request, self.roster.targets, behind, now)
+            survey = Survey(request, self.roster.targets, behind, now, ahead)
             decision = decide(request, survey, may_wait, now)
             if request.backoff is None or not isinstance(decision, Start):
                 return decision, survey.seen

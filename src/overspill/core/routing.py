@@ -77,12 +77,15 @@ def _of_many_models(routes: Sequence[Route]) -> frozenset[str]:
 class Survey:
     """The targets of a route as one request sees them now; a tier is looked at when it is first asked for.
 
-    ``behind`` requests of the lane come after this one.
+    ``behind`` requests of the lane come after this one, and ``ahead`` before it.
     """
 
-    __slots__ = ("_behind", "_now", "_request", "_targets", "_tiers", "seen")
+    __slots__ = ("_ahead", "_behind", "_now", "_request", "_targets", "_tiers", "seen")
 
-    def __init__(self, request: Request, targets: dict[str, TargetState], behind: int, now: float) -> None:
+    def __init__(
+        self, request: Request, targets: dict[str, TargetState], behind: int, now: float, ahead: int = 0
+    ) -> None:
+        self._ahead = ahead
         self._request = request
         self._targets = targets
         self._behind = behind
@@ -99,7 +102,7 @@ class Survey:
             return None
         self._tiers = tier + 1
         row = [
-            _look(self._request, place, target, tier, self._behind, self._now)
+            _look(self._request, place, target, tier, self._behind, self._ahead, self._now)
             for place in tiers[tier]
             if (target := self._targets.get(place.target_id)) is not None
         ]
@@ -113,7 +116,9 @@ class Survey:
         return self.seen
 
 
-def _look(request: Request, place: RouteTarget, target: TargetState, tier: int, behind: int, now: float) -> Option:
+def _look(
+    request: Request, place: RouteTarget, target: TargetState, tier: int, behind: int, ahead: int, now: float
+) -> Option:
     model = place.model or request.model
     refusal = target.refusal(request.surface, request.prompt_tokens, request.local_only, now, model)
     retry_at: float | None = None
@@ -134,7 +139,7 @@ def _look(request: Request, place: RouteTarget, target: TargetState, tier: int, 
         if not target.has_slot(now, request.headroom):
             refusal, wait_s = _NO_SLOT, target.slot_wait_s(behind, now, request.headroom)
         if target.meter is not None:
-            ready_s = target.rate_ready_at(request.expected_tokens, behind) - now
+            ready_s = _rate_wait_s(request, target, ahead, now)
             if ready_s > wait_s:
                 refusal, wait_s = _AT_RATE_LIMIT, ready_s
     risk: Spill | None = None
@@ -143,6 +148,17 @@ def _look(request: Request, place: RouteTarget, target: TargetState, tier: int, 
     elif request.tpot_slo_s is not None and target.tpot_s(refusal is _NO_SLOT, now) > request.tpot_slo_s:
         risk = _TPOT_AT_RISK
     return Option(target, model, tier, refusal, ttft_s, wait_s, retry_at, risk)
+
+
+def _rate_wait_s(request: Request, target: TargetState, ahead: int, now: float) -> float:
+    """Return how long the host's rates forbid the request; zero or less if they do not.
+
+    Who waits is looked at when its turn should be and goes if there is room; who comes now does not go before others.
+    """
+    tokens = request.expected_tokens
+    if request.lane is not None and target.rate_ready_at(tokens, 0) <= now:
+        return 0.0
+    return target.rate_ready_at(tokens, min(ahead, target.holding)) - now
 
 
 def over_budget(request: Request, target: TargetState, now: float) -> Denial | None:

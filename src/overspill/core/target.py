@@ -223,14 +223,13 @@ class TargetState:
             slots = max(min(slots, 1), slots - headroom)
         return self.load(now) < slots
 
-    def rate_ready_at(self, tokens: float, behind: int) -> float:
-        """Return from when the host's rates allow a request that ``behind`` of those holding for one come after."""
+    def rate_ready_at(self, tokens: float, ahead: int) -> float:
+        """Return from when the host's rates allow a request of so many tokens, after ``ahead`` others like it."""
         if self.meter is None:
             return 0.0
-        rank = max(0, self.holding - behind)
         requests, per_token = self.meter.requests, self.meter.tokens
-        at = 0.0 if requests is None else requests.ready_at(1.0, rank)
-        return at if per_token is None else max(at, per_token.ready_at(tokens, rank * tokens))
+        at = 0.0 if requests is None else requests.ready_at(1.0, ahead)
+        return at if per_token is None else max(at, per_token.ready_at(tokens, ahead * tokens))
 
     def refusal(
         self, surface: Surface, prompt_tokens: int, local_only: bool, now: float, model: str = ""

@@ -47,7 +47,7 @@ RESPONSE_HEADERS = (
     ("x-overspill-limit", "With 429: whose limit it is and of what, such as `key/tokens` or `team/money`."),
     (
         "x-ratelimit-limit-requests",
-        "With 429: what is allowed per minute; `-remaining-` and `-reset-`: what is left, and when to come. Also `-tokens`.",
+        "With 429: the rate; `-remaining-` and `-reset-`: what is left, and when to come. Also for `-tokens`.",
     ),
 )
 QUERY = (
