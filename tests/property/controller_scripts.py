@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
+from tests.property.limit_scripts import (
+    KEYS,
+    check_nothing_is_held,
+    check_places,
+    is_bound,
+    with_limits,
+    world_event,
+)
 
 from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject, StartAttempt
 from overspill.core.controller import Controller
@@ -76,12 +84,13 @@ def make_policy(choose: Choices) -> Policy:
     """Make 1 to 4 targets and 1 to 3 routes over them; a route may name a target that does not exist."""
     targets = tuple(_target(choose, name) for name in TARGETS if name == "gpu0" or choose.below(3))
     patterns = (("*",), ("alpha", "alpha*"), ("alpha", "*", "beta"))[choose.below(3)]
-    return Policy(
+    policy = Policy(
         targets=targets,
         routes=tuple(_route(choose, pattern) for pattern in patterns),
         breaker=BreakerPolicy(min_count=1 + choose.below(5), open_s=choose.of((5.0, 1.0, 20.0))),
         default_output_tokens=choose.of((100, 10, 2000)),
     )
+    return with_limits(choose, policy)
 
 
 def _target(choose: Choices, name: str) -> TargetSpec:
@@ -204,6 +213,7 @@ class Life:
         route = self.controller.find_route(event.model)
         if not spec.is_local:
             assert not event.local_only
+            assert not is_bound(self.controller.policy, event)
             assert route is None or not route.local_only
         assert event.surface in spec.surfaces
         self.running[start.attempt_id] = start
@@ -212,6 +222,7 @@ class Life:
         assert slots is None or used <= slots
 
     def _check_counters(self) -> None:
+        check_places(self.controller)
         assert self.controller.open_requests == len(self.arrivals) - len(self.answered)
         running = {s.request_id for s in self.running.values()}
         waiting = sum(self.controller.waiting_by_lane().values())
@@ -245,6 +256,7 @@ class Life:
         for target in self.controller.targets.values():
             assert (target.running, target.prefill_tokens, target.holding) == ({}, 0, 0)
         assert self.controller._dispatch.roster.leaving == {}
+        check_nothing_is_held(self.controller)
 
 
 def live(source: bytes, watch: Callable[[Life, AnyEvent], None] | None = None) -> Life:
@@ -279,6 +291,8 @@ def _step(life: Life, choose: Choices) -> None:
         life.tell(PolicyChanged(policy=make_policy(choose)))
     elif kind == 29 and choose.below(32) == 31:
         life.tell(DrainStarted())
+    elif kind == 30 and choose.below(4) == 3:
+        life.tell(world_event(choose, life.now))
     else:
         life.tell(_change(choose))
 
@@ -291,6 +305,7 @@ def _arrival(choose: Choices, number: int) -> Arrived:
         prompt_tokens=choose.of((10, 10, 50, 50, 200, 200, 0, 2000, 100_000)),
         max_tokens=choose.of((None, 1, 50, 4000)),
         is_stream=choose.below(4) < 3,
+        key_id=choose.of(KEYS),
         priority=choose.below(5) - 1,
         local_only=choose.below(5) == 4,
         ttft_slo_s=choose.of((None, None, None, None, 0.0, 1.0, 30.0)),

@@ -12,8 +12,8 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overspill.core.cost import cost_usd
 from overspill.core.types import FailureKind, Outcome, Price, RejectReason, Spill, Surface
-from overspill.ledger.cost import cost_usd
 from overspill.ledger.export import Format, export
 from overspill.ledger.records import AttemptOutcome, AttemptRecord, RequestRecord
 from overspill.ledger.store import ATTEMPTS, LedgerStore

@@ -19,6 +19,7 @@ from overspill.core.events import (
     AnyEvent,
     Arrived,
     ClientGone,
+    ClockRead,
     DrainStarted,
     Failed,
     Finished,
@@ -26,22 +27,29 @@ from overspill.core.events import (
     PolicyChanged,
     Progress,
     Queued,
+    SpentBefore,
     TargetChanged,
     TargetReported,
     Tick,
 )
 from overspill.core.recording import encode_header, encode_step
 from overspill.core.types import (
+    Budget,
+    Client,
     FailureKind,
     Health,
     LatencyPrior,
+    Limits,
     Policy,
     Price,
     Route,
     RouteTarget,
+    Scope,
+    Shared,
     Slo,
     Surface,
     TargetSpec,
+    Window,
 )
 
 Behaviour = Callable[["World", StartAttempt], None]
@@ -338,7 +346,46 @@ def silence() -> World:
     return world
 
 
+def limits() -> World:
+    """Keys with rates, places, budgets, models and weights; a host with a rate; a home that is rented too."""
+    cheap = msgspec.structs.replace(
+        CHEAP, account="cloud/main", limits=Limits(requests_per_minute=60.0, tokens_per_minute=9000.0, burst_s=2.0)
+    )
+    clients = (
+        Client(key_id="alice", team="red", weight=3.0, limits=Limits(requests_per_minute=120.0, burst_s=2.0)),
+        Client(key_id="bob", team="red", limits=Limits(concurrency=3)),
+        Client(key_id="dan", limits=Limits(budgets=(Budget(usd=0.004, window=Window.HOUR),))),
+        Client(key_id="carol", local_only=True, models=("m",)),
+    )
+    policy = Policy(
+        targets=(GPU, cheap, QUICK),
+        routes=(
+            ROUTE,
+            msgspec.structs.replace(ROUTE, pattern="rented", tiers=(places("quick"), places("cheap"))),
+            msgspec.structs.replace(ROUTE, pattern="narrow", tiers=(places("cheap"),)),
+        ),
+        clients=clients,
+        teams=(Shared(name="red", limits=Limits(tokens_per_minute=30_000.0, burst_s=10.0)),),
+        accounts=(Shared(name="cloud/main", limits=Limits(budgets=(Budget(usd=5.0, window=Window.MONTH),))),),
+        reserved=(1,),
+        default_output_tokens=60,
+    )
+    world = World(policy, NORMAL)
+    world.at(0.0, ClockRead(unix_s=1_700_049_600.0))
+    world.at(0.0, SpentBefore(scope=Scope.KEY, name="dan", window=Window.HOUR, usd=0.001))
+    for key, every_s in (("alice", 0.2), ("bob", 0.25), ("carol", 0.5)):
+        for when, event in arrivals(20, every_s, prefix=key, key_id=key):
+            world.at(when, event)
+    for when, event in arrivals(8, 0.4, prefix="rent", model="rented", key_id="dan", prompt_tokens=400):
+        world.at(when, event)
+    for when, event in arrivals(6, 0.2, prefix="n", model="narrow"):
+        world.at(when, event)
+    world.at(1.0, Arrived(request_id="not hers", model="rented", prompt_tokens=5, key_id="carol"))
+    world.at(1.1, Arrived(request_id="huge", model="rented", prompt_tokens=100_000, key_id="dan"))
+    return world
+
+
 SCENARIOS: dict[str, Callable[[], World]] = {
     scenario.__name__: scenario
-    for scenario in (burst, crash, troubled_upstreams, narrow, reload, odd_requests, slow_tokens, silence)
+    for scenario in (burst, crash, troubled_upstreams, narrow, reload, odd_requests, slow_tokens, silence, limits)
 }

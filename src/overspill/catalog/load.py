@@ -75,6 +75,8 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     adapter: str = "openai_compatible"
     key_env: str | None = None
     """Where its key is customarily found; ``None`` if no custom was found."""
+    is_adaptive: bool = False
+    """True if it publishes no fixed limit and moves the one it has with its load and one's traffic."""
     needs_consent: bool = False
     """True if finding the key is no sign that its owner wants to pay for tokens with it."""
     makes: tuple[str, ...] = ()

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from overspill.config.addresses import is_address, is_loopback, is_own, parse_origin
 from overspill.config.decode import Invalid
 from overspill.config.facts import Facts
+from overspill.config.keys import key_problems, limit_problems, patterns_of
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
 from overspill.config.yaml_source import Path
+from overspill.core.names import is_glob
 from overspill.errors import OverspillError, did_you_mean
 
 GENERIC_UPSTREAM = "openai_compatible"
@@ -29,6 +31,7 @@ def require_sound(config: Config, facts: Facts) -> None:
 def problems(config: Config, facts: Facts) -> Iterator[Problem]:
     """Give everything that is wrong with ``config``, in the order of the file's sections."""
     yield from _server(config)
+    yield from key_problems(config)
     for name, pool in config.pools.items():
         yield from ((("pools", name, *path), message) for path, message in _pool(pool, facts))
     if config.pools and not config.routes:
@@ -36,16 +39,7 @@ def problems(config: Config, facts: Facts) -> Iterator[Problem]:
     for index, route in enumerate(config.routes):
         yield from ((("routes", index, *path), message) for path, message in _route(route, config))
     yield from _unreachable(config.routes)
-
-
-def patterns_of(route: RouteConfig) -> tuple[str, ...]:
-    """Return the model names and globs of a route."""
-    return (route.model,) if isinstance(route.model, str) else route.model
-
-
-def is_glob(pattern: str) -> bool:
-    """Say whether a pattern stands for more than itself."""
-    return "*" in pattern or "?" in pattern
+    yield from limit_problems(config)
 
 
 def is_local(pool: Pool) -> bool:
@@ -140,6 +134,8 @@ def _upstream(pool: UpstreamPool, facts: Facts) -> Iterator[Problem]:
             ("local",),
             f"{known.title} is somebody else's API; local: true would let local_only requests leave. Remove it",
         )
+    if pool.max_concurrency is not None and pool.limits is not None and pool.limits.concurrency is not None:
+        yield ("limits", "concurrency"), "it is the same as the pool's max_concurrency; write one of the two"
     yield from _base_url(pool)
     yield from _accounts(pool, key_env=known.key_env if known else None)
 

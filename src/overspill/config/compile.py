@@ -14,8 +14,10 @@ from typing import Any, Literal, assert_never
 import msgspec
 
 from overspill.config.addresses import parse_origin
-from overspill.config.check import GENERIC_UPSTREAM, as_target, is_glob, is_local, patterns_of, require_sound, urls_of
+from overspill.config.check import GENERIC_UPSTREAM, as_target, is_local, require_sound, urls_of
+from overspill.config.decode import Invalid
 from overspill.config.facts import Facts, Offer
+from overspill.config.keys import patterns_of
 from overspill.config.scalars import SecretRef
 from overspill.config.schema import (
     AccountConfig,
@@ -27,13 +29,28 @@ from overspill.config.schema import (
     TierTarget,
     UpstreamPool,
 )
-from overspill.config.values import breaker_of, patience_of, price_of, prior_of, retry_of
+from overspill.config.values import (
+    breaker_of,
+    budgets_of,
+    clients_of,
+    limits_of,
+    patience_of,
+    price_of,
+    prior_of,
+    rates_of,
+    retry_of,
+    teams_of,
+)
+from overspill.core.cost import billing_price
+from overspill.core.names import is_glob
 from overspill.core.types import (
     LatencyPrior,
+    Limits,
     Policy,
     Price,
     Route,
     RouteTarget,
+    Shared,
     Slo,
     Surface,
     TargetSpec,
@@ -100,8 +117,13 @@ def compile_config(config: Config, facts: Facts) -> Wiring:
         breaker=breaker_of(config.breaker),
         retry=retry_of(config.scheduling.retry),
         priorities=config.scheduling.priorities,
+        reserved=config.scheduling.reserved,
+        clients=clients_of(config),
+        teams=teams_of(config),
+        accounts=tuple(build.accounts.values()),
         default_output_tokens=config.scheduling.default_output_tokens,
     )
+    _require_prices(policy)
     return Wiring(policy=policy, targets=tuple(target for _, target in build.targets.values()))
 
 
@@ -112,6 +134,8 @@ class _Build:
         self.config = config
         self.facts = facts
         self.targets: dict[str, tuple[TargetSpec, CompiledTarget]] = {}
+        self.accounts: dict[str, Shared] = {}
+        """The accounts that have a budget, by name."""
         for name, pool in config.pools.items():
             if isinstance(pool, EnginePool):
                 self._add_engine(name, pool)
@@ -130,9 +154,14 @@ class _Build:
             queue_limit=route.queue_limit,
             max_attempts=route.max_attempts,
             local_only=route.local_only,
+            limits=self._limits_of(pattern),
             patience=patience_of(route),
             hedge_after_s=None if route.hedge_after is None else float(route.hedge_after),
         )
+
+    def _limits_of(self, pattern: str) -> Limits | None:
+        limits = self.config.limits.models.get(pattern)
+        return None if limits is None else limits_of(limits, limits.budget)
 
     def _places(self, item: TierTarget, pattern: str) -> list[RouteTarget]:
         pool: Pool = self.config.pools[item.pool]
@@ -201,10 +230,17 @@ class _Build:
                 target_id,
                 name,
                 pool,
-                slots=pool.max_concurrency or (offer.max_concurrency if offer else None),
+                slots=_upstream_slots(pool, offer),
                 surfaces=known.surfaces if known else self._surfaces_of(pool.upstream),
                 price=_upstream_price(pool, offer, model),
                 context_tokens=self._context_tokens(offer),
+            )
+            said = None if pool.limits is None else pool.limits.adaptive
+            spec = msgspec.structs.replace(
+                spec,
+                account=self._account(name, account_name, pool),
+                limits=rates_of(pool.limits),
+                is_adaptive=said if said is not None else known is not None and known.is_adaptive,
             )
             target = CompiledTarget(
                 target_id=target_id,
@@ -218,6 +254,13 @@ class _Build:
             )
             self.targets[target_id] = (spec, target)
         return target_id
+
+    def _account(self, pool_name: str, account_name: str, pool: UpstreamPool) -> str:
+        name = f"{pool_name}/{account_name}"
+        budgets = budgets_of(pool.budget)
+        if budgets:
+            self.accounts[name] = Shared(name=name, limits=Limits(budgets=budgets))
+        return name
 
     def _surfaces_of(self, adapter: str) -> tuple[Surface, ...]:
         # The generic dialect could carry embeddings too, but most servers that nothing is known of have none.
@@ -266,6 +309,27 @@ def _engine_options(replica: str, name: str, pool: EnginePool, needs_model: bool
         load_timeout_s=float(pool.load_timeout),
         extra=pool.options,
     )
+
+
+def _upstream_slots(pool: UpstreamPool, offer: Offer | None) -> int | None:
+    named = pool.max_concurrency or (None if pool.limits is None else pool.limits.concurrency)
+    return named or (None if offer is None else offer.max_concurrency)
+
+
+def _require_prices(policy: Policy) -> None:
+    """Raise ``ConfigError`` if there is a budget and a target whose tokens have no known price."""
+    limited = [client.limits for client in policy.clients]
+    limited += [shared.limits for shared in (*policy.teams, *policy.accounts)]
+    limited += [route.limits for route in policy.routes]
+    if not any(limits is not None and limits.budgets for limits in limited):
+        return
+    for spec in policy.targets:
+        if billing_price(spec) is None:
+            raise Invalid(
+                ("pools", spec.pool),
+                f"the price of {spec.target_id} is not known, so no budget could be kept; write price or prices for "
+                "it, or take the budget out",
+            )
 
 
 def _upstream_price(pool: UpstreamPool, offer: Offer | None, model: str) -> Price | None:

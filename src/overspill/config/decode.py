@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from overspill.config.scalars import dec_hook, enc_hook
-from overspill.config.schema import AttachPool, Config, EnginePool, Pool, Section, UpstreamPool
+from overspill.config.schema import AttachPool, Config, EnginePool, Pool, UpstreamPool
+from overspill.config.section import Section
 from overspill.config.yaml_source import Path
 from overspill.errors import ConfigError, did_you_mean
 
@@ -31,6 +32,7 @@ _WORDS = {
     "`float`": "a number",
     "`bool`": "true or false",
     "`null`": "nothing",
+    "`str | object`": "text or a mapping",
 }
 
 
@@ -178,6 +180,8 @@ def _type_at(kind: Any, path: Path) -> Any:
         elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             kind = next((f.type for f in msgspec.structs.fields(kind) if f.encode_name == step), Any)
         kind = _bare(kind)
+    while typing.get_origin(kind) is dict:  # msgspec does not say in which entry of a mapping it stumbled
+        kind = _bare(typing.get_args(kind)[1])
     return kind
 
 

@@ -8,12 +8,16 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from overspill.config.allowance import KeyEntry
 from overspill.config.decode import default_of
 from overspill.config.introspect import POOL_ROLES, bare, description, flow, ordered
 from overspill.config.samples import SAMPLE
-from overspill.config.schema import Config, RouteConfig, Section
+from overspill.config.schema import Config, RouteConfig
+from overspill.config.section import Section
 
 _WIDTH = 100
+_LISTED = (RouteConfig, KeyEntry)
+"""Sections that stand in lists and have too many keys for one line."""
 
 
 def example_yaml() -> str:
@@ -57,11 +61,11 @@ def _written(name: str, kind: Any, value: Any, depth: int) -> Iterator[str]:
     elif section is not None and isinstance(value, Mapping):
         yield f"{pad}{name}:"
         yield from _mapping(section, value, depth + 1)
-    elif section is RouteConfig and isinstance(value, list):
+    elif section in _LISTED and isinstance(value, list):
         yield f"{pad}{name}:"
         for number, item in enumerate(value):
             yield from [""] * (number > 0)
-            yield from _item(section, item, depth + 1, is_full=number == 0)
+            yield from _item(typing.cast("type[Section]", section), item, depth + 1, is_full=number == 0)
     else:
         yield f"{pad}{name}: {flow(value)}"
 

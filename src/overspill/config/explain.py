@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
-from overspill.config.check import as_target, is_local, patterns_of, urls_of
+from overspill.config.check import as_target, is_local, urls_of
 from overspill.config.facts import Facts
+from overspill.config.keys import patterns_of
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
 
 _NOTHING = (

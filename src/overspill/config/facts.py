@@ -41,6 +41,8 @@ class ProviderFacts(Protocol):
     @property
     def key_env(self) -> str | None: ...  # noqa: D102
     @property
+    def is_adaptive(self) -> bool: ...  # noqa: D102
+    @property
     def is_used_unasked(self) -> bool: ...  # noqa: D102
     @property
     def makes(self) -> Sequence[str]: ...  # noqa: D102

@@ -9,7 +9,7 @@ import msgspec
 import yaml
 
 from overspill.config.scalars import enc_hook
-from overspill.config.schema import Section
+from overspill.config.section import Section
 
 POOL_ROLES = {"EnginePool": "engine", "AttachPool": "attach", "UpstreamPool": "upstream"}
 """The struct of each kind of pool → the key that makes a pool one."""

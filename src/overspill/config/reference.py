@@ -13,15 +13,19 @@ from typing import Any
 
 import msgspec
 
-from overspill.config import schema
+from overspill.config import allowance, schema
 from overspill.config.decode import default_of
 from overspill.config.introspect import POOL_ROLES, bare, description, flow, ordered
 from overspill.config.overrides import VARIABLES
 from overspill.config.scalars import SCALARS
-from overspill.config.schema import Config, Section
+from overspill.config.schema import Config
+from overspill.config.section import Section
 
 _SECTIONS: Mapping[str, tuple[str, type[Section]]] = {
     "server": ("server", schema.ServerConfig),
+    "keys": ("server.api_keys[]", allowance.KeyEntry),
+    "rates": ("server.api_keys[].limits", allowance.Rates),
+    "budget": ("budget", allowance.Budget),
     "server.limits": ("server.limits", schema.LimitsConfig),
     "engine": ("pools.NAME with `engine`", schema.EnginePool),
     "attach": ("pools.NAME with `attach`", schema.AttachPool),
@@ -32,6 +36,9 @@ _SECTIONS: Mapping[str, tuple[str, type[Section]]] = {
     "routes": ("routes[]", schema.RouteConfig),
     "tiers": ("routes[].tiers[][]", schema.TierTarget),
     "slo": ("routes[].slo", schema.SloConfig),
+    "limits": ("limits", allowance.Limits),
+    "allowance": ("limits.each_key, limits.teams.NAME, limits.models.NAME", allowance.Allowance),
+    "upstream_rates": ("pools.NAME.limits", allowance.UpstreamRates),
     "scheduling": ("scheduling", schema.SchedulingConfig),
     "retry": ("scheduling.retry", schema.RetryConfig),
     "breaker": ("breaker", schema.BreakerConfig),
@@ -62,7 +69,7 @@ def json_schema() -> str:
     """Return the JSON schema (draft 2020-12) of a configuration file, for editors."""
     document = msgspec.json.schema(Config, schema_hook=_scalar_schema)
     for name, definition in document["$defs"].items():
-        section = getattr(schema, name, None)
+        section = getattr(schema, name, None) or getattr(allowance, name, None)
         if isinstance(section, type) and issubclass(section, Section):
             _add_defaults(definition, section)
         if name in POOL_ROLES:

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 SAMPLE: Mapping[str, Any] = {
-    "server": {"host": "127.0.0.1", "port": 8788},
+    "server": {
+        "host": "127.0.0.1",
+        "port": 8788,
+        "api_keys": [
+            {"key": "env:OVERSPILL_API_KEY", "name": "alice", "team": "research", "weight": 2.0},
+            {"key": "file:/etc/overspill/batch.key", "name": "batch", "team": "research", "local_only": True},
+        ],
+    },
     "pools": {
         "local": {"engine": "llamacpp", "model": "builtin", "served_name": "overspill-tiny", "max_batch_size": 32},
         "gpu": {
@@ -28,6 +35,8 @@ SAMPLE: Mapping[str, Any] = {
             "base_url": "https://api.example.com/v1",
             "accounts": [{"name": "main", "api_key": "env:ANOTHER_API_KEY"}],
             "max_concurrency": 64,
+            "limits": {"requests_per_minute": 600, "tokens_per_minute": 400_000},
+            "budget": {"month": 200.0},
             "price": {"input": 0.30, "output": 1.20, "cached_input": 0.03},
             "prior": {"ttft_base": "800ms"},
         },
@@ -46,4 +55,9 @@ SAMPLE: Mapping[str, Any] = {
         {"model": "overspill-tiny", "tiers": [["local"]], "local_only": True},
         {"model": "deepseek-v4-*", "tiers": [["deepseek"]]},
     ],
+    "limits": {
+        "each_key": {"requests_per_minute": 120, "concurrency": 16},
+        "teams": {"research": {"tokens_per_minute": 500_000, "budget": {"day": 20.0}}},
+        "models": {"deepseek-v4-*": {"requests_per_minute": 60}},
+    },
 }

@@ -6,55 +6,40 @@ key's description is written here and nowhere else.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from overspill.config.scalars import Duration, KeyRef, SecretRef, Size
+from overspill.config.allowance import Budget, Key, KeyEntry, Limits, Reserved, UpstreamRates
+from overspill.config.scalars import Duration, SecretRef, Size
+from overspill.config.section import Count, CountOrZero, Money, Section, duration, size
 from overspill.core.types import Surface
 from overspill.units import KIB, MIB
 
 DEFAULT_PORT = 8788
-Count = Annotated[int, Meta(ge=1)]
-CountOrZero = Annotated[int, Meta(ge=0)]
-Money = Annotated[float, Meta(gt=0)]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-
-
-def _duration(seconds: float) -> Any:
-    # A factory, because msgspec cannot show a default of a type of ours in a JSON schema; reference.py adds it.
-    return msgspec.field(default_factory=partial(Duration, seconds))
-
-
-def _size(count: int) -> Any:
-    return msgspec.field(default_factory=partial(Size, count))
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all parts of the configuration: immutable, and an unknown key is an error."""
 
 
 class LimitsConfig(Section, frozen=True, kw_only=True):
     """What the server accepts of a client."""
 
-    max_body: Annotated[Size, Meta(description="Largest request body; 413 above it.")] = _size(32 * MIB)
-    max_header: Annotated[Size, Meta(description="Largest head of a request: all header lines; 431 above it.")] = _size(
+    max_body: Annotated[Size, Meta(description="Largest request body; 413 above it.")] = size(32 * MIB)
+    max_header: Annotated[Size, Meta(description="Largest head of a request: all header lines; 431 above it.")] = size(
         32 * KIB
     )
     header_timeout: Annotated[Duration, Meta(description="Longest time to send a request's head; 408 after it.")] = (
-        _duration(10)
+        duration(10)
     )
     body_timeout: Annotated[
         Duration, Meta(description="Time that a body may always take; a longer one must keep arriving.")
-    ] = _duration(60)
+    ] = duration(60)
     idle_timeout: Annotated[
         Duration, Meta(description="An idle connection between two requests is closed after this.")
-    ] = _duration(75)
+    ] = duration(75)
     write_stall: Annotated[
         Duration, Meta(description="A client that reads nothing for this long is treated as gone.")
-    ] = _duration(60)
+    ] = duration(60)
     max_connections: Annotated[int, Meta(description="Client connections at once; 503 above it.", ge=1)] = 4096
 
 
@@ -66,8 +51,11 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     )
     port: Annotated[int, Meta(description="Port to bind; 0 lets the system choose.", ge=0, le=65535)] = DEFAULT_PORT
     api_keys: Annotated[
-        tuple[KeyRef, ...],
-        Meta(description="Keys that clients may use: env:NAME, file:PATH or sha256:HEX. Empty: no key is asked for."),
+        tuple[Key | KeyEntry, ...],
+        Meta(
+            description="Keys that clients may use: env:NAME, file:PATH or sha256:HEX, or an entry that says more. "
+            "Empty: no key is asked for."
+        ),
     ] = ()
     allowed_hosts: Annotated[
         tuple[Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]+$")], ...],
@@ -80,15 +68,15 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's private key.")] = None
     drain_timeout: Annotated[
         Duration, Meta(description="On SIGTERM, how long running requests may take to finish.")
-    ] = _duration(30)
+    ] = duration(30)
     commit_deadline: Annotated[
         Duration,
         Meta(
             description="A client that has waited this long for a first token gets the answer's head and then a sign "
             "of life, since many give up at 60s; until then every failure can still become a status code."
         ),
-    ] = _duration(50)
-    heartbeat: Annotated[Duration, Meta(description="Between two such signs of life.")] = _duration(10)
+    ] = duration(50)
+    heartbeat: Annotated[Duration, Meta(description="Between two such signs of life.")] = duration(10)
     limits: Annotated[LimitsConfig, Meta(description="What the server accepts of a client.")] = msgspec.field(
         default_factory=LimitsConfig
     )
@@ -105,11 +93,11 @@ class PriceConfig(Section, frozen=True, kw_only=True):
 class PriorConfig(Section, frozen=True, kw_only=True):
     """What to believe of a target's speed until it has been measured."""
 
-    ttft_base: Annotated[Duration, Meta(description="Time to the first token of a short prompt.")] = _duration(0.5)
+    ttft_base: Annotated[Duration, Meta(description="Time to the first token of a short prompt.")] = duration(0.5)
     prefill_per_token: Annotated[
         Duration | None, Meta(description="Added to it per prompt token ahead; nothing if left out.")
     ] = None
-    tpot_base: Annotated[Duration, Meta(description="Time per further token, alone.")] = _duration(0.02)
+    tpot_base: Annotated[Duration, Meta(description="Time per further token, alone.")] = duration(0.02)
     tpot_per_running: Annotated[
         Duration | None, Meta(description="Added to it per request that runs beside; nothing if left out.")
     ] = None
@@ -159,7 +147,7 @@ class EnginePool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="eng
     gpu_layers: Annotated[
         CountOrZero | None, Meta(description="Layers kept on the GPU; the engine decides if left out.")
     ] = None
-    cache_ram: Annotated[Size, Meta(description="Memory for prompts kept between requests.")] = _size(256 * MIB)
+    cache_ram: Annotated[Size, Meta(description="Memory for prompts kept between requests.")] = size(256 * MIB)
     kv_cache_type: Annotated[
         Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"],
         Meta(description="Number format of the KV cache."),
@@ -168,8 +156,10 @@ class EnginePool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="eng
         Digest | None,
         Meta(description="Expected digest of the model file, checked before it is loaded."),
     ] = None
-    load_timeout: Annotated[Duration, Meta(description="Longest time to load before it is given up.")] = _duration(120)
-    options: Annotated[dict[str, Any], Meta(description="Passed to the engine under its own names.")] = {}
+    load_timeout: Annotated[Duration, Meta(description="Longest time to load before it is given up.")] = duration(120)
+    options: Annotated[dict[str, Any], Meta(description="Passed to the engine under its own names.")] = msgspec.field(
+        default_factory=dict
+    )
 
 
 class AttachPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="attach"):
@@ -233,9 +223,15 @@ class UpstreamPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="u
     max_concurrency: Annotated[
         Count | None, Meta(description="Requests in flight per account and model; the catalogue's if left out.")
     ] = None
+    limits: Annotated[
+        UpstreamRates | None, Meta(description="What the provider allows each account for each model.")
+    ] = None
+    budget: Annotated[
+        Budget | None, Meta(description="What may be spent on each account, all its models together.")
+    ] = None
     prices: Annotated[
         dict[str, PriceConfig], Meta(description="Prices by model id; they override the catalogue's and `price`.")
-    ] = {}
+    ] = msgspec.field(default_factory=dict)
     stream_whole_answers: Annotated[
         bool,
         Meta(
@@ -260,7 +256,7 @@ class TierTarget(Section, frozen=True, kw_only=True):
 class SloConfig(Section, frozen=True, kw_only=True):
     """What a route promises. A request spills when its home cannot keep it."""
 
-    ttft: Annotated[Duration, Meta(description="From arrival to the first token.")] = _duration(2)
+    ttft: Annotated[Duration, Meta(description="From arrival to the first token.")] = duration(2)
     tpot: Annotated[Duration | None, Meta(description="Per further token; not judged if left out.")] = None
 
 
@@ -277,7 +273,7 @@ class RouteConfig(Section, frozen=True, kw_only=True):
     ]
     slo: Annotated[SloConfig, Meta(description="When a wait is too long.")] = msgspec.field(default_factory=SloConfig)
     deadline: Annotated[Duration, Meta(description="Longest wait in the queue before a request is refused.")] = (
-        _duration(120)
+        duration(120)
     )
     queue_limit: Annotated[int, Meta(description="Requests that may wait at once.", ge=0)] = 256
     max_attempts: Annotated[
@@ -285,17 +281,17 @@ class RouteConfig(Section, frozen=True, kw_only=True):
     ] = 4
     first_token_timeout: Annotated[
         Duration, Meta(description="An attempt without a token is given up after this; another may start long before.")
-    ] = _duration(120)
+    ] = duration(120)
     stall_timeout: Annotated[
         Duration, Meta(description="A stream without a further token is taken for broken after this.")
-    ] = _duration(30)
+    ] = duration(30)
     floor_tokens_per_s: Annotated[
         Money | None,
         Meta(description="A stream slower than this over `stall_timeout` is taken for broken; not judged if left out."),
     ] = None
     whole_timeout: Annotated[
         Duration, Meta(description="Longest time for an answer that a target sends in one piece.")
-    ] = _duration(600)
+    ] = duration(600)
     hedge_after: Annotated[
         Duration | None,
         Meta(
@@ -312,13 +308,14 @@ class RetryConfig(Section, frozen=True, kw_only=True):
 
     share: Annotated[float, Meta(description="Attempts earned by each request.", ge=0, le=10)] = 0.2
     min_per_s: Annotated[float, Meta(description="Attempts granted per second in any case.", ge=0)] = 10
-    window: Annotated[Duration, Meta(description="What is not spent for this long is gone.")] = _duration(10)
+    window: Annotated[Duration, Meta(description="What is not spent for this long is gone.")] = duration(10)
 
 
 class SchedulingConfig(Section, frozen=True, kw_only=True):
     """How waiting requests are ordered."""
 
     priorities: Annotated[int, Meta(description="Priority classes: 0 goes first.", ge=1, le=16)] = 3
+    reserved: Reserved = ()
     default_output_tokens: Annotated[
         int, Meta(description="Answer length assumed for a route until one has been seen.", ge=1)
     ] = 256
@@ -330,15 +327,15 @@ class SchedulingConfig(Section, frozen=True, kw_only=True):
 class BreakerConfig(Section, frozen=True, kw_only=True):
     """When a target is given a rest."""
 
-    window: Annotated[Duration, Meta(description="Failures are counted over this long.")] = _duration(30)
+    window: Annotated[Duration, Meta(description="Failures are counted over this long.")] = duration(30)
     min_count: Annotated[int, Meta(description="Answers in the window before a verdict.", ge=1)] = 5
     failure_rate: Annotated[float, Meta(description="Share of failures that opens the breaker.", gt=0, le=1)] = 0.5
-    open: Annotated[Duration, Meta(description="First rest; it doubles while probes fail.")] = _duration(5)
-    open_max: Annotated[Duration, Meta(description="Longest rest.")] = _duration(60)
-    cooldown: Annotated[Duration, Meta(description="Pause after a 429 that names no time.")] = _duration(2)
-    no_money: Annotated[Duration, Meta(description="Pause after an empty balance.")] = _duration(300)
-    bad_key: Annotated[Duration, Meta(description="Pause after a refused key.")] = _duration(300)
-    no_model: Annotated[Duration, Meta(description="Pause after an unknown model.")] = _duration(300)
+    open: Annotated[Duration, Meta(description="First rest; it doubles while probes fail.")] = duration(5)
+    open_max: Annotated[Duration, Meta(description="Longest rest.")] = duration(60)
+    cooldown: Annotated[Duration, Meta(description="Pause after a 429 that names no time.")] = duration(2)
+    no_money: Annotated[Duration, Meta(description="Pause after an empty balance.")] = duration(300)
+    bad_key: Annotated[Duration, Meta(description="Pause after a refused key.")] = duration(300)
+    no_model: Annotated[Duration, Meta(description="Pause after an unknown model.")] = duration(300)
 
 
 class LedgerConfig(Section, frozen=True, kw_only=True):
@@ -367,8 +364,9 @@ class Config(Section, frozen=True, kw_only=True):
     pools: Annotated[
         dict[str, Pool],
         Meta(description="Where requests can run, by name. Each has one of the keys engine, attach and upstream."),
-    ] = {}
+    ] = msgspec.field(default_factory=dict)
     routes: Annotated[tuple[RouteConfig, ...], Meta(description="Which pools serve which model names.")] = ()
+    limits: Annotated[Limits, Meta(description="How much clients may use.")] = msgspec.field(default_factory=Limits)
     scheduling: Annotated[SchedulingConfig, Meta(description="How waiting requests are ordered.")] = msgspec.field(
         default_factory=SchedulingConfig
     )

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from overspill.config.schema import BreakerConfig, PriceConfig, PriorConfig, RetryConfig, RouteConfig
-from overspill.core.types import BreakerPolicy, LatencyPrior, Patience, Price, RetryPolicy
+from overspill.config.allowance import Budget as BudgetConfig
+from overspill.config.allowance import Rates, UpstreamRates
+from overspill.config.keys import keys_of
+from overspill.config.schema import BreakerConfig, Config, PriceConfig, PriorConfig, RetryConfig, RouteConfig
+from overspill.core.types import (
+    BreakerPolicy,
+    Budget,
+    Client,
+    LatencyPrior,
+    Limits,
+    Patience,
+    Price,
+    RetryPolicy,
+    Shared,
+    Window,
+)
 
 
 def price_of(price: PriceConfig) -> Price:
@@ -53,3 +67,66 @@ def breaker_of(breaker: BreakerConfig) -> BreakerPolicy:
         bad_key_s=float(breaker.bad_key),
         no_model_s=float(breaker.no_model),
     )
+
+
+def clients_of(config: Config) -> tuple[Client, ...]:
+    """Return the keys that are more than keys; without keys, everybody, if that is limited."""
+    each = config.limits.each_key
+    if not config.server.api_keys:
+        limits = None if each is None else limits_of(each, each.budget)
+        return () if limits is None else (Client(key_id="", limits=limits),)
+    clients: list[Client] = []
+    for key_id, entry in keys_of(config):
+        rates = each if entry.limits is None else entry.limits
+        budget = (None if each is None else each.budget) if entry.budget is None else entry.budget
+        client = Client(
+            key_id=key_id,
+            team=entry.team or "",
+            weight=entry.weight,
+            local_only=entry.local_only,
+            models=entry.models,
+            limits=limits_of(rates, budget),
+        )
+        if client != Client(key_id=key_id):
+            clients.append(client)
+    return tuple(clients)
+
+
+def teams_of(config: Config) -> tuple[Shared, ...]:
+    """Return the teams that are limited."""
+    limited = ((name, limits_of(team, team.budget)) for name, team in config.limits.teams.items())
+    return tuple(Shared(name=name, limits=limits) for name, limits in limited if limits is not None)
+
+
+def limits_of(rates: Rates | None, budget: BudgetConfig | None) -> Limits | None:
+    """Return limits, or ``None`` if nothing is limited."""
+    limits = Limits(budgets=budgets_of(budget))
+    if rates is not None:
+        limits = Limits(
+            requests_per_minute=rates.requests_per_minute,
+            tokens_per_minute=rates.tokens_per_minute,
+            burst_s=float(rates.burst),
+            concurrency=rates.concurrency,
+            budgets=limits.budgets,
+        )
+    is_limited = limits.requests_per_minute or limits.tokens_per_minute or limits.concurrency or limits.budgets
+    return limits if is_limited else None
+
+
+def rates_of(rates: UpstreamRates | None) -> Limits | None:
+    """Return a host's rates, or ``None`` if it has none; requests in flight are slots and no rate."""
+    if rates is None or (rates.requests_per_minute is None and rates.tokens_per_minute is None):
+        return None
+    return Limits(
+        requests_per_minute=rates.requests_per_minute,
+        tokens_per_minute=rates.tokens_per_minute,
+        burst_s=float(rates.burst),
+    )
+
+
+def budgets_of(budget: BudgetConfig | None) -> tuple[Budget, ...]:
+    """Return the budget of each window that has one."""
+    if budget is None:
+        return ()
+    amounts = ((Window.HOUR, budget.hour), (Window.DAY, budget.day), (Window.MONTH, budget.month))
+    return tuple(Budget(usd=usd, window=window) for window, usd in amounts if usd is not None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overspill.core.types import FailureKind, Outcome, RejectReason, Spill, Value
+from overspill.core.types import FailureKind, LimitHit, Outcome, RejectReason, Spill, Value
 
 
 class Command(Value, frozen=True, tag=True):
@@ -54,6 +54,8 @@ class Reject(Command, frozen=True):
     """What the last attempt failed of, where one was made."""
     status: int | None = None
     """The HTTP status of that failure."""
+    limit: LimitHit | None = None
+    """The limit of the client's that refused it, where one did."""
 
 
 AnyCommand = StartAttempt | CancelAttempt | Complete | Reject

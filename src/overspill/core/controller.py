@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from overspill.core.admission import admit, bind
 from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject
 from overspill.core.dispatch import Dispatcher
 from overspill.core.estimate import Mean
@@ -16,6 +17,7 @@ from overspill.core.events import (
     AnyEvent,
     Arrived,
     ClientGone,
+    ClockRead,
     DrainStarted,
     Failed,
     Finished,
@@ -23,16 +25,18 @@ from overspill.core.events import (
     PolicyChanged,
     Progress,
     Queued,
+    SpentBefore,
     TargetChanged,
     TargetReported,
     Tick,
 )
+from overspill.core.lanes import LaneKey
 from overspill.core.options import Never, Option, Start, Wait
-from overspill.core.queueing import LaneKey, Request
+from overspill.core.queueing import Request
 from overspill.core.racing import Races
 from overspill.core.routing import Survey, decide
 from overspill.core.target import Attempt, TargetState
-from overspill.core.types import FailureKind, Health, Outcome, Policy, RejectReason, Route
+from overspill.core.types import FailureKind, Health, LimitHit, Outcome, Policy, RejectReason, Route
 
 _BUSY = frozenset({FailureKind.OVERLOADED, FailureKind.RATE_LIMITED})
 """Failures that say "later": asked again until the deadline, not until the attempts run out."""
@@ -79,6 +83,10 @@ class Controller:
                 self._policy_changed(event, out, now)
             case DrainStarted():
                 self._is_draining = True
+            case ClockRead():
+                self._dispatch.limiter.set_clock(event.unix_s, now)
+            case SpentBefore():
+                self._dispatch.limiter.spent_before(event.scope, event.name, event.window, event.usd, now)
             case _:
                 assert_never(event)
         return out
@@ -104,6 +112,11 @@ class Controller:
             out.append(_reject(event.request_id, RejectReason.UNKNOWN_MODEL))
             return
         request = self._admit(event, route, now)
+        if self._dispatch.limiter.is_used:
+            refused = admit(self._dispatch.limiter, request, now)
+            if refused is not None:
+                out.append(refused)
+                return
         self._dispatch.requests[request.request_id] = request
         self._dispatch.budget.deposit(now)
         self._dispatch.place(request, out, now)
@@ -114,7 +127,10 @@ class Controller:
         if event.max_tokens is not None:
             expected = min(expected, float(event.max_tokens))
         priority = min(max(event.priority, 0), self.policy.priorities - 1)
-        return Request(event, route, expected, priority, now)
+        request = Request(event, route, expected, priority, now)
+        if self.policy.reserved:
+            request.headroom = sum(self.policy.reserved[:priority])
+        return request
 
     # -- what attempts tell
 
@@ -136,16 +152,20 @@ class Controller:
         if attempt is None:
             return
         self._races.win(attempt, out, now)
-        request = self._dispatch.requests.pop(attempt.request_id)
+        request = self._dispatch.requests[attempt.request_id]
         self._learn(request, attempt, event, now)
-        attempt.target.breaker.succeeded(attempt.attempt_id, now)
-        self._dispatch.end(attempt)
+        attempt.target.succeeded(attempt, now)
+        self._dispatch.end(attempt, now)
+        self._dispatch.close(request, now)
         out.append(Complete(request_id=request.request_id, outcome=Outcome.COMPLETED, attempt_id=attempt.attempt_id))
         self._dispatch.pump(out, now, attempt.target)
 
     def _learn(self, request: Request, attempt: Attempt, event: Finished, now: float) -> None:
         target = attempt.target
-        produced = event.output_tokens if event.output_tokens is not None else attempt.output_tokens
+        if event.output_tokens is not None:
+            attempt.output_tokens = event.output_tokens
+        attempt.reported_prompt, attempt.cached_tokens = event.prompt_tokens, event.cached_tokens
+        produced = attempt.output_tokens
         if attempt.first_token_at is not None and produced >= 4:
             tpot_s = (now - attempt.first_token_at) / (produced - 1)
             target.speed.tpot.observe(len(target.running), tpot_s, now)
@@ -163,12 +183,10 @@ class Controller:
         if attempt is None:
             return
         request = self._dispatch.requests[attempt.request_id]
-        of_many_models = self._dispatch.roster.routes.of_many_models
-        if event.kind is FailureKind.NO_MODEL and attempt.target.spec.target_id in of_many_models:
-            attempt.target.breaker.no_evidence(attempt.attempt_id)  # it may well have the others
-        else:
-            attempt.target.breaker.failed(attempt.attempt_id, event.kind, event.retry_after_s, now)
-        self._dispatch.end(attempt)
+        attempt.target.failed(attempt, event.kind, event.retry_after_s, now)
+        attempt.output_tokens = max(attempt.output_tokens, event.output_tokens)
+        attempt.is_refused = attempt.output_tokens == 0 and event.status != 200
+        self._dispatch.end(attempt, now)
         request.last_failure = event.kind
         request.last_status = event.status
         other = request.rival if attempt is request.attempt else request.attempt
@@ -184,24 +202,26 @@ class Controller:
         self, request: Request, attempt: Attempt, event: Failed, out: list[AnyCommand], now: float
     ) -> None:
         if event.output_tokens > 0:
-            self._complete_failed(request, Outcome.BROKEN, attempt, out)
+            self._complete_failed(request, Outcome.BROKEN, attempt, out, now)
             return
         if event.kind in _ANSWERED:
-            self._complete_failed(request, Outcome.CLIENT_ERROR, attempt, out)
+            self._complete_failed(request, Outcome.CLIENT_ERROR, attempt, out, now)
             return
         if event.kind not in _BUSY:
             request.failures += 1
         if request.failures >= request.route.max_attempts:
-            self._dispatch.refuse(request, RejectReason.ATTEMPTS_EXHAUSTED, out, retry_after_s=5.0)
+            self._dispatch.refuse(request, RejectReason.ATTEMPTS_EXHAUSTED, out, now, retry_after_s=5.0)
             return
         request.back_off(attempt.target.spec.target_id, event, now)
         if now >= request.deadline_at:
-            self._dispatch.refuse(request, RejectReason.DEADLINE_EVICTED, out, retry_after_s=5.0)
+            self._dispatch.refuse(request, RejectReason.DEADLINE_EVICTED, out, now, retry_after_s=5.0)
             return
         self._dispatch.place(request, out, now)
 
-    def _complete_failed(self, request: Request, outcome: Outcome, attempt: Attempt, out: list[AnyCommand]) -> None:
-        del self._dispatch.requests[request.request_id]
+    def _complete_failed(
+        self, request: Request, outcome: Outcome, attempt: Attempt, out: list[AnyCommand], now: float
+    ) -> None:
+        self._dispatch.close(request, now)
         out.append(
             Complete(
                 request_id=request.request_id,
@@ -213,16 +233,17 @@ class Controller:
         )
 
     def _client_gone(self, event: ClientGone, out: list[AnyCommand], now: float) -> None:
-        request = self._dispatch.requests.pop(event.request_id, None)
+        request = self._dispatch.requests.get(event.request_id)
         if request is None:
             return
         self._dispatch.queue.leave(request)
         last = request.rival or request.attempt
         for attempt in (request.attempt, request.rival):
             if attempt is not None:
-                attempt.target.breaker.no_evidence(attempt.attempt_id)
-                self._dispatch.end(attempt)
+                attempt.target.said_nothing(attempt)
+                self._dispatch.end(attempt, now)
                 out.append(CancelAttempt(attempt_id=attempt.attempt_id))
+        self._dispatch.close(request, now)
         out.append(
             Complete(
                 request_id=request.request_id,
@@ -249,7 +270,7 @@ class Controller:
         if target is None:
             return
         if event.health is Health.READY and target.health is not Health.READY:
-            target.breaker.reset()
+            target.renewed()
         target.health = event.health
         if event.slots is not None:
             target.slots = event.slots
@@ -266,7 +287,7 @@ class Controller:
             if routed[request.request_id]:
                 self._dispatch.place(request, out, now)
             else:
-                self._dispatch.refuse(request, RejectReason.UNKNOWN_MODEL, out)
+                self._dispatch.refuse(request, RejectReason.UNKNOWN_MODEL, out, now)
 
     def _rebind(self, request: Request) -> bool:
         """Give a request its new route, so that a retry obeys the new policy; return whether there is one.
@@ -278,6 +299,8 @@ class Controller:
             return False
         request.route = route
         request.local_only = request.local_only or route.local_only
+        request.headroom = sum(self.policy.reserved[: request.priority])
+        bind(self._dispatch.limiter, request)
         return True
 
     # -- looking in, without changing anything
@@ -288,12 +311,26 @@ class Controller:
         if route is None:
             return None, [], None
         request = self._admit(event, route, now)
+        bind(self._dispatch.limiter, request)
         lane = self._dispatch.queue.lane_of(request)
         behind = lane.behind(request) if lane is not None else 0
         may_wait = lane is None or lane.live < route.queue_limit
         targets = self._dispatch.roster.targets
         decision = decide(request, Survey(request, targets, behind, now), may_wait, now)
         return route, Survey(request, targets, behind, now).all(), decision
+
+    def limits_of(self, key_id: str, route: Route, now: float) -> list[LimitHit]:
+        """Return what the requests of a key for a route are held to, and what is left of each."""
+        return self._dispatch.limiter.levels(key_id, route, now)
+
+    def may_ask_for(self, key_id: str, model: str) -> bool:
+        """Tell whether a key may ask for a model."""
+        return self._dispatch.limiter.may_ask_for(key_id, model)
+
+    @property
+    def has_budgets(self) -> bool:
+        """True if money is limited somewhere, so that the time of day matters."""
+        return self._dispatch.limiter.has_budgets
 
     def find_route(self, model: str) -> Route | None:
         """Return the route that ``model`` takes, or ``None``."""

@@ -6,18 +6,23 @@ It holds what waits and what runs; which events do what is the controller's.
 from __future__ import annotations
 
 from overspill.core.budget import RetryBudget
+from overspill.core.charges import charge, settle, used
 from overspill.core.commands import AnyCommand, Reject, StartAttempt
+from overspill.core.lanes import Lane, LaneKey
+from overspill.core.limits import Limiter
 from overspill.core.options import Never, Option, Start, Wait
-from overspill.core.queueing import LaneKey, Queue, Request
+from overspill.core.queueing import Request
 from overspill.core.roster import Roster
-from overspill.core.routing import Survey, decide, spill_reason, start_at_home
+from overspill.core.routing import Survey, decide, over_budget, spill_reason, start_at_home
 from overspill.core.silence import Silent, first_look_at, speaks
 from overspill.core.target import Attempt, TargetState
-from overspill.core.types import Health, Outcome, Policy, RejectReason, Spill
+from overspill.core.types import Health, LimitHit, Outcome, Policy, Refusal, RejectReason, Spill
+from overspill.core.waiting import Queue
 
 _OFFERS = 32
 """Requests behind the head of a lane that are asked whether they can use a slot which no head wanted."""
 
+_NEVER = float("inf")
 _NO_BUDGET_S = 0.5
 """A retry that the budget does not allow now is looked at again after this."""
 
@@ -25,9 +30,10 @@ _NO_BUDGET_S = 0.5
 class Dispatcher:
     """The operations on requests. Each appends its commands to ``out``."""
 
-    __slots__ = ("_next_attempt", "attempts", "budget", "queue", "requests", "roster", "silent")
+    __slots__ = ("_next_attempt", "attempts", "budget", "limiter", "queue", "requests", "roster", "silent")
 
     def __init__(self, policy: Policy) -> None:
+        self.limiter = Limiter()
         self.roster = Roster()
         self.requests: dict[str, Request] = {}
         """Without a final answer, by id."""
@@ -41,7 +47,9 @@ class Dispatcher:
 
     def adopt(self, policy: Policy) -> None:
         """Take over a new policy; what waits is not looked at."""
-        self.roster.adopt(policy)
+        self.limiter.adopt(policy)
+        self.queue.fairness.adopt(self.limiter.weights())
+        self.roster.adopt(policy, self.limiter)
         self.budget.policy = policy.retry
 
     def place(self, request: Request, out: list[AnyCommand], now: float) -> None:
@@ -54,21 +62,39 @@ class Dispatcher:
         lane = self.queue.lane_of(request)
         waiting = lane.live if lane is not None else 0
         behind = lane.behind(request) if lane is not None and waiting else 0
-        may_wait = waiting < request.route.queue_limit
-        decision, seen = self._decide(request, behind, may_wait, now)
-        if not isinstance(decision, Wait):
-            self._act(request, decision, seen, out, now)
-        elif may_wait:
+        decision, seen = self._decide(request, behind, True, now)
+        is_full = waiting >= request.route.queue_limit
+        if isinstance(decision, Wait) and is_full and not self._makes_room(request, lane, decision, seen, out, now):
+            decision, seen = self._decide(request, behind, False, now)  # anywhere, rather than not at all
+            if isinstance(decision, Wait):
+                self.refuse(request, RejectReason.QUEUE_FULL, out, now, self._retry_after_s(seen))
+                return
+        if isinstance(decision, Wait):
             self.queue.enqueue(request, decision)
         else:
-            self.refuse(request, RejectReason.QUEUE_FULL, out, self._retry_after_s(seen))
+            self._act(request, decision, seen, out, now)
+
+    def _makes_room(
+        self, request: Request, lane: Lane | None, decision: Wait, seen: list[Option], out: list[AnyCommand], now: float
+    ) -> bool:
+        """Send somebody away from a full lane, if there is one with less right to wait there than ``request``."""
+        if lane is None or not lane.live:
+            return False
+        request.is_late = decision.is_late
+        other = lane.gives_way(request)
+        if other is None:
+            return False
+        self.refuse(other, RejectReason.QUEUE_FULL, out, now, self._retry_after_s(seen))
+        return True
 
     def _decide(
         self, request: Request, behind: int, may_wait: bool, now: float
     ) -> tuple[Start | Wait | Never, list[Option]]:
         """Decide, but leave a target that failed this request alone while there is no budget for asking it again."""
+        lane = self.queue.lane_of(request)
+        ahead = 0 if lane is None else lane.live - behind - (request.lane is not None)
         while True:
-            survey = Survey(request, self.roster.targets, behind, now)
+            survey = Survey(request, self.roster.targets, behind, now, ahead)
             decision = decide(request, survey, may_wait, now)
             if request.backoff is None or not isinstance(decision, Start):
                 return decision, survey.seen
@@ -84,11 +110,20 @@ class Dispatcher:
             spill = spill_reason(seen) if decision.tier > 0 else None
             self.start(request, decision, spill, out, now)
         elif decision is Never.CONTEXT_TOO_LONG:
-            self.refuse(request, RejectReason.PROMPT_TOO_LONG, out)
+            self.refuse(request, RejectReason.PROMPT_TOO_LONG, out, now)
         elif decision is Never.UNSUPPORTED:
-            self.refuse(request, RejectReason.UNSUPPORTED, out)
+            self.refuse(request, RejectReason.UNSUPPORTED, out, now)
+        elif decision is Never.OVER_BUDGET:
+            self._refuse_money(request, seen, out, now)
         else:
-            self.refuse(request, RejectReason.NO_TARGET, out, self._retry_after_s(seen))
+            self.refuse(request, RejectReason.NO_TARGET, out, now, self._retry_after_s(seen))
+
+    def _refuse_money(self, request: Request, seen: list[Option], out: list[AnyCommand], now: float) -> None:
+        denials = [over_budget(request, o.target, now) for o in seen if o.refusal is Refusal.OVER_BUDGET]
+        first = min([denied for denied in denials if denied is not None], key=lambda denied: denied.ready_at)
+        after_s = first.ready_at - now
+        retry_after_s = None if after_s == _NEVER else after_s
+        self.refuse(request, RejectReason.BUDGET_EXCEEDED, out, now, retry_after_s, first.hit)
 
     def _retry_after_s(self, seen: list[Option]) -> float:
         """Return when it is worth asking again: the shortest predicted wait, kept between 1 and 60 seconds."""
@@ -101,11 +136,22 @@ class Dispatcher:
         target, ttft_s = decision.target, decision.ttft_s
         expected_s = target.service_s(request.prompt_tokens, request.expected_output, now)
         attempt = Attempt(
-            self._next_attempt, request.request_id, target, now, request.prompt_tokens, ttft_s, expected_s
+            self._next_attempt,
+            request.request_id,
+            target,
+            now,
+            request.prompt_tokens,
+            ttft_s,
+            expected_s,
+            decision.model,
         )
         self._next_attempt += 1
         self.attempts[attempt.attempt_id] = attempt
         target.started(attempt, now)
+        if not target.is_plain or request.purses:
+            attempt.charge = charge(request, target, now)
+        if self.queue.live and target.slots is not None:
+            attempt.share = self.queue.fairness.charge(request.priority, request.key_id, expected_s)
         if request.attempt is None:
             request.attempt = attempt
         else:
@@ -126,9 +172,17 @@ class Dispatcher:
             )
         )
 
-    def end(self, attempt: Attempt) -> None:
+    def end(self, attempt: Attempt, now: float) -> None:
         """Count an attempt out, however it ended."""
         del self.attempts[attempt.attempt_id]
+        if attempt.share is not None:
+            attempt.share.owed_s += now - attempt.started_at - attempt.expected_s
+        if attempt.charge is not None:
+            settle(attempt, now)
+        if self.limiter.is_used:
+            reservation = self.requests[attempt.request_id].reservation
+            if reservation is not None:
+                reservation.used_tokens = max(reservation.used_tokens, sum(used(attempt)))
         target = attempt.target
         target.ended(attempt)
         self.silent.drop(attempt)
@@ -140,11 +194,13 @@ class Dispatcher:
         request: Request,
         reason: RejectReason,
         out: list[AnyCommand],
+        now: float,
         retry_after_s: float | None = None,
+        limit: LimitHit | None = None,
     ) -> None:
         """Give a request an error as its final answer."""
         self.queue.leave(request)
-        del self.requests[request.request_id]
+        self.close(request, now)
         outcome = Outcome.FAILED if request.attempts else Outcome.EVICTED if request.ticket else Outcome.REJECTED
         out.append(
             Reject(
@@ -154,8 +210,15 @@ class Dispatcher:
                 retry_after_s=retry_after_s,
                 failure=request.last_failure,
                 status=request.last_status,
+                limit=limit,
             )
         )
+
+    def close(self, request: Request, now: float) -> None:
+        """Forget a request that has its final answer, and give back what it reserved and did not use."""
+        del self.requests[request.request_id]
+        if request.reservation is not None:
+            request.reservation.settle(now)
 
     def ring(self, out: list[AnyCommand], now: float) -> None:
         """Look at every waiting request whose alarm has gone off."""
@@ -168,7 +231,7 @@ class Dispatcher:
         """Decide again for a request that waits; return whether it left the queue."""
         self.queue.release(request)
         if now >= request.deadline_at:
-            self.refuse(request, RejectReason.DEADLINE_EVICTED, out, retry_after_s=5.0)
+            self.refuse(request, RejectReason.DEADLINE_EVICTED, out, now, retry_after_s=5.0)
             return True
         decision, seen = self._decide(request, behind, True, now)
         if isinstance(decision, Wait):
@@ -183,9 +246,9 @@ class Dispatcher:
             return
         blocked: set[LaneKey] = set()
         while (lane := self.queue.first(blocked)) is not None:
-            head = lane.head()
+            head = lane.first()
             assert head is not None
-            if not self._reconsider(head[3], lane.live - 1, out, now):
+            if not self._reconsider(head, lane.live - 1, out, now):
                 blocked.add(lane.key)
         if blocked and freed is not None and freed.slots is not None:
             self._offer(freed, out, now)

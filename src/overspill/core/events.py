@@ -6,7 +6,7 @@ JSON each.
 
 from __future__ import annotations
 
-from overspill.core.types import FailureKind, Health, Policy, Surface, Value
+from overspill.core.types import FailureKind, Health, Policy, Scope, Surface, Value, Window
 
 
 class Event(Value, frozen=True, tag=True):
@@ -118,6 +118,21 @@ class DrainStarted(Event, frozen=True):
     """The gateway shuts down: what runs or waits is finished, nothing new is admitted."""
 
 
+class ClockRead(Event, frozen=True):
+    """What the wall says: the windows of budgets are those of the calendar. Told at the start, and now and then."""
+
+    unix_s: float
+
+
+class SpentBefore(Event, frozen=True):
+    """What a budget's present window had seen spent before this controller was born, as the ledger tells."""
+
+    scope: Scope
+    name: str
+    window: Window
+    usd: float
+
+
 class Tick(Event, frozen=True):
     """Time has passed: sent at ``next_wakeup``."""
 
@@ -134,5 +149,7 @@ AnyEvent = (
     | TargetChanged
     | PolicyChanged
     | DrainStarted
+    | ClockRead
+    | SpentBefore
     | Tick
 )

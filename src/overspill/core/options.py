@@ -24,6 +24,8 @@ class Wait(msgspec.Struct, frozen=True, gc=False):
 
     until: float
     holding: TargetState | None
+    is_late: bool = False
+    """True if its SLO will not be kept: it waits for whatever answers at all."""
 
 
 class Never(enum.Enum):
@@ -31,6 +33,7 @@ class Never(enum.Enum):
 
     CONTEXT_TOO_LONG = enum.auto()
     UNSUPPORTED = enum.auto()
+    OVER_BUDGET = enum.auto()
     NO_TARGET = enum.auto()
 
 

@@ -1,26 +1,19 @@
-"""Requests that wait: one lane per (route, placement constraint), each ordered by priority class and deadline.
-
-One lane for all would let a request that waits for a local slot block one that may run anywhere. A lane is a heap with
-lazy deletion; a request that left is skipped when it comes up.
-"""
+"""A request, from its arrival to its final answer, and the alarms of those that wait. They wait in ``lanes``."""
 
 from __future__ import annotations
 
 import heapq
+from typing import TYPE_CHECKING
 
 from overspill.core.events import Arrived, Failed
-from overspill.core.options import Wait
+from overspill.core.limits import Reservation
+from overspill.core.rates import Purse
 from overspill.core.target import Attempt, TargetState
-from overspill.core.types import FailureKind, Route, Spill, Surface
+from overspill.core.types import FailureKind, Route, Scope, Spill, Surface
 
-Entry = tuple[int, float, int, "Request"]
-"""(priority, deadline, ticket, request): compared in that order, and tickets differ."""
-LaneKey = tuple[str, bool]
-"""Route pattern, and whether only local targets are permitted."""
-Turn = tuple[int, float, float]
-"""Where an entry stands in its lane: its first three members."""
-_FIRST: Turn = (-1, 0.0, 0.0)
-_LAST_TICKET = float("inf")
+if TYPE_CHECKING:
+    from overspill.core.lanes import Lane
+
 _COMPACT_FROM = 64
 """Heaps shorter than this are not worth cleaning of stale entries."""
 _BACKOFF_S = 0.25
@@ -41,8 +34,11 @@ class Request:
         "deadline_at",
         "expected_output",
         "failures",
+        "headroom",
         "holding",
+        "is_late",
         "is_stream",
+        "key_id",
         "lane",
         "last_failure",
         "last_status",
@@ -51,7 +47,9 @@ class Request:
         "model",
         "priority",
         "prompt_tokens",
+        "purses",
         "request_id",
+        "reservation",
         "rival",
         "route",
         "slo_at",
@@ -69,10 +67,17 @@ class Request:
         self.max_tokens = event.max_tokens
         self.local_only = event.local_only or route.local_only
         self.is_stream = event.is_stream
+        self.key_id = event.key_id
         self.priority = priority
         self.route = route
         self.expected_output = expected_output
         """Output tokens it is expected to produce."""
+        self.headroom = 0
+        """Slots of each target that it must leave to better classes."""
+        self.reservation: Reservation | None = None
+        """What it has taken from the limits of its key, team and model, where there are any."""
+        self.purses: tuple[tuple[Scope, str, Purse], ...] = ()
+        """The budgets that its expenses are counted on."""
         self.arrived_at = now
         slo_s = event.ttft_slo_s
         self.slo_at = now + (route.slo.ttft_s if slo_s is None else slo_s)
@@ -96,12 +101,19 @@ class Request:
         self.spill: Spill | None = None
         self.lane: Lane | None = None
         """Where it waits, or ``None`` if it does not."""
+        self.is_late = False
+        """True once it waits without a prospect of keeping its SLO: those of its key that have one go first."""
         self.holding: TargetState | None = None
         """The target whose slot it waits for."""
         self.alarm = 0
         """The number of its latest alarm, 0 if it never had one; all others are void."""
         self.ticket = 0
         """Its latest place in a lane, 0 if it never waited; an entry with another ticket is stale."""
+
+    @property
+    def expected_tokens(self) -> float:
+        """Prompt and answer, as far as can be said before it runs."""
+        return self.prompt_tokens + self.expected_output
 
     def back_off(self, target_id: str, failed: Failed, now: float) -> None:
         """Leave this target alone for a while; for good, if the prompt does not fit there or it has not the model."""
@@ -115,62 +127,6 @@ class Request:
         if self.backoff is None:
             self.backoff = {}
         self.backoff[target_id] = now + pause_s
-
-
-class Lane:
-    """The queue of one (route, placement constraint)."""
-
-    __slots__ = ("_heap", "_last", "key", "live")
-
-    def __init__(self, key: LaneKey) -> None:
-        self.key = key
-        self._heap: list[Entry] = []
-        self._last = _FIRST
-        """No request here has a later turn than this; it may itself be gone."""
-        self.live = 0
-        """Requests that really wait here."""
-
-    def push(self, request: Request, ticket: int) -> None:
-        """Add a request; ``ticket`` orders equals by arrival and is never used twice."""
-        request.lane = self
-        request.ticket = ticket
-        self.live += 1
-        self._last = max(self._last, (request.priority, request.deadline_at, ticket))
-        heapq.heappush(self._heap, (request.priority, request.deadline_at, ticket, request))
-
-    def leave(self, request: Request) -> None:
-        """Take a request out; its entry is dropped when it comes up, or with all others once stale ones prevail."""
-        request.lane = None
-        self.live -= 1
-        if self.live == 0:
-            self._heap.clear()
-            self._last = _FIRST
-        elif len(self._heap) > max(_COMPACT_FROM, 4 * self.live):
-            self._heap = [entry for entry in self._heap if self._is_live(entry)]
-            heapq.heapify(self._heap)
-
-    def head(self) -> Entry | None:
-        """Return the entry that is first in turn, or ``None``."""
-        heap = self._heap
-        while heap and not self._is_live(heap[0]):
-            heapq.heappop(heap)
-        return heap[0] if heap else None
-
-    def behind(self, request: Request) -> int:
-        """Count those that wait here and come after ``request``, which need not wait here itself."""
-        ticket = request.ticket if request.lane is self else _LAST_TICKET
-        turn = (request.priority, request.deadline_at, ticket, request)
-        if turn > self._last:  # so it is for most: those of one route and priority come in the order of their deadlines
-            return 0
-        return sum(1 for entry in self._heap if entry > turn and self._is_live(entry))
-
-    def waiting(self) -> list[Request]:
-        """Return all that wait here, in turn."""
-        return [entry[3] for entry in sorted(self._heap, key=lambda e: e[:3]) if self._is_live(entry)]
-
-    def _is_live(self, entry: Entry) -> bool:
-        request = entry[3]
-        return request.lane is self and request.ticket == entry[2]
 
 
 class Alarms:
@@ -209,72 +165,6 @@ class Alarms:
         if at is None or at > now:
             return None
         return heapq.heappop(self._heap)[2]
-
-
-class Queue:
-    """All lanes, and the alarms of those that wait in them."""
-
-    __slots__ = ("alarms", "lanes", "live", "next_ticket")
-
-    def __init__(self) -> None:
-        self.lanes: dict[LaneKey, Lane] = {}
-        self.alarms = Alarms()
-        self.live = 0
-        """Requests that wait, in all lanes."""
-        self.next_ticket = 1
-
-    def lane_of(self, request: Request) -> Lane | None:
-        """Return the lane where a request would wait, or ``None`` if nothing ever waited there."""
-        return self.lanes.get((request.route.pattern, request.local_only))
-
-    def enqueue(self, request: Request, decision: Wait) -> None:
-        """Let a request wait."""
-        key = (request.route.pattern, request.local_only)
-        lane = self.lanes.get(key)
-        if lane is None:
-            lane = self.lanes[key] = Lane(key)
-        lane.push(request, self.next_ticket)
-        self.next_ticket += 1
-        self.live += 1
-        self.hold(request, decision)
-
-    def hold(self, request: Request, decision: Wait) -> None:
-        """Count it among those that wait for a target's slot, and look at it again in time."""
-        request.holding = decision.holding
-        if decision.holding is not None:
-            decision.holding.holding += 1
-        self.alarms.set(request, min(decision.until, request.deadline_at))
-
-    def release(self, request: Request) -> None:
-        """Take back ``hold``."""
-        if request.holding is not None:
-            request.holding.holding -= 1
-            request.holding = None
-
-    def leave(self, request: Request) -> None:
-        """Take a request out, if it waits."""
-        if request.lane is not None:
-            request.lane.leave(request)
-            self.live -= 1
-        self.release(request)
-
-    def empty(self) -> list[Request]:
-        """Take all out and forget the lanes: those of routes that are gone would stay for ever. In turn."""
-        waiting = [request for lane in self.lanes.values() for request in lane.waiting()]
-        waiting.sort(key=lambda r: (r.priority, r.deadline_at, r.ticket))
-        for request in waiting:
-            self.leave(request)
-        self.lanes = {}
-        return waiting
-
-    def first(self, blocked: set[LaneKey]) -> Lane | None:
-        """Return the lane whose head is first in turn, but none of ``blocked``; ``None`` if nothing waits."""
-        heads = [
-            (head[:3], lane)
-            for key, lane in self.lanes.items()
-            if lane.live and key not in blocked and (head := lane.head()) is not None
-        ]
-        return min(heads, key=lambda pair: pair[0])[1] if heads else None
 
 
 def _is_due(entry: tuple[float, int, Request]) -> bool:

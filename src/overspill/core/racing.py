@@ -88,11 +88,11 @@ class Races:
         request.rival = None
         target = attempt.target
         if is_slow_call(request, attempt, now):
-            target.breaker.failed(attempt.attempt_id, FailureKind.TIMEOUT, None, now)
+            target.failed(attempt, FailureKind.TIMEOUT, None, now)
         else:
-            target.breaker.no_evidence(attempt.attempt_id)
+            target.said_nothing(attempt)
         target.gave_up(attempt, now)
-        self._dispatch.end(attempt)
+        self._dispatch.end(attempt, now)
         out.append(CancelAttempt(attempt_id=attempt.attempt_id))
 
 

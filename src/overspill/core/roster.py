@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from overspill.core.limits import Limiter
 from overspill.core.routing import RouteTable
 from overspill.core.target import TargetState
 from overspill.core.types import Policy
@@ -19,8 +20,8 @@ class Roster:
         """Of earlier policies, until their last attempt has ended."""
         self.routes = RouteTable(())
 
-    def adopt(self, policy: Policy) -> None:
-        """Take over a new policy."""
+    def adopt(self, policy: Policy, limiter: Limiter) -> None:
+        """Take over a new policy, whose limits the limiter has taken over."""
         known = {**self.leaving, **self.targets}
         self.targets = {}
         for spec in policy.targets:
@@ -32,6 +33,13 @@ class Roster:
             self.targets[spec.target_id] = target
         self.leaving = {name: target for name, target in known.items() if target.running}
         self.routes = RouteTable(policy.routes)
+        for target_id, target in self.targets.items():
+            spec = target.spec
+            target.equip(
+                limiter.meter_of_target(target_id),
+                limiter.purses_of_account(spec.account),
+                target_id in self.routes.of_many_models,
+            )
 
     def find(self, target_id: str) -> TargetState | None:
         """Return a target, be it one that leaves; ``None`` if it is unknown."""

@@ -12,6 +12,9 @@ import re
 from collections.abc import Sequence
 from zlib import crc32
 
+from overspill.core.cost import cost_usd
+from overspill.core.limits import Denial, money_denial
+from overspill.core.names import compiled, is_glob
 from overspill.core.options import Never, Option, Start, Wait
 from overspill.core.queueing import Request
 from overspill.core.target import TargetState
@@ -25,6 +28,9 @@ _NEVER = float("inf")
 _NEEDS_ANOTHER = (Refusal.LOCAL_ONLY, Refusal.UNSUPPORTED, Refusal.CONTEXT_TOO_LONG)
 """Refusals that stand for as long as the request and the target are what they are."""
 _NO_SLOT = Refusal.NO_SLOT  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
+_AT_RATE_LIMIT = Refusal.AT_RATE_LIMIT
+_WAITABLE = (_NO_SLOT, _AT_RATE_LIMIT)
+"""Refusals for which there is a prediction of when they lift."""
 _TTFT_AT_RISK = Spill.SLO_AT_RISK
 _TPOT_AT_RISK = Spill.TPOT_AT_RISK
 _KEEPS_BOTH = (None,)
@@ -33,6 +39,7 @@ _RANKED_SPILL = (
     (Refusal.UNSUPPORTED, Spill.UNSUPPORTED),
     (Refusal.CONTEXT_TOO_LONG, Spill.CONTEXT_TOO_LONG),
     (Refusal.FAILED_BEFORE, Spill.ATTEMPT_FAILED),
+    (Refusal.OVER_BUDGET, Spill.OVER_BUDGET),
 )
 
 
@@ -43,8 +50,8 @@ class RouteTable:
         self._exact: dict[str, Route] = {}
         self._globs: list[tuple[re.Pattern[str], Route]] = []
         for route in routes:
-            if any(sign in route.pattern for sign in "*?"):
-                self._globs.append((_compile(route.pattern), route))
+            if is_glob(route.pattern):
+                self._globs.append((compiled(route.pattern), route))
             else:
                 self._exact.setdefault(route.pattern, route)
         self.with_choice = frozenset(route.pattern for route in routes if sum(map(len, route.tiers)) > 1)
@@ -67,20 +74,18 @@ def _of_many_models(routes: Sequence[Route]) -> frozenset[str]:
     return frozenset(target_id for target_id, models in names.items() if len(models) > 1 or "" in models)
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
-    pieces = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
-    return re.compile("".join(pieces), re.DOTALL)
-
-
 class Survey:
     """The targets of a route as one request sees them now; a tier is looked at when it is first asked for.
 
-    ``behind`` requests of the lane come after this one.
+    ``behind`` requests of the lane come after this one, and ``ahead`` before it.
     """
 
-    __slots__ = ("_behind", "_now", "_request", "_targets", "_tiers", "seen")
+    __slots__ = ("_ahead", "_behind", "_now", "_request", "_targets", "_tiers", "seen")
 
-    def __init__(self, request: Request, targets: dict[str, TargetState], behind: int, now: float) -> None:
+    def __init__(
+        self, request: Request, targets: dict[str, TargetState], behind: int, now: float, ahead: int = 0
+    ) -> None:
+        self._ahead = ahead
         self._request = request
         self._targets = targets
         self._behind = behind
@@ -97,7 +102,7 @@ class Survey:
             return None
         self._tiers = tier + 1
         row = [
-            _look(self._request, place, target, tier, self._behind, self._now)
+            _look(self._request, place, target, tier, self._behind, self._ahead, self._now)
             for place in tiers[tier]
             if (target := self._targets.get(place.target_id)) is not None
         ]
@@ -111,34 +116,69 @@ class Survey:
         return self.seen
 
 
-def _look(request: Request, place: RouteTarget, target: TargetState, tier: int, behind: int, now: float) -> Option:
-    refusal = target.refusal(request.surface, request.prompt_tokens, request.local_only, now)
+def _look(
+    request: Request, place: RouteTarget, target: TargetState, tier: int, behind: int, ahead: int, now: float
+) -> Option:
+    model = place.model or request.model
+    refusal = target.refusal(request.surface, request.prompt_tokens, request.local_only, now, model)
     retry_at: float | None = None
     if refusal is not None:
-        retry_at = _retry_at(refusal, target)
+        retry_at = _retry_at(refusal, target, model, now)
     elif request.backoff is not None:
         until = request.backoff.get(target.spec.target_id, 0.0)
         if until > now:  # for ever, where the target itself has counted the prompt and it does not fit
             refusal = Refusal.CONTEXT_TOO_LONG if until == _NEVER else Refusal.FAILED_BEFORE
             retry_at = until
+    if refusal is None and (request.purses or target.purses):
+        denied = over_budget(request, target, now)
+        if denied is not None:
+            refusal, retry_at = Refusal.OVER_BUDGET, denied.ready_at
     ttft_s = target.ttft_s(request.prompt_tokens, now)
     wait_s = 0.0
-    if refusal is None and not target.has_slot(now):
-        refusal, wait_s = _NO_SLOT, target.slot_wait_s(behind, now)
+    if refusal is None:
+        if not target.has_slot(now, request.headroom):
+            refusal, wait_s = _NO_SLOT, target.slot_wait_s(behind, now, request.headroom)
+        if target.meter is not None:
+            ready_s = _rate_wait_s(request, target, ahead, now)
+            if ready_s > wait_s:
+                refusal, wait_s = _AT_RATE_LIMIT, ready_s
     risk: Spill | None = None
     if wait_s * _WAIT_MARGIN + ttft_s > request.slo_at - now:
         risk = _TTFT_AT_RISK
     elif request.tpot_slo_s is not None and target.tpot_s(refusal is _NO_SLOT, now) > request.tpot_slo_s:
         risk = _TPOT_AT_RISK
-    return Option(target, place.model or request.model, tier, refusal, ttft_s, wait_s, retry_at, risk)
+    return Option(target, model, tier, refusal, ttft_s, wait_s, retry_at, risk)
 
 
-def _retry_at(refusal: Refusal, target: TargetState) -> float | None:
+def _rate_wait_s(request: Request, target: TargetState, ahead: int, now: float) -> float:
+    """Return how long the host's rates forbid the request; zero or less if they do not.
+
+    Who waits is looked at when its turn should be and goes if there is room; who comes now does not go before others.
+    """
+    tokens = request.expected_tokens
+    if request.lane is not None and target.rate_ready_at(tokens, 0) <= now:
+        return 0.0
+    return target.rate_ready_at(tokens, min(ahead, target.holding)) - now
+
+
+def over_budget(request: Request, target: TargetState, now: float) -> Denial | None:
+    """Return the budget that forbids this request here, or ``None``. An unknown price is more than any budget."""
+    usd = spending_usd(request, target)
+    return None if usd == 0.0 else money_denial((*request.purses, *target.purses), usd, now)
+
+
+def spending_usd(request: Request, target: TargetState) -> float:
+    """Return what the request is expected to be billed there: nothing at an owned target, infinity if unknown."""
+    usd = cost_usd(target.price, request.prompt_tokens, None, round(request.expected_output))
+    return _NEVER if usd is None else usd
+
+
+def _retry_at(refusal: Refusal, target: TargetState, model: str, now: float) -> float | None:
     if refusal in _NEEDS_ANOTHER or refusal is Refusal.DRAINING:
         return _NEVER
     if refusal is Refusal.NOT_READY:
         return _NEVER if target.health is Health.BROKEN else None
-    return target.breaker.retry_at_s()
+    return target.retry_at_s(model, now)
 
 
 def decide(request: Request, survey: Survey, may_wait: bool, now: float) -> Start | Wait | Never:
@@ -166,19 +206,24 @@ def _keep(
         return _start(_cheapest(request, fit))
     if not may_wait:
         return None
-    held = [o for o in row if o.refusal is _NO_SLOT and o.risk in kept]
+    held = [o for o in row if o.refusal in _WAITABLE and o.risk in kept]
     if not held:
         return None
     best = min(held, key=_answer_s)
     later = [o for o in survey.all() if o.tier > best.tier and o.refusal is None and o.risk in kept]
-    return Wait(_look_again_at(request, best, later, now), best.target)
+    return Wait(
+        now + best.wait_s if best.refusal is _AT_RATE_LIMIT else _look_again_at(request, best, later, now), best.target
+    )
 
 
 def start_at_home(request: Request, targets: dict[str, TargetState], now: float) -> Start | None:
     """Return what ``decide`` would, where that is a start in the first tier by a request that has not failed before.
 
-    That is nearly every decision, and this is cheaper: nothing is kept of the targets looked at.
+    That is nearly every decision, and this is cheaper: nothing is kept of the targets looked at. Where limits bear on
+    it, only ``decide`` knows.
     """
+    if request.headroom or request.purses:
+        return None
     surface, prompt_tokens, local_only = request.surface, request.prompt_tokens, request.local_only
     slack_s, tpot_slo_s = request.slo_at - now, request.tpot_slo_s
     best: TargetState | None = None
@@ -188,6 +233,8 @@ def start_at_home(request: Request, targets: dict[str, TargetState], now: float)
         target = targets.get(place.target_id)
         if target is None:
             continue
+        if not target.is_plain:
+            return None
         ttft_s = target.quote_s(surface, prompt_tokens, local_only, now)
         if ttft_s is None or ttft_s > slack_s:
             continue
@@ -269,7 +316,7 @@ def _look_again_at(request: Request, held: Option, later: list[Option], now: flo
 
 def _best_effort(request: Request, seen: list[Option], may_wait: bool, now: float) -> Start | Wait | Never:
     free = [o for o in seen if o.refusal is None]
-    full = [o for o in seen if o.refusal is _NO_SLOT] if may_wait else []
+    full = [o for o in seen if o.refusal in _WAITABLE] if may_wait else []
     best_free = _fastest(request, free) if free else None
     best_full = min(full, key=_answer_s) if full else None
     if best_free is not None and (
@@ -277,14 +324,14 @@ def _best_effort(request: Request, seen: list[Option], may_wait: bool, now: floa
     ):
         return _start(best_free)
     if best_full is not None:
-        return Wait(min(request.deadline_at, now + best_full.wait_s), best_full.target)
+        return Wait(min(request.deadline_at, now + best_full.wait_s), best_full.target, is_late=True)
     return _until_something_changes(request, seen)
 
 
 def _until_something_changes(request: Request, seen: list[Option]) -> Wait | Never:
     refusals = [o.refusal for o in seen]
-    if _NO_SLOT in refusals:  # and the queue is full too, or it would wait for that slot
-        return Wait(request.deadline_at, None)
+    if _NO_SLOT in refusals or _AT_RATE_LIMIT in refusals:  # and the queue is full too, or it would wait for that
+        return Wait(request.deadline_at, None, is_late=True)
     if all(refusal in _NEEDS_ANOTHER for refusal in refusals):  # it is the request's fault, if there is a target at all
         if Refusal.CONTEXT_TOO_LONG in refusals:
             return Never.CONTEXT_TOO_LONG
@@ -294,8 +341,9 @@ def _until_something_changes(request: Request, seen: list[Option]) -> Wait | Nev
     first = min(times, default=_NEVER)
     waits_for_event = len(times) < len(seen)
     if first > request.deadline_at and not waits_for_event:
-        return Never.NO_TARGET
-    return Wait(min(first, request.deadline_at), None)
+        return Never.OVER_BUDGET if Refusal.OVER_BUDGET in refusals else Never.NO_TARGET
+    at = min(first, request.deadline_at)
+    return Wait(at, None, is_late=at > request.slo_at)
 
 
 def spill_reason(seen: list[Option]) -> Spill:
@@ -304,11 +352,11 @@ def spill_reason(seen: list[Option]) -> Spill:
     if not home:
         return Spill.LOCAL_ABSENT
     refusals = [o.refusal for o in home]
-    if any(o.risk is _TPOT_AT_RISK and (o.refusal is None or o.refusal is _NO_SLOT) for o in home):
+    if any(o.risk is _TPOT_AT_RISK and (o.refusal is None or o.refusal in _WAITABLE) for o in home):
         return _TPOT_AT_RISK
     if None in refusals:
         return Spill.SLO_AT_RISK
-    if _NO_SLOT in refusals:
+    if _NO_SLOT in refusals or _AT_RATE_LIMIT in refusals:
         return Spill.LOCAL_FULL
     for refusal, spill in _RANKED_SPILL:
         if refusal in refusals:

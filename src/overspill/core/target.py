@@ -5,16 +5,21 @@ In-flight work is counted here, synchronously, by ourselves; an engine's own met
 
 from __future__ import annotations
 
-from overspill.core.breaker import CLOSED, Breaker
+from overspill.core.adaptive import AdaptiveSlots
+from overspill.core.breaker import CLOSED, OF_THE_MODEL, Breaker, ModelBreakers
+from overspill.core.cost import billing_price
 from overspill.core.estimate import Mean, Speed
 from overspill.core.events import TargetReported
-from overspill.core.types import BreakerPolicy, Health, Refusal, Surface, TargetSpec
+from overspill.core.fairness import Share
+from overspill.core.rates import Meter, Purse, Rate
+from overspill.core.types import BreakerPolicy, FailureKind, Health, Refusal, Scope, Surface, TargetSpec
 
 _REPORT_STALE_S = 10.0
 _EXACT_LIMIT = 64
 """Above this many running requests the wait for a slot is taken from their mean, not from each."""
 _MIN_WAIT_S = 0.001
 _OVERDUE_SHARE = 0.25
+_TOO_BUSY = frozenset({FailureKind.OVERLOADED, FailureKind.RATE_LIMITED})
 _READY = Health.READY  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
 
 
@@ -23,16 +28,22 @@ class Attempt:
 
     __slots__ = (
         "attempt_id",
+        "cached_tokens",
+        "charge",
         "due_at",
         "expected_end_at",
         "expected_s",
         "first_token_at",
         "is_queued",
+        "is_refused",
+        "model",
         "output_tokens",
         "predicted_ttft_s",
         "prefill_ahead",
         "prompt_tokens",
+        "reported_prompt",
         "request_id",
+        "share",
         "started_at",
         "target",
     )
@@ -46,10 +57,12 @@ class Attempt:
         prompt_tokens: int,
         predicted_ttft_s: float,
         expected_s: float,
+        model: str = "",
     ) -> None:
         self.attempt_id = attempt_id
         self.request_id = request_id
         self.target = target
+        self.model = model
         self.started_at = started_at
         self.prompt_tokens = prompt_tokens
         self.prefill_ahead = target.prefill_tokens + prompt_tokens
@@ -64,6 +77,34 @@ class Attempt:
         """True once the target has said, by comments or blank lines, that the request waits there."""
         self.due_at = 0.0
         """When to look whether it has spoken; see ``racing``."""
+        self.is_refused = False
+        """True once it has failed without having been worked on: nobody bills it."""
+        self.reported_prompt: int | None = None
+        """Prompt tokens as the target counted them in the end; ``None`` if it did not say."""
+        self.cached_tokens: int | None = None
+        self.charge: Charge | None = None
+        """What it has taken from its target's rates and from budgets, where there are any."""
+        self.share: Share | None = None
+        """The share of its key that it was charged to, if others waited when it started."""
+
+
+class Charge:
+    """What one attempt has taken: tokens from its host's rate, and money set aside in budgets."""
+
+    __slots__ = ("purses", "rate", "tokens", "usd")
+
+    def __init__(self, rate: Rate | None, tokens: float, purses: tuple[Purse, ...], usd: float) -> None:
+        self.rate = rate
+        self.tokens = tokens
+        self.purses = purses
+        self.usd = usd
+
+    def settle(self, used_tokens: float, spent_usd: float, now: float) -> None:
+        """Correct both by what was used."""
+        if self.rate is not None:
+            self.rate.settle(self.tokens, used_tokens, now)
+        for purse in self.purses:
+            purse.settle(self.usd, spent_usd, now)
 
 
 class TargetState:
@@ -76,13 +117,19 @@ class TargetState:
         "context_tokens",
         "health",
         "holding",
+        "is_plain",
+        "meter",
+        "models",
         "prefill_tokens",
+        "price",
+        "purses",
         "queued_since",
         "running",
         "slots",
         "spec",
         "speed",
         "token_ratio",
+        "window",
     )
 
     def __init__(self, spec: TargetSpec, breaker: BreakerPolicy) -> None:
@@ -103,6 +150,17 @@ class TargetState:
         """Prompt tokens as the target counts them per token as we estimate them."""
         self._foreign = 0
         self._report_at = 0.0
+        self.models: ModelBreakers | None = None
+        """The breakers of single models, where it is asked for several."""
+        self.window = AdaptiveSlots(spec.slots) if spec.is_adaptive else None
+        self.meter: Meter | None = None
+        """The requests and tokens per minute that its host allows."""
+        self.purses: tuple[tuple[Scope, str, Purse], ...] = ()
+        """The budgets of its account."""
+        self.price = billing_price(spec)
+        self.is_plain = True
+        """False if a look at it takes more than ``quote_s``: it has rates, budgets or models that failed."""
+        self._follow_window()
 
     def respecify(self, spec: TargetSpec, breaker: BreakerPolicy) -> None:
         """Take over a changed specification and keep what was learned."""
@@ -113,7 +171,34 @@ class TargetState:
             self.context_tokens = spec.context_tokens
         if spec.prior != self.spec.prior:
             self.speed = Speed(spec.prior)
+        if self.models is not None:
+            self.models.set_policy(breaker)
+        if not spec.is_adaptive:
+            self.window = None
+        elif self.window is None:
+            self.window = AdaptiveSlots(spec.slots)
+        else:
+            self.window.set_most(spec.slots)
+        self.price = billing_price(spec)
         self.spec = spec
+        self._follow_window()
+
+    def equip(self, meter: Meter | None, purses: tuple[tuple[Scope, str, Purse], ...], has_many_models: bool) -> None:
+        """Take over what a policy says of its host's rates, its account's budgets and the models it is asked for."""
+        self.meter = meter
+        self.purses = purses
+        if not has_many_models:
+            self.models = None
+        elif self.models is None:
+            self.models = ModelBreakers(self.breaker.policy)
+        self._see_if_plain()
+
+    def _see_if_plain(self) -> None:
+        self.is_plain = self.meter is None and not self.purses and not self.models
+
+    def _follow_window(self) -> None:
+        if self.window is not None:
+            self.slots = self.window.slots
 
     def report(self, event: TargetReported, now: float) -> None:
         """Correct our count by what the engine says: whatever exceeds it was sent by somebody else."""
@@ -129,12 +214,27 @@ class TargetState:
             return len(self.running) + self._foreign
         return len(self.running)
 
-    def has_slot(self, now: float) -> bool:
-        """Tell whether one more request may be sent."""
-        return self.slots is None or self.load(now) < self.slots
+    def has_slot(self, now: float, headroom: int = 0) -> bool:
+        """Tell whether one more request may be sent that must leave ``headroom`` slots free, but for one of all."""
+        slots = self.slots
+        if slots is None:
+            return True
+        if headroom:
+            slots = max(min(slots, 1), slots - headroom)
+        return self.load(now) < slots
 
-    def refusal(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float) -> Refusal | None:
-        """Say why a request must not run here at all; slots are not looked at."""
+    def rate_ready_at(self, tokens: float, ahead: int) -> float:
+        """Return from when the host's rates allow a request of so many tokens, after ``ahead`` others like it."""
+        if self.meter is None:
+            return 0.0
+        requests, per_token = self.meter.requests, self.meter.tokens
+        at = 0.0 if requests is None else requests.ready_at(1.0, ahead)
+        return at if per_token is None else max(at, per_token.ready_at(tokens, ahead * tokens))
+
+    def refusal(
+        self, surface: Surface, prompt_tokens: int, local_only: bool, now: float, model: str = ""
+    ) -> Refusal | None:
+        """Say why a request for ``model`` must not run here at all; slots, rates and budgets are not looked at."""
         spec = self.spec
         if local_only and not spec.is_local:
             return Refusal.LOCAL_ONLY
@@ -145,7 +245,19 @@ class TargetState:
             return Refusal.CONTEXT_TOO_LONG
         if self.health is not _READY:
             return Refusal.DRAINING if self.health is Health.DRAINING else Refusal.NOT_READY
-        return self.breaker.refusal(now)
+        refusal = self.breaker.refusal(now)
+        if refusal is not None or self.models is None:
+            return refusal
+        of_model = self.models.find(model)
+        return None if of_model is None else of_model.refusal(now)
+
+    def retry_at_s(self, model: str, now: float) -> float | None:
+        """Return when what a breaker refuses now may be tried, or ``None`` if an event will say."""
+        if self.breaker.refusal(now) is None and self.models is not None:
+            of_model = self.models.find(model)
+            if of_model is not None:
+                return of_model.retry_at_s()
+        return self.breaker.retry_at_s()
 
     def quote_s(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float) -> float | None:
         """Predict the TTFT of a request that starts now; ``None`` if it may not.
@@ -188,7 +300,7 @@ class TargetState:
         running = len(self.running)
         return line.at(max(running, 1) if is_full else running + 1)
 
-    def slot_wait_s(self, behind: int, now: float) -> float:
+    def slot_wait_s(self, behind: int, now: float, headroom: int = 0) -> float:
         """Predict seconds until a slot is free for a request that ``behind`` of those holding for one come after.
 
         The ``k``-th waiting request gets the slot that frees ``k``-th. A request that has outlived its expectation is
@@ -199,6 +311,8 @@ class TargetState:
             return _REPORT_STALE_S / 2
         attempts = self.running.values()
         rank = max(0, self.holding - behind)
+        if headroom and self.slots is not None:  # so many more must end first
+            rank += max(0, count - max(1, self.slots - headroom))
         if count > _EXACT_LIMIT:
             return max(_MIN_WAIT_S, sum([a.expected_s for a in attempts], 0.0) / count * (rank + 1) / count)
         cycles, rank = divmod(rank, count)
@@ -212,6 +326,10 @@ class TargetState:
         self.running[attempt.attempt_id] = attempt
         self.prefill_tokens += attempt.prompt_tokens
         self.breaker.started(attempt.attempt_id, now)
+        if self.models:
+            of_model = self.models.find(attempt.model)
+            if of_model is not None:
+                of_model.started(attempt.attempt_id, now)
 
     def first_token(self, attempt: Attempt, now: float) -> None:
         """Note the end of an attempt's prefill and learn from it."""
@@ -233,6 +351,52 @@ class TargetState:
         waited_s = now - attempt.started_at
         if waited_s > attempt.predicted_ttft_s:
             self.speed.ttft.observe(attempt.prefill_ahead, waited_s, now)
+
+    def succeeded(self, attempt: Attempt, now: float) -> None:
+        """Take in that an attempt ended whole; it still runs."""
+        self.breaker.succeeded(attempt.attempt_id, now)
+        if self.models:
+            self.models.succeeded(attempt.model, attempt.attempt_id, now)
+            self._see_if_plain()
+        if self.window is not None:
+            self.window.succeeded(len(self.running))
+            self._follow_window()
+
+    def said_nothing(self, attempt: Attempt) -> None:
+        """Take in that an attempt ended for a reason that says nothing of this target; it still runs."""
+        self.breaker.no_evidence(attempt.attempt_id)
+        if self.models:
+            of_model = self.models.find(attempt.model)
+            if of_model is not None:
+                of_model.no_evidence(attempt.attempt_id)
+
+    def failed(self, attempt: Attempt, kind: FailureKind, retry_after_s: float | None, now: float) -> None:
+        """Take in that an attempt failed, or was given up before it spoke (``TIMEOUT``); it still runs.
+
+        Where several models are asked for, one that is missing or broken does not rest the others.
+        """
+        attempt_id = attempt.attempt_id
+        if self.models is None:
+            self.breaker.failed(attempt_id, kind, retry_after_s, now)
+        elif kind in OF_THE_MODEL:
+            self.models.of(attempt.model).failed(attempt_id, kind, retry_after_s, now)
+            self.breaker.no_evidence(attempt_id)
+            self._see_if_plain()
+        else:
+            self.breaker.failed(attempt_id, kind, retry_after_s, now)
+            of_model = self.models.find(attempt.model)
+            if of_model is not None:
+                of_model.no_evidence(attempt_id)
+        if self.window is not None and kind in _TOO_BUSY:
+            self.window.pushed_back(attempt.started_at, now)
+            self._follow_window()
+
+    def renewed(self) -> None:
+        """Forget failures: it is a new process."""
+        self.breaker.reset()
+        if self.models is not None:
+            self.models.reset()
+            self._see_if_plain()
 
     def ended(self, attempt: Attempt) -> None:
         """Count an attempt out, however it ended."""

@@ -36,6 +36,7 @@ class Spill(enum.StrEnum):
     LOCAL_ABSENT = "local_absent"  # the route has no local target
     CONTEXT_TOO_LONG = "context_too_long"  # the prompt does not fit the local context window
     UNSUPPORTED = "unsupported"  # the local target does not serve this surface
+    OVER_BUDGET = "over_budget"  # the first tier is rented too, and a budget has too little left for it
     ATTEMPT_FAILED = "attempt_failed"  # it ran locally and failed before the first token
     SILENT = "silent"  # where it was sent first had not spoken in time, and this target did
     HEDGED = "hedged"  # the route hedges: a second target was asked as well, and it spoke first
@@ -56,6 +57,35 @@ class Refusal(enum.StrEnum):
     NO_MODEL = "no_model"  # it did not have the model and the pause has not passed
     FAILED_BEFORE = "failed_before"  # this request failed here and its back-off has not passed
     NO_SLOT = "no_slot"  # it runs as many requests as it may
+    AT_RATE_LIMIT = "at_rate_limit"  # one request more now would exceed its requests or tokens per minute
+    OVER_BUDGET = "over_budget"  # the request is expected to cost more there than a budget has left
+
+
+class Scope(enum.StrEnum):
+    """Whose limit it is. A request is held to those of all that it belongs to."""
+
+    KEY = "key"  # one key of the gateway
+    TEAM = "team"  # all keys of a team together
+    MODEL = "model"  # all requests for a route together
+    ACCOUNT = "account"  # one account at a provider
+    TARGET = "target"  # one model of such an account
+
+
+class Resource(enum.StrEnum):
+    """What is limited."""
+
+    REQUESTS = "requests"  # requests per minute
+    TOKENS = "tokens"  # prompt and answer tokens per minute
+    CONCURRENCY = "concurrency"  # requests at once
+    MONEY = "money"  # US dollars in a window of time
+
+
+class Window(enum.StrEnum):
+    """The stretches of the calendar that a budget is for, in UTC."""
+
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
 
 
 class RejectReason(enum.StrEnum):
@@ -66,6 +96,9 @@ class RejectReason(enum.StrEnum):
     UNSUPPORTED = "unsupported"  # no target that may run it serves this endpoint
     QUEUE_FULL = "queue_full"  # every target is full, and as many requests wait as may
     NO_TARGET = "no_target"  # no target can take it before its deadline
+    RATE_LIMITED = "rate_limited"  # the client's key, team or model has used what it may for now
+    BUDGET_EXCEEDED = "budget_exceeded"  # only rented targets could run it, and a budget has too little left
+    MODEL_NOT_ALLOWED = "model_not_allowed"  # the client's key may not ask for this model
     DRAINING = "draining"  # the gateway is shutting down
     DEADLINE_EVICTED = "deadline_evicted"  # it waited until its deadline
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"  # as many attempts failed as the route allows
@@ -134,6 +167,57 @@ class Price(Value, frozen=True):
     cached_input_usd_per_mtok: float | None = None
 
 
+class Budget(Value, frozen=True):
+    """Money that may be spent in each window of the calendar."""
+
+    usd: float
+    window: Window
+
+
+class Limits(Value, frozen=True):
+    """How much may be used; ``None`` is not limited."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    burst_s: float = 60.0
+    """How much of the two may come at once: what builds up in this time."""
+    concurrency: int | None = None
+    budgets: tuple[Budget, ...] = ()
+
+
+class Shared(Value, frozen=True):
+    """Limits of something that many requests share: a team, or an account at a provider."""
+
+    name: str
+    limits: Limits
+
+
+class Client(Value, frozen=True):
+    """One key of the gateway, as far as it is more than a key. Without keys, one with the id ``""`` is everybody."""
+
+    key_id: str
+    team: str = ""
+    weight: float = 1.0
+    """Its share of a full target, against those of other keys that wait."""
+    local_only: bool = False
+    models: tuple[str, ...] = ()
+    """Names and globs that it may ask for; empty is all."""
+    limits: Limits | None = None
+
+
+class LimitHit(Value, frozen=True):
+    """The limit that refused a request."""
+
+    scope: Scope
+    name: str
+    resource: Resource
+    amount: float
+    """What the limit is: per minute, at once, or in US dollars."""
+    window: Window | None = None
+    left: float = 0.0
+    """What is left of it now."""
+
+
 class TargetSpec(Value, frozen=True):
     """One replica or one upstream account: what it is, not how it is doing."""
 
@@ -150,6 +234,12 @@ class TargetSpec(Value, frozen=True):
     price: Price | None = None
     streams_whole: bool = True
     """True if answers that a client wants whole are asked for as streams, so that their tokens are seen coming."""
+    account: str = ""
+    """The account that its spending is counted on; shared by all models of that account."""
+    limits: Limits | None = None
+    """What its host allows: requests and tokens per minute. ``slots`` is what it allows at once."""
+    is_adaptive: bool = False
+    """True where the host moves its limit with the load: the slots follow what it accepts, up to ``slots``."""
     ready_at_start: bool = True
     """False for an engine that its supervisor must first report ready."""
 
@@ -195,6 +285,8 @@ class Route(Value, frozen=True):
     """Longest wait in the queue before the request is evicted."""
     queue_limit: int = 256
     """Requests that may wait per lane."""
+    limits: Limits | None = None
+    """What all requests for this route may use together."""
     max_attempts: int = 4
     """Attempts that may fail for other reasons than "busy"; busy targets are asked again until the deadline."""
     local_only: bool = False
@@ -238,5 +330,12 @@ class Policy(Value, frozen=True):
     retry: RetryPolicy = RetryPolicy()
     priorities: int = 3
     """Priority classes 0 (first) to ``priorities - 1``; a request outside is clamped."""
+    reserved: tuple[int, ...] = ()
+    """Slots of each target that are kept for class 0, for classes 0 and 1, and so on."""
+    clients: tuple[Client, ...] = ()
+    """The keys that are more than keys."""
+    teams: tuple[Shared, ...] = ()
+    accounts: tuple[Shared, ...] = ()
+    """The accounts that have a budget."""
     default_output_tokens: int = 256
     """Answer length assumed for a route that has not been observed."""

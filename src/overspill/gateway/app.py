@@ -97,14 +97,20 @@ class App:
             if request.method != "POST":
                 return _wrong_method(request, "POST")
             with contextlib.suppress(WireError):  # a wish that cannot be read is answered with the request's number
-                surface = _SURFACES[path]
-                request.caller = Caller(surface, surface.value, key_id or ANONYMOUS, read_wishes(request.headers))
+                request.caller = self._caller(_SURFACES[path], key_id or ANONYMOUS, request)
             return None
         if path in self._pages or path.startswith(tuple(f"{page}/" for page in _MODELS)):
             return None if request.method in ("GET", "HEAD") else _wrong_method(request, "GET")
         known = [*_SURFACES, *self._pages]
         message = f"there is nothing at {path}{did_you_mean(path, known)}; GET / lists what there is"
         return 404, _JSON, error_body(message, kind="invalid_request_error", code="unknown_path")
+
+    def _caller(self, surface: Surface, key_id: str, request: HttpRequest) -> Caller:
+        """Read the wishes; a key that is bound to local pools binds its requests, whatever they wish."""
+        wishes = read_wishes(request.headers)
+        if self.keyring.is_local_only(key_id):
+            wishes = wishes._replace(local_only=True)
+        return Caller(surface, surface.value, key_id, wishes)
 
     def handle(self, exchange: Exchange) -> None:
         """Answer one request whose head has passed ``check_head``."""
@@ -171,7 +177,10 @@ class App:
         exchange.reply(200, ((b"content-type", content_type.encode()),), body)
 
     def _models(self, exchange: Exchange) -> None:
-        exchange.reply(200, _JSON, models_body(model_cards(self.driver.controller.policy)))
+        controller = self.driver.controller
+        key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
+        cards = [card for card in model_cards(controller.policy) if controller.may_ask_for(key_id, card.model_id)]
+        exchange.reply(200, _JSON, models_body(cards))
 
     def _model(self, exchange: Exchange, model: str) -> None:
         if self.driver.controller.find_route(model) is None:

@@ -13,8 +13,9 @@ ANONYMOUS = ""
 class Keyring:
     """The keys of one configuration, by their SHA-256; no keys at all means that everybody may ask."""
 
-    def __init__(self, digests: Mapping[str, bytes]) -> None:
+    def __init__(self, digests: Mapping[str, bytes], *, local_only: frozenset[str] = frozenset()) -> None:
         self._digests = tuple(digests.items())
+        self._local_only = local_only
 
     @classmethod
     def of_secrets(cls, secrets: Mapping[str, str]) -> Keyring:
@@ -25,6 +26,10 @@ class Keyring:
     def is_open(self) -> bool:
         """True if no key is needed."""
         return not self._digests
+
+    def is_local_only(self, key_id: str) -> bool:
+        """Tell whether no request with this key may leave local pools."""
+        return key_id in self._local_only
 
     def identify(self, headers: list[tuple[bytes, bytes]]) -> str | None:
         """Return the id of the key in a request's headers, or ``None`` if it has none that is known.

@@ -6,10 +6,10 @@ counted from the same records, many at a time, so that the counting runs in a lo
 
 from __future__ import annotations
 
+from overspill.core.cost import billing_price, cost_usd
 from overspill.core.types import FailureKind, Outcome, Price, RejectReason, TargetSpec
 from overspill.gateway.relay import Relay
 from overspill.gateway.session import Session
-from overspill.ledger.cost import billing_price, cost_usd
 from overspill.ledger.records import AttemptOutcome, AttemptRecord, BodyRecord, RequestRecord
 from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry.metrics import Metrics

@@ -8,10 +8,10 @@ from overspill.core.controller import Controller
 from overspill.core.events import Arrived
 from overspill.core.options import Never, Option, Start, Wait
 from overspill.core.routing import spill_reason
-from overspill.core.types import Refusal, Surface
+from overspill.core.types import LimitHit, Refusal, Resource, Surface
 from overspill.errors import OverspillError, UnknownName, did_you_mean
 
-_KNOWN = ("model", "surface", "prompt_tokens", "max_tokens", "priority", "local_only")
+_KNOWN = ("model", "surface", "prompt_tokens", "max_tokens", "priority", "local_only", "key")
 
 
 def explain_route(controller: Controller, query: dict[str, list[str]], now: float) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def explain_route(controller: Controller, query: dict[str, list[str]], now: floa
         "deadline_s": route.deadline_s,
         "local_only": event.local_only or route.local_only,
         "decision": _decision(decision, seen, now),
+        "limits": [_limit(hit) for hit in controller.limits_of(event.key_id, route, now)],
         "targets": [_target(option, now) for option in seen],
     }
 
@@ -57,6 +58,7 @@ def _event(query: dict[str, list[str]]) -> Arrived:
         max_tokens=None if max_tokens is None else _number(query, "max_tokens", 0),
         priority=_number(query, "priority", 1),
         local_only=_flag(query, "local_only"),
+        key_id=query.get("key", [""])[-1],
     )
 
 
@@ -97,6 +99,23 @@ def _decision(decision: Start | Wait | Never | None, seen: list[Option], now: fl
             return {"do": "reject", "why": "unknown_model"}
         case _:
             assert_never(decision)
+
+
+def _limit(hit: LimitHit) -> dict[str, Any]:
+    return {
+        "of": hit.scope.value,
+        "name": hit.name,
+        "what": hit.resource.value,
+        "limit": hit.amount,
+        "per": _per(hit),
+        "left": hit.left,
+    }
+
+
+def _per(hit: LimitHit) -> str | None:
+    if hit.resource is Resource.CONCURRENCY:
+        return None
+    return "minute" if hit.window is None else hit.window.value
 
 
 def _target(option: Option, now: float) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import assert_never
 
 from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject, StartAttempt
 from overspill.core.controller import Controller
-from overspill.core.events import AnyEvent, ClientGone, DrainStarted, Failed, PolicyChanged, Tick
+from overspill.core.events import AnyEvent, ClientGone, ClockRead, DrainStarted, Failed, PolicyChanged, Tick
 from overspill.core.types import FailureKind, Outcome, Policy, RejectReason
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.http.client import HttpClient
@@ -29,6 +29,8 @@ log = logging.getLogger("overspill.driver")
 
 Recorder = Callable[[float, AnyEvent, list[AnyCommand]], None]
 _SWEEP_S = 1.0
+_CLOCK_SLACK_S = 1.0
+"""A wall clock that has moved by no more than this is not told: windows of budgets are hours at least."""
 _TIMED_EVERY = 8
 """One event in so many is timed: the clock and the counting cost each event time, and a sample tells the same."""
 
@@ -74,6 +76,7 @@ class Driver:
         self._alarm_at = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
         self._idle: asyncio.Future[None] | None = None
+        self._wall_ahead_s = 0.0
 
     def now(self) -> float:
         """Return seconds since this driver was made: the controller's clock, which never goes back."""
@@ -228,8 +231,19 @@ class Driver:
             waits_long = not session.is_committed and now - session.arrived_at >= self._commit_deadline_s
             if waits_long and now - session.heartbeat_at >= self._heartbeat_s:
                 session.show_life(now)
+        self.tell_time()
         # Only now: what starts meanwhile must not start a second sweeper.
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._sessions else None
+
+    def tell_time(self) -> None:
+        """Tell the controller what the wall says, where budgets need it and the clocks have drifted apart."""
+        if not self.controller.has_budgets:
+            return
+        unix_s = time.time()
+        ahead_s = unix_s - self.now()
+        if abs(ahead_s - self._wall_ahead_s) > _CLOCK_SLACK_S:
+            self._wall_ahead_s = ahead_s
+            self.feed(ClockRead(unix_s=unix_s))
 
     # -- from outside
 
@@ -238,6 +252,7 @@ class Driver:
         self.targets = targets
         self._books.set_prices(policy.targets)
         self.feed(PolicyChanged(policy=policy))
+        self.tell_time()
 
     async def drain(self, grace_s: float) -> int:
         """Admit nothing new and wait until every session has ended; return how many had not after ``grace_s``."""

@@ -1,14 +1,15 @@
 """How a refusal reads to a client: status, error code and words for every reason the controller has.
 
-429 would mean "you"; these are all "us", so they are 5xx, except where the request itself is wrong.
+429 means "you": a limit of the client's own. What is "us" is 5xx, except where the request itself is wrong.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, assert_never
+import math
+from typing import Literal, NamedTuple, assert_never
 
 from overspill.core.commands import Reject
-from overspill.core.types import FailureKind, RejectReason
+from overspill.core.types import FailureKind, RejectReason, Resource
 
 
 class Answer(NamedTuple):
@@ -60,10 +61,66 @@ def answer(reject: Reject, model: str, known_models: str) -> Answer:
                 reason.value,
                 f"every attempt on the targets of {model!r} failed{_because(reject)}",
             )
+        case RejectReason.RATE_LIMITED | RejectReason.BUDGET_EXCEEDED | RejectReason.MODEL_NOT_ALLOWED:
+            return _yours(reject, reason, model)
         case RejectReason.DRAINING:
             return _busy(reason, "this gateway is shutting down; ask again in a moment")
         case _:
             assert_never(reason)
+
+
+def _yours(
+    reject: Reject,
+    reason: Literal[RejectReason.RATE_LIMITED, RejectReason.BUDGET_EXCEEDED, RejectReason.MODEL_NOT_ALLOWED],
+    model: str,
+) -> Answer:
+    match reason:
+        case RejectReason.RATE_LIMITED:
+            return Answer(429, "rate_limit_error", "rate_limit_exceeded", f"{_limit(reject)}; ask again later")
+        case RejectReason.BUDGET_EXCEEDED:
+            return Answer(
+                429,
+                "insufficient_quota",
+                "budget_exceeded",
+                f"{_limit(reject)}, and no target of {model!r} that costs nothing can take the request in time",
+            )
+        case RejectReason.MODEL_NOT_ALLOWED:
+            return Answer(403, "permission_error", "model_not_allowed", f"this key may not ask for model {model!r}")
+        case _:
+            assert_never(reason)
+
+
+def headers_of(reject: Reject) -> list[tuple[bytes, bytes]]:
+    """Return what a refusal says in headers: the reason, when to come back, and which limit it was, as OpenAI does."""
+    found = [(b"x-overspill-reason", reject.reason.value.encode())]
+    after_s = reject.retry_after_s
+    if after_s is not None:
+        found.append((b"retry-after", b"%d" % max(1, math.ceil(after_s))))
+    hit = reject.limit
+    if hit is None:
+        return found
+    found.append((b"x-overspill-limit", f"{hit.scope.value}/{hit.resource.value}".encode()))
+    if hit.resource in (Resource.REQUESTS, Resource.TOKENS):
+        what = hit.resource.value.encode()
+        found.append((b"x-ratelimit-limit-" + what, b"%d" % hit.amount))
+        found.append((b"x-ratelimit-remaining-" + what, b"%d" % hit.left))
+        if after_s is not None:
+            found.append((b"x-ratelimit-reset-" + what, f"{after_s:.3f}s".encode()))
+    return found
+
+
+def _limit(reject: Reject) -> str:
+    """Say which limit it is: ``the limit of key 'alice' is reached: 60 requests per minute``."""
+    hit = reject.limit
+    if hit is None:
+        return "a limit is reached"
+    if hit.resource is Resource.MONEY:
+        window = "window" if hit.window is None else hit.window.value
+        return f"the budget of {hit.scope.value} {hit.name!r} has ${hit.left:.4f} left of ${hit.amount:g} per {window}"
+    unit = "at once" if hit.resource is Resource.CONCURRENCY else "per minute"
+    what = "requests" if hit.resource is Resource.CONCURRENCY else hit.resource.value
+    whose = f"{hit.scope.value} {hit.name!r}" if hit.name else "this gateway's clients"
+    return f"the limit of {whose} is reached: {hit.amount:g} {what} {unit}"
 
 
 def _busy(reason: RejectReason, message: str) -> Answer:

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import os
 import ssl
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from overspill import __version__
 from overspill.config.compile import compile_config
 from overspill.config.facts import Facts
+from overspill.config.keys import keys_of
 from overspill.config.schema import Config, LimitsConfig
 from overspill.config.secrets import key_digest
 from overspill.core.events import AnyEvent
@@ -19,7 +21,9 @@ from overspill.core.types import Policy
 from overspill.errors import ConfigError, OverspillError
 from overspill.gateway.app import App, known_models
 from overspill.gateway.auth import Keyring
+from overspill.gateway.background import in_background
 from overspill.gateway.books import Bookkeeper
+from overspill.gateway.budgets import BudgetKey, budgets_in, spent_before
 from overspill.gateway.driver import Driver, Recorder
 from overspill.gateway.fleet import Fleet
 from overspill.gateway.gauges import controller_gauges, fleet_gauges, ledger_gauges
@@ -85,12 +89,14 @@ class Gateway:
             version=__version__,
         )
         self._server: Server | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen, and start the engines; ``OverspillError`` if the address or the ledger cannot be had."""
         try:
             if self.ledger is not None:
                 self.ledger.start()
+            await self._tell_spending(budgets_in(self.policy))
             await self._listen()
         except OverspillError:
             await self._release()
@@ -101,6 +107,22 @@ class Gateway:
         self.metrics.add_source(lambda: controller_gauges(self.driver.controller))
         self.metrics.add_source(lambda: fleet_gauges(self.fleet))
         self.fleet.adopt(self._wiring, self.driver.targets)
+
+    async def _tell_spending(self, budgets: frozenset[BudgetKey]) -> None:
+        """Tell the controller the time of day, and what these budgets had seen spent before."""
+        self.driver.tell_time()
+        if self.ledger is None or not budgets:
+            return
+        path, policy, unix_s = self.ledger.path, self.policy, time.time()
+        found = await in_background(lambda: spent_before(path, policy, budgets, unix_s), name="reading the ledger")
+        for event in found:
+            self.driver.feed(event)
+
+    async def _tell_later(self, budgets: frozenset[BudgetKey]) -> None:
+        try:
+            await self._tell_spending(budgets)
+        except OverspillError:
+            log.exception("what new budgets have seen spent is not known, so they begin full")
 
     async def _listen(self) -> None:
         server = self.config.server
@@ -144,7 +166,11 @@ class Gateway:
         if self._server is not None:
             self._server.forget_heads()
         self.fleet.adopt(wiring, targets)
+        before = budgets_in(self.policy)
         self.driver.change_policy(wiring.policy, targets)
+        added = budgets_in(wiring.policy) - before
+        if added:
+            self._telling = asyncio.get_running_loop().create_task(self._tell_later(added))
         self.config = config
         return ignored
 
@@ -159,6 +185,8 @@ class Gateway:
             await self._server.drain(1.0)
             await self._server.close()
         await self.fleet.close()
+        if self._telling is not None:
+            self._telling.cancel()
         await self._release()
         return cut
 
@@ -184,8 +212,9 @@ def ledger_path(config: Config, environ: Mapping[str, str]) -> Path:
 
 def keyring(config: Config, environ: Mapping[str, str]) -> Keyring:
     """Return the keys that clients of ``config`` may use."""
-    references = config.server.api_keys
-    return Keyring({f"key-{n}": bytes.fromhex(key_digest(ref, environ)) for n, ref in enumerate(references, start=1)})
+    keys = keys_of(config)
+    digests = {key_id: bytes.fromhex(key_digest(entry.key, environ)) for key_id, entry in keys}
+    return Keyring(digests, local_only=frozenset(key_id for key_id, entry in keys if entry.local_only))
 
 
 def web_guard(config: Config) -> WebGuard:

@@ -15,7 +15,7 @@ from overspill.core.types import FailureKind, Outcome, Patience, RejectReason, S
 from overspill.gateway.answer_lines import HOME, JSON_HEADER, STREAM_HEADERS, WAITED, AnswerLines, late_label
 from overspill.gateway.caller import Caller
 from overspill.gateway.http.exchange import Exchange
-from overspill.gateway.refusals import FAILURE_WORDS, Answer
+from overspill.gateway.refusals import FAILURE_WORDS, Answer, headers_of
 from overspill.wire.answers import ErrorBody
 from overspill.wire.reply import JSON_HEARTBEAT, SSE_HEARTBEAT, error_body, stream_error_event
 from overspill.wire.request import Request as WireRequest
@@ -204,12 +204,9 @@ class Session:
 
     def reject(self, command: Reject, answer: Answer) -> None:
         """Refuse with an error in OpenAI's form."""
-        extra = [(b"x-overspill-reason", command.reason.value.encode())]
-        if command.retry_after_s is not None:
-            extra.append((b"retry-after", str(max(1, round(command.retry_after_s))).encode()))
         param = "model" if command.reason is RejectReason.UNKNOWN_MODEL else None
         body = error_body(answer.message, kind=answer.kind, code=answer.code, param=param)
-        self._reply(answer.status, [JSON_HEADER, *extra, *self._id_headers()], body)
+        self._reply(answer.status, [JSON_HEADER, *headers_of(command), *self._id_headers()], body)
 
     def _whole(self) -> None:
         relay = self.relay

@@ -37,6 +37,7 @@ class SimulatedRequest(msgspec.Struct, kw_only=True, gc=False):
     prompt_tokens: int
     output_tokens: int
     """As the trace wants it; less, once an engine whose context has no room for more has taken it in."""
+    key_id: str = ""
     outcome: Outcome | None = None
     """Never ``None`` after a run."""
     target_id: str | None = None
@@ -91,7 +92,8 @@ class Simulator:
     def run(self, trace: Sequence[TraceRequest], model: str, *, local_only: bool = False) -> list[SimulatedRequest]:
         """Play the trace to its end and return one row per request, in the trace's order (sorted by ``at_s``)."""
         self._rows = [
-            SimulatedRequest(at_s=r.at_s, prompt_tokens=r.prompt_tokens, output_tokens=r.output_tokens) for r in trace
+            SimulatedRequest(at_s=r.at_s, prompt_tokens=r.prompt_tokens, output_tokens=r.output_tokens, key_id=r.key_id)
+            for r in trace
         ]
         for number, row in enumerate(self._rows):
             self._play_until(row.at_s)
@@ -101,6 +103,7 @@ class Simulator:
                 prompt_tokens=row.prompt_tokens,
                 max_tokens=row.output_tokens,
                 local_only=local_only,
+                key_id=row.key_id,
             )
             self._tell(arrived, row.at_s)
         self._play_until(_NEVER)

@@ -43,6 +43,8 @@ class TraceRequest(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=
     """Seconds from the trace's start."""
     prompt_tokens: int
     output_tokens: int
+    key_id: str = ""
+    """Whose request it is, where a trace says so."""
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,7 +43,12 @@ RESPONSE_HEADERS = (
     ),
     ("x-overspill-target", "The target that gave the answer."),
     ("x-overspill-attempts", "How many attempts were started; 0 if none was."),
-    ("retry-after", "With 503 and 502: in how many seconds it is worth asking again."),
+    ("retry-after", "With 429, 503 and 502: in how many seconds it is worth asking again."),
+    ("x-overspill-limit", "With 429: whose limit it is and of what, such as `key/tokens` or `team/money`."),
+    (
+        "x-ratelimit-limit-requests",
+        "With 429: the rate; `-remaining-` and `-reset-`: what is left, and when to come. Also for `-tokens`.",
+    ),
 )
 QUERY = (
     ("model", "required"),
@@ -52,6 +57,7 @@ QUERY = (
     ("max_tokens", "no limit if left out"),
     ("priority", "1 if left out"),
     ("local_only", "`true` or `false` (default)"),
+    ("key", "a key's name, to see what limits hold it"),
 )
 CODES = (
     (400, "null", "The body is not a JSON object, not UTF-8, or nested too deeply."),
@@ -68,9 +74,16 @@ CODES = (
     (401, "invalid_api_key", "The gateway has keys, and the request has none of them."),
     (403, "host_not_allowed", "The gateway has no keys, and `host` is no name of this machine."),
     (403, "cross_site_request", "The gateway has no keys, and another site's web page may have sent the request."),
+    (403, "model_not_allowed", "The key may not ask for this model; see `server.api_keys`."),
     (404, "model_not_found", "No route takes the model name; the message lists those that exist."),
     (404, "unknown_path", "There is nothing at this path."),
     (405, "wrong_method", "The path takes another method."),
+    (
+        429,
+        "rate_limit_exceeded",
+        "The key, its team or the model has used what it may; the message says which.",
+    ),
+    (429, "budget_exceeded", "Only rented targets could run it, and a budget has too little left for it."),
     (502, "attempts_exhausted", "Every attempt that the route allows failed before a token had reached the client."),
     (503, "queue_full", "Every target is full and so is the queue."),
     (503, "deadline_evicted", "It waited until its deadline."),
@@ -115,12 +128,13 @@ happened and what to do.
 - An **error after a stream has begun** is an event with such an object, and then the connection ends. No `[DONE]` is
   sent after it, and none is ever made up: a stream without a finish reason is not whole. Its code is `stream_` and the
   failure: {stream}.
-- A target's own 429 or 503 never becomes a 429 here: Overspill waits or goes elsewhere, and what is left is a 503.
+- A **429** speaks of the client: a limit of its key, team or model. A target's own 429 or 503 never becomes one here:
+  Overspill waits or goes elsewhere, and what is left is a 503.
 """.replace("{stream}", ", ".join(f"`stream_{kind}`" for kind in FailureKind))
 _DEBUG = """
-Answers with the route, the decision (`start`, `wait` or `reject`, with target and reason) and, for each target of the
-route, why it was no candidate, its predicted time to first token and wait for a slot, what runs there, its breaker and
-what is believed of its speed.
+Answers with the route, the decision (`start`, `wait` or `reject`, with target and reason), the limits that hold the key
+and what is left of each, and, for each target of the route, why it was no candidate, its predicted time to first token
+and wait for a slot, what runs there, its breaker and what is believed of its speed.
 """
 
 

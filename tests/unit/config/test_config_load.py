@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from overspill.config.decode import plain
+from overspill.config.keys import keys_of
 from overspill.config.load import load_file, load_text, with_overrides
 from overspill.config.schema import AttachPool, Config, EnginePool, ServerConfig, UpstreamPool
 from overspill.errors import ConfigError
@@ -187,6 +188,37 @@ def test_a_client_key_in_the_file_is_refused_and_never_repeated() -> None:
 def test_client_keys_may_be_named_or_hashed() -> None:
     keys = ["env:A", "file:/run/key", "sha256:" + "0" * 64]
     assert list(read(f"server: {{host: 0.0.0.0, api_keys: {keys}}}").server.api_keys) == keys
+
+
+def test_a_client_key_may_be_an_entry_that_says_more() -> None:
+    text = "server: {api_keys: [env:A, {key: env:B, local_only: true}, {key: env:C, name: carol, team: red}]}"
+    keys = keys_of(read(text))
+    assert [key_id for key_id, _ in keys] == ["key-1", "key-2", "carol"]
+    assert [entry.local_only for _, entry in keys] == [False, True, False]
+    assert [str(entry.key) for _, entry in keys] == ["env:A", "env:B", "env:C"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("{key: sk-live-123}", "server.api_keys[0].key: a key must not stand in the configuration"),
+        ("{name: a}", "server.api_keys[0]: the key 'key' is missing"),
+        ("{key: env:A, wieght: 2}", "server.api_keys[0].wieght: unknown key 'wieght' (did you mean 'weight'?)"),
+        ("{key: env:A, weight: 0}", "server.api_keys[0].weight: expected a number > 0"),
+        ("7", "server.api_keys[0]: expected text or a mapping, got a whole number"),
+        ("{key: env:A, name: key-3}", "server.api_keys[0].name: 'key-3' is what a key without a name is called"),
+        ("{key: env:A, name: a}, {key: env:B, name: a}", "server.api_keys[1].name: the name 'a' stands twice"),
+    ],
+)
+def test_an_entry_for_a_key_is_checked(keys: str, said: str) -> None:
+    text = f"server: {{api_keys: [{keys}]}}"
+    assert said in complaint(text)
+    assert "sk-live" not in complaint(text)
+
+
+def test_a_mapping_of_sections_names_the_keys_that_its_entries_have() -> None:
+    said = complaint("limits: {teams: {red: {requests_per_minite: 1}}}")
+    assert "unknown key 'requests_per_minite' (did you mean 'requests_per_minute'?)" in said
 
 
 def test_what_was_read_can_be_written_and_read_again() -> None:

@@ -391,12 +391,13 @@ def test_a_model_that_is_missing_rests_a_target_that_is_asked_for_no_other() -> 
     assert world.start("again").target_id == "api"
 
 
-def test_a_model_that_is_missing_says_nothing_of_a_target_with_many() -> None:
+def test_a_model_that_is_missing_rests_no_other_of_a_target_with_many() -> None:
     world = World(local(slots=2), cloud(), routes=(any_model(("gpu",), ("api",)),))
     first = world.start()
     (retry,) = starts(world.fail(first.attempt_id, K.NO_MODEL))
     assert (first.target_id, retry.target_id) == ("gpu", "api")
-    assert world.start("another").target_id == "gpu"
+    assert world.start("another", model="other").target_id == "gpu"
+    assert world.start("same").target_id == "api"
 
 
 def test_a_model_that_no_target_has_is_refused_at_once() -> None:

@@ -310,3 +310,18 @@ def test_the_wishes_of_a_head_count_each_time_it_comes() -> None:
                 assert reply.headers["x-overspill-reason"] == ("no_target" if headers else "home")
 
     on_gateway(scenario)
+
+
+@pytest.mark.parametrize("wish", [(), (("x-overspill-local-only", "false"),)])
+def test_the_requests_of_a_key_that_is_bound_stay_local_whatever_they_wish(wish: tuple[tuple[str, str], ...]) -> None:
+    keys = ["env:CLOUD_KEY", {"key": "env:GATE_KEY", "name": "bound", "local_only": True}]
+
+    async def scenario(address: str, gateway: Gateway) -> None:
+        bound = (("authorization", "Bearer sk-gate"), *wish)
+        refused = await ask(address, chat("rented", max_tokens=1), headers=bound)
+        assert (refused.status, refused.error["code"]) == (503, "no_target")
+        assert (await ask(address, chat("small", max_tokens=1), headers=bound)).status == 200
+        free = (("authorization", "Bearer sk-cloud"),)
+        assert (await ask(address, chat("rented", max_tokens=1), headers=free)).status == 200
+
+    on_gateway(scenario, server={"api_keys": keys})

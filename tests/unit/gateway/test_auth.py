@@ -63,3 +63,8 @@ def test_all_keys_are_compared_in_constant_time_whatever_matched_before(monkeypa
 
 def test_no_key_is_kept_in_the_clear() -> None:
     assert "sk-one" not in repr(vars(RING))
+
+
+def test_a_key_may_be_bound_to_local_pools() -> None:
+    ring = Keyring({"a": b"", "b": b""}, local_only=frozenset({"b"}))
+    assert [ring.is_local_only(key_id) for key_id in ("a", "b", ANONYMOUS)] == [False, True, False]

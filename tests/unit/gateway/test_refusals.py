@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from overspill.core.commands import Reject
-from overspill.core.types import FailureKind, Outcome, RejectReason
-from overspill.gateway.refusals import FAILURE_WORDS, answer
+from overspill.core.types import FailureKind, LimitHit, Outcome, RejectReason, Resource, Scope, Window
+from overspill.gateway.refusals import FAILURE_WORDS, answer, headers_of
 
 R = RejectReason
 STATUSES = {
@@ -17,6 +17,9 @@ STATUSES = {
     R.NO_TARGET: (503, "overloaded_error", "no_target"),
     R.DRAINING: (503, "overloaded_error", "draining"),
     R.DEADLINE_EVICTED: (503, "overloaded_error", "deadline_evicted"),
+    R.RATE_LIMITED: (429, "rate_limit_error", "rate_limit_exceeded"),
+    R.BUDGET_EXCEEDED: (429, "insufficient_quota", "budget_exceeded"),
+    R.MODEL_NOT_ALLOWED: (403, "permission_error", "model_not_allowed"),
     R.ATTEMPTS_EXHAUSTED: (502, "upstream_error", "attempts_exhausted"),
 }
 
@@ -25,7 +28,7 @@ STATUSES = {
 def test_every_reason_is_put_into_words(reason: RejectReason) -> None:
     said = answer(Reject(request_id="r", reason=reason, outcome=Outcome.REJECTED), "big", "; known: small")
     assert (said.status, said.kind, said.code) == STATUSES[reason]
-    assert "big" in said.message or reason is R.DRAINING
+    assert "big" in said.message or reason in (R.DRAINING, R.RATE_LIMITED)
     assert ("known: small" in said.message) is (reason is R.UNKNOWN_MODEL)
 
 
@@ -49,3 +52,49 @@ def test_a_refusal_without_attempts_points_to_the_explanation() -> None:
 
 def test_every_failure_has_words() -> None:
     assert set(FAILURE_WORDS) == set(FailureKind)
+
+
+def limited(resource: Resource, **rest: object) -> Reject:
+    hit = LimitHit(scope=Scope.KEY, name="alice", resource=resource, amount=60, **rest)  # type: ignore[arg-type]
+    return Reject(request_id="r", reason=R.RATE_LIMITED, outcome=Outcome.REJECTED, retry_after_s=1.25, limit=hit)
+
+
+@pytest.mark.parametrize(
+    ("reject", "words"),
+    [
+        (limited(Resource.REQUESTS), "the limit of key 'alice' is reached: 60 requests per minute"),
+        (limited(Resource.TOKENS), "the limit of key 'alice' is reached: 60 tokens per minute"),
+        (limited(Resource.CONCURRENCY), "the limit of key 'alice' is reached: 60 requests at once"),
+        (
+            limited(Resource.MONEY, window=Window.DAY, left=0.5),
+            "the budget of key 'alice' has $0.5000 left of $60 per day",
+        ),
+    ],
+)
+def test_a_limit_is_named_with_whose_it_is_and_how_much(reject: Reject, words: str) -> None:
+    assert answer(reject, "m", "").message.startswith(words)
+
+
+def test_a_limit_of_a_gateway_without_keys_is_everybodys() -> None:
+    reject = Reject(
+        request_id="r",
+        reason=R.RATE_LIMITED,
+        outcome=Outcome.REJECTED,
+        limit=LimitHit(scope=Scope.KEY, name="", resource=Resource.REQUESTS, amount=5),
+    )
+    assert "the limit of this gateway's clients is reached: 5 requests" in answer(reject, "m", "").message
+
+
+def test_the_headers_say_when_to_come_back_and_never_too_soon() -> None:
+    assert headers_of(limited(Resource.REQUESTS, left=0.0)) == [
+        (b"x-overspill-reason", b"rate_limited"),
+        (b"retry-after", b"2"),
+        (b"x-overspill-limit", b"key/requests"),
+        (b"x-ratelimit-limit-requests", b"60"),
+        (b"x-ratelimit-remaining-requests", b"0"),
+        (b"x-ratelimit-reset-requests", b"1.250s"),
+    ]
+    assert (b"x-ratelimit-remaining-tokens", b"7") in headers_of(limited(Resource.TOKENS, left=7.9))
+    assert [name for name, _ in headers_of(limited(Resource.CONCURRENCY))][2:] == [b"x-overspill-limit"]
+    never = Reject(request_id="r", reason=R.BUDGET_EXCEEDED, outcome=Outcome.REJECTED)
+    assert headers_of(never) == [(b"x-overspill-reason", b"budget_exceeded")]

@@ -1,7 +1,8 @@
 """What an attempt cost, from its token counts and the target's price.
 
-Called by the driver when an attempt ends. Three kinds of answer are kept apart: 0.0 (it costs nothing by the token),
-an amount, and ``None`` (unknown). Unknown is never shown or summed as free.
+Called when an attempt ends, by the controller for budgets and by the driver for the ledger. Three kinds of answer are
+kept apart: 0.0 (it costs nothing by the token), an amount, and ``None`` (unknown). Unknown is never shown or summed as
+free.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from overspill.core.cost import billing_price, cost_usd
 from overspill.core.types import Price, Surface, TargetSpec
-from overspill.ledger.cost import billing_price, cost_usd
 
 PRICE = Price(input_usd_per_mtok=0.28, output_usd_per_mtok=0.42, cached_input_usd_per_mtok=0.028)
 
