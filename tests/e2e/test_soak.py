@@ -146,7 +146,7 @@ def assert_nothing_is_left(gateway: Gateway) -> None:
     assert driver.controller.open_requests == 0
     assert not driver._sessions
     assert not driver._relays
-    assert driver._alarm is None
+    assert driver.controller.next_wakeup(driver.now()) is None
     assert not any(target.running for target in driver.controller.targets.values())
     assert not any(target.holding for target in driver.controller.targets.values())
     assert not any(target.prefill_tokens for target in driver.controller.targets.values())
