@@ -7,7 +7,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from overspill import __version__
@@ -48,6 +48,7 @@ class Gateway:
         *,
         environ: Mapping[str, str] | None = None,
         recorder: Recorder | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._environ = os.environ if environ is None else environ
         self._facts = facts
@@ -87,6 +88,7 @@ class Gateway:
             self.metrics,
             store_bodies=config.ledger.store_bodies,
             version=__version__,
+            wall_clock=wall_clock,
         )
         self._server: Server | None = None
         self._telling: asyncio.Task[None] | None = None

@@ -1,0 +1,182 @@
+"""The fault lab: each fault in each form of a request, through a real gateway, watched by a wary client.
+
+A cell has a gateway of its own, so that no cell's breakers tell another's. First the healthy scenario runs in each
+form; what the faults add to its time to first token is measured against it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from overspill.cli.rehearsal.lab_stage import LabOptions, LabStage, build_lab_stage, lab_call
+from overspill.core.types import Surface
+from overspill.gateway.http.client import HttpClient
+from overspill.gateway.rehearsal.answer import TOOL_NAME
+from overspill.gateway.rehearsal.scenarios import (
+    HEALTHY,
+    OUTPUT_TOKENS,
+    REASONING_TOKENS,
+    SCENARIOS,
+    Must,
+    Scenario,
+    Shape,
+)
+from overspill.gateway.rehearsal.verdict import Verdict, complaint, judge, lateness
+from overspill.gateway.rehearsal.witness import Sight, ask
+
+_TOOL = {"type": "function", "function": {"name": TOOL_NAME, "parameters": {"type": "object"}}}
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault in one form of a request, and what came of it. Times are seconds."""
+
+    scenario: str
+    surface: Surface
+    is_stream: bool
+    must: Must
+    verdict: Verdict
+    """Of several requests, the worst."""
+    target: str | None
+    """Who answered; ``None`` if nobody did."""
+    attempts: int
+    """The most that one request needed."""
+    ttft_s: float | None
+    """Of several requests, the longest, as is the next."""
+    total_s: float
+    added_ttft_s: float | None
+    """Time to the first token beyond what it takes without a fault."""
+    complaint: str
+    """What is wrong with it; empty if it is what must come of this fault."""
+    lateness: str
+    """By how much it was too late, where that is bounded; empty if it was not."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it is what must come of this fault, and in time."""
+        return not self.complaint and not self.lateness
+
+
+class Form(msgspec.Struct, frozen=True):
+    """A form of a request."""
+
+    surface: Surface
+    is_stream: bool
+
+
+FORMS = tuple(
+    Form(surface, is_stream) for surface in (Surface.CHAT, Surface.COMPLETIONS) for is_stream in (True, False)
+)
+
+
+async def run_lab(
+    scenarios: Iterable[Scenario], options: LabOptions, on_cell: Callable[[Cell], None] | None = None
+) -> list[Cell]:
+    """Run every scenario in every form that it has, and return the cells in that order, the healthy ones first."""
+    with tempfile.TemporaryDirectory(prefix="overspill-lab-") as folder:
+        lab = _Lab(options, Path(folder), on_cell)
+        healthy = [await lab.cell(HEALTHY, form, None) for form in FORMS]
+        lab.base_s = {Form(cell.surface, cell.is_stream): cell.ttft_s for cell in healthy}
+        wanted = [one for one in scenarios if one is not HEALTHY]
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(lab.cell(scenario, form, lab.base_s[form]))
+                for scenario in wanted
+                for form in FORMS
+                if form.surface in scenario.surfaces
+            ]
+    return healthy + [task.result() for task in tasks]
+
+
+def scenarios_named(names: Sequence[str]) -> list[Scenario]:
+    """Return the scenarios of these names, all of them for no name; raise ``KeyError`` for one that there is not."""
+    table = {scenario.name: scenario for scenario in SCENARIOS}
+    return [table[name] for name in names or table]
+
+
+class _Lab:
+    def __init__(self, options: LabOptions, folder: Path, on_cell: Callable[[Cell], None] | None) -> None:
+        self.base_s: Mapping[Form, float | None] = {}
+        self._options = options
+        self._folder = folder
+        self._on_cell = on_cell
+        self._room = asyncio.Semaphore(options.parallel)
+        self._number = 0
+
+    async def cell(self, scenario: Scenario, form: Form, base_s: float | None) -> Cell:
+        async with self._room:
+            self._number += 1
+            folder = self._folder / str(self._number)
+            folder.mkdir()
+            async with build_lab_stage(scenario, self._options, folder) as stage:
+                sights = await self._ask(stage, scenario, form)
+        cell = _cell(scenario, form, stage, sights, base_s, self._options)
+        if self._on_cell is not None:
+            self._on_cell(cell)
+        return cell
+
+    async def _ask(self, stage: LabStage, scenario: Scenario, form: Form) -> list[Sight]:
+        call = lab_call(form.surface.value, _fields(scenario, form))
+        patience_s = self._options.patience_s
+        client = HttpClient()
+        try:
+            asking = [
+                ask(client, stage.origin, call, is_stream=form.is_stream, patience_s=patience_s)
+                for _ in range(scenario.requests)
+            ]
+            return await asyncio.gather(*asking)
+        finally:
+            await client.close()
+
+
+def _fields(scenario: Scenario, form: Form) -> dict[str, Any]:
+    fields: dict[str, Any] = {"stream": form.is_stream, "x_output_tokens": OUTPUT_TOKENS}
+    if scenario.shape is Shape.REASONING:
+        fields["x_reasoning_tokens"] = REASONING_TOKENS
+    if scenario.shape is Shape.TOOL_CALL:
+        fields["tools"] = [_TOOL]
+    return fields
+
+
+def _cell(
+    scenario: Scenario,
+    form: Form,
+    stage: LabStage,
+    sights: Sequence[Sight],
+    base_s: float | None,
+    options: LabOptions,
+) -> Cell:
+    worst = next((sight for sight in sights if complaint(scenario, sight)), sights[0])
+    first_s = max((sight.ttft_s for sight in sights if sight.ttft_s is not None), default=None)
+    added_s = None if first_s is None or base_s is None else first_s - base_s
+    return Cell(
+        scenario=scenario.name,
+        surface=form.surface,
+        is_stream=form.is_stream,
+        must=scenario.must_be(is_stream=form.is_stream),
+        verdict=judge(worst, scenario.shape),
+        target=_who(stage, worst),
+        attempts=_attempts(stage, sights),
+        ttft_s=first_s,
+        total_s=max(sight.total_s for sight in sights),
+        added_ttft_s=added_s,
+        complaint=complaint(scenario, worst),
+        lateness="" if added_s is None else lateness(scenario, added_s, options.slo_ttft_s),
+    )
+
+
+def _who(stage: LabStage, sight: Sight) -> str | None:
+    if stage.watch is None:
+        return sight.headers.get("x-overspill-target")
+    return ", ".join(sorted(stage.watch.answered)) or None
+
+
+def _attempts(stage: LabStage, sights: Sequence[Sight]) -> int:
+    if stage.watch is not None:
+        return stage.watch.attempts
+    return max(int(sight.headers.get("x-overspill-attempts", "0")) for sight in sights)
