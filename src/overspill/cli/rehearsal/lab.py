@@ -16,6 +16,7 @@ import msgspec
 
 from overspill.cli.rehearsal.lab_stage import LabOptions, LabStage, build_lab_stage, lab_call
 from overspill.core.types import Surface
+from overspill.errors import OverspillError
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.rehearsal.answer import TOOL_NAME
 from overspill.gateway.rehearsal.scenarios import (
@@ -43,7 +44,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     """Of several requests, the worst."""
     target: str | None
-    """Who answered; ``None`` if nobody did."""
+    """Who answered, or ended the answer; ``None`` if nobody did."""
     attempts: int
     """The most that one request needed."""
     ttft_s: float | None
@@ -82,15 +83,9 @@ async def run_lab(
         lab = _Lab(options, Path(folder), on_cell)
         healthy = [await lab.cell(HEALTHY, form, None) for form in FORMS]
         lab.base_s = {Form(cell.surface, cell.is_stream): cell.ttft_s for cell in healthy}
-        wanted = [one for one in scenarios if one is not HEALTHY]
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(lab.cell(scenario, form, lab.base_s[form]))
-                for scenario in wanted
-                for form in FORMS
-                if form.surface in scenario.surfaces
-            ]
-    return healthy + [task.result() for task in tasks]
+        others = [one for one in scenarios if one is not HEALTHY]
+        asked = [(one, form) for one in others for form in FORMS if form.surface in one.surfaces]
+        return healthy + await lab.cells(asked)
 
 
 def scenarios_named(names: Sequence[str]) -> list[Scenario]:
@@ -107,6 +102,15 @@ class _Lab:
         self._on_cell = on_cell
         self._room = asyncio.Semaphore(options.parallel)
         self._number = 0
+
+    async def cells(self, asked: Iterable[tuple[Scenario, Form]]) -> list[Cell]:
+        """Run cells beside each other; raise ``OverspillError`` if a stage cannot be set."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.cell(scenario, form, self.base_s[form])) for scenario, form in asked]
+        except* OverspillError as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
 
     async def cell(self, scenario: Scenario, form: Form, base_s: float | None) -> Cell:
         async with self._room:

@@ -39,8 +39,8 @@ from overspill.pools.facts import load_facts
 from overspill.wire.http import HttpCall, Origin
 
 MODEL = "lab"
-PRIMARY = "faulty"
-BACKUP = "healthy"
+PRIMARY = "home"
+BACKUP = "backup"
 _KEY_VARIABLE = "OVERSPILL_LAB_KEY"
 _SPEED = EngineModel(slots=32, step_base_s=0.005)
 _NO_SUCH_HOST = "overspill-rehearsal.invalid"  # RFC 6761: no resolver may know it
