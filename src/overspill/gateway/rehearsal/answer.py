@@ -57,6 +57,7 @@ class Answer:
         "_fault",
         "_fault_at",
         "_finish_reason",
+        "_first",
         "_frames",
         "_has_tool_call",
         "_id",
@@ -74,20 +75,23 @@ class Answer:
         *,
         number: int,
         is_chat: bool,
+        first_token: int = 0,
         output_tokens: int,
         reasoning_tokens: int = 0,
         finish_reason: str,
         fault: Late | None,
     ) -> None:
+        """Make it; an answer that is continued begins with ``first_token``, and has ``output_tokens`` from there."""
         self._exchange = exchange
         self._request = request
         self._is_chat = is_chat
-        self._output = output_tokens
-        self._reasoning = min(reasoning_tokens, output_tokens) if is_chat else 0
+        self._first = first_token
+        self._output = first_token + output_tokens
+        self._reasoning = min(reasoning_tokens, self._output) if is_chat else 0
         self._has_tool_call = is_chat and request.has_tools
         self._finish_reason = "tool_calls" if self._has_tool_call and finish_reason == "stop" else finish_reason
         self._id = f"{'chatcmpl' if is_chat else 'cmpl'}-rehearsal-{number}"
-        self._sent = 0
+        self._sent = first_token
         self._fault = fault
         self._fault_at = None if fault is None else fault.tokens
         self._frames = (self._frame("reasoning_content"), self._frame("content"))
@@ -109,14 +113,16 @@ class Answer:
             if self._is_chat:
                 self._exchange.write(self._event({"role": "assistant", "content": ""}))
 
-    def advance_to(self, produced: int) -> bool:
-        """Send the tokens up to ``produced``; return False if a fault ended the answer there and it wants no more."""
-        limit = produced if self._fault_at is None else min(produced, self._fault_at)
+    def advance_by(self, produced: int) -> bool:
+        """Send tokens up to the ``produced``-th of its own; return False if a fault ended the answer at one of them."""
+        limit = self._first + produced
+        if self._fault_at is not None:
+            limit = max(self._first, min(limit, self._fault_at))
         if self._request.stream and limit > self._sent:
             self._exchange.write(b"".join(self._token(index) for index in range(self._sent, limit)))
         self._sent = limit
         fault = self._fault
-        if fault is None or limit != self._fault_at:
+        if fault is None or self._fault_at is None or limit < self._fault_at:
             return True
         self._fault = None
         return self._misbehave(fault)
@@ -160,7 +166,7 @@ class Answer:
 
     def end(self) -> None:
         """Send the rest and what follows the last token, unless a fault holds it back."""
-        if self.advance_to(self._output) and not self._is_held_back:
+        if self.advance_by(self._output - self._first) and not self._is_held_back:
             self._finish(self._finish_reason)
 
     @property
@@ -198,23 +204,24 @@ class Answer:
         return self._data({**self._head(), "choices": [choice]})
 
     def _whole(self, finish_reason: str | None) -> dict[str, Any]:
-        content = {"message": self._message()} if self._is_chat else {"text": text_of(self._sent)}
+        content = {"message": self._message()} if self._is_chat else {"text": text_of(self._sent, self._first)}
         choice = {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason}
         return {**self._head(), "choices": [choice], "usage": self._usage()}
 
     def _message(self) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant"}
-        if self._reasoning:
-            message["reasoning_content"] = text_of(min(self._reasoning, self._sent))
+        said = max(self._first, self._reasoning)
+        if self._reasoning > self._first:
+            message["reasoning_content"] = text_of(min(self._reasoning, self._sent), self._first)
         if not self._has_tool_call:
-            return {**message, "content": text_of(self._sent, self._reasoning)}
-        function = {"name": TOOL_NAME, "arguments": tool_arguments(self._sent, self._reasoning)}
+            return {**message, "content": text_of(self._sent, said)}
+        function = {"name": TOOL_NAME, "arguments": tool_arguments(self._sent, said)}
         call = {"id": f"call-{self._id}", "type": "function", "function": function}
         return {**message, "content": None, "tool_calls": [call]}
 
     def _usage(self) -> dict[str, int]:
-        prompt = self._request.prompt_tokens
-        return {"prompt_tokens": prompt, "completion_tokens": self._sent, "total_tokens": prompt + self._sent}
+        prompt, output = self._request.prompt_tokens, self._sent - self._first
+        return {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
 
     def _data(self, chunk: dict[str, Any]) -> bytes:
         return b"data: " + msgspec.json.encode(chunk) + b"\n\n"

@@ -25,6 +25,7 @@ from overspill.errors import WireError
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.server import Server, serve
 from overspill.gateway.rehearsal.answer import JSON_HEADERS, SSE_HEADERS, Answer
+from overspill.gateway.rehearsal.begun import begun_tokens, rendered_prompt
 from overspill.gateway.rehearsal.faults import (
     Early,
     ErrorStatus,
@@ -119,6 +120,8 @@ class FakeEngine:
                 self._complete(exchange, "chat")
             case "POST", "/v1/completions":
                 self._complete(exchange, "completions")
+            case "POST", "/apply-template":
+                self._show_prompt(exchange)
             case "GET", "/v1/models":
                 if self._is_allowed(exchange):
                     exchange.reply(200, JSON_HEADERS, models_body([ModelCard(self.config.served_name, "rehearsal")]))
@@ -128,6 +131,15 @@ class FakeEngine:
                 exchange.reply(200, (), b"")
             case _:
                 _refuse(exchange, 404, "Not Found", f"{exchange.request.method} {exchange.request.path} is not served")
+
+    def _show_prompt(self, exchange: Exchange) -> None:
+        """Answer what a prompt comes to, as llama.cpp does."""
+        try:
+            prompt = rendered_prompt(exchange.request.body)
+        except msgspec.DecodeError as error:
+            _refuse(exchange, 400, "BadRequestError", f"the body is no chat request: {error}")
+            return
+        exchange.reply(200, JSON_HEADERS, msgspec.json.encode({"prompt": prompt}))
 
     def _is_allowed(self, exchange: Exchange) -> bool:
         key = self.config.api_key
@@ -140,9 +152,11 @@ class FakeEngine:
     def _complete(self, exchange: Exchange, surface: Literal["chat", "completions"]) -> None:
         if not self._is_allowed(exchange):
             return
+        is_chat = surface == "chat"
         try:
             request = parse_request(surface, exchange.request.body)
-            wanted = self._wanted_tokens(request)
+            begun = begun_tokens(request, is_chat=is_chat)
+            wanted = self._wanted_tokens(request, begun)
         except WireError as error:
             _refuse(exchange, error.status, "BadRequestError", error.message, param=error.param)
             return
@@ -153,7 +167,7 @@ class FakeEngine:
         elif self.config.max_queue is not None and self.held >= self.config.max_queue:
             _refuse(exchange, 503, "Service Unavailable", BUSY_TEXT)
         else:
-            self._admit(exchange, request, surface == "chat", wanted, fault)
+            self._admit(exchange, request, is_chat, begun, wanted, fault)
 
     def _misbehave(self, exchange: Exchange, request: Request, fault: Early) -> None:
         match fault:
@@ -172,14 +186,18 @@ class FakeEngine:
             case _:
                 assert_never(fault)
 
-    def _wanted_tokens(self, request: Request) -> int:
-        """Say how long the answer would be; ``WireError`` if the prompt leaves no room for any."""
+    def _wanted_tokens(self, request: Request, begun: int) -> int:
+        """Say how long the answer, or what is left of it, would be; ``WireError`` if the prompt leaves no room.
+
+        ``max_tokens`` bounds what is still to come, and the lengths of ours are of the whole answer.
+        """
         if request.n != 1:
             raise WireError("this engine rehearses one choice per request; leave out 'n'", param="n")
-        wanted = request.max_tokens or self.config.default_output_tokens
         asked = _count_field(request, "x_output_tokens")
         if asked is not None:
-            wanted = min(asked, request.max_tokens or sys.maxsize)
+            wanted = min(max(1, asked - begun), request.max_tokens or sys.maxsize)
+        else:
+            wanted = request.max_tokens or max(1, self.config.default_output_tokens - begun)
         _count_field(request, "x_reasoning_tokens")
         if not self.config.engine.answer_tokens(request.prompt_tokens, wanted):
             raise WireError(
@@ -200,7 +218,9 @@ class FakeEngine:
 
     # -- the batch in real time
 
-    def _admit(self, exchange: Exchange, request: Request, is_chat: bool, wanted: int, fault: Late | None) -> None:
+    def _admit(
+        self, exchange: Exchange, request: Request, is_chat: bool, begun: int, wanted: int, fault: Late | None
+    ) -> None:
         number = self.received
         output_tokens = self.config.engine.answer_tokens(request.prompt_tokens, wanted)
         is_clipped = output_tokens < wanted or wanted == request.max_tokens
@@ -209,6 +229,7 @@ class FakeEngine:
             request,
             number=number,
             is_chat=is_chat,
+            first_token=begun,
             output_tokens=output_tokens,
             reasoning_tokens=_count_field(request, "x_reasoning_tokens") or 0,
             finish_reason="length" if is_clipped else "stop",
@@ -254,7 +275,7 @@ class FakeEngine:
             else:
                 self._decoding[event.request_id] = self._held[event.request_id]
         cut = [
-            number for number, answer in self._decoding.items() if not answer.advance_to(self._batch.produced(number))
+            number for number, answer in self._decoding.items() if not answer.advance_by(self._batch.produced(number))
         ]
         for number in cut:
             self._batch.cancel(number, now_s)
