@@ -34,7 +34,7 @@ def test_one_fault_is_rehearsed_beside_the_healthy_case_and_all_is_as_it_must_be
     done = overspill("--fault", "hollow_html", "--json")
     found = figures(done)
     assert (done.returncode, done.stderr, found["wrong"]) == (0, "", 0)
-    assert [cell["scenario"] for cell in found["cells"]] == ["healthy"] * 4 + ["hollow_html"] * 4
+    assert [cell["scenario"] for cell in found["cells"]] == ["healthy"] * 6 + ["hollow_html"] * 6
     for cell in found["cells"]:
         assert cell["is_right"]
         assert (cell["verdict"], cell["complaint"], cell["lateness"]) == ("whole", "", "")
@@ -50,7 +50,7 @@ def test_a_cell_that_is_wrong_makes_the_exit_code_1_and_is_told() -> None:
     assert done.returncode == 1
     assert "WRONG: hang" in done.stdout
     assert "rate_limited_once_alone, chat stream: hang: no end after 1.0 s; it must be whole" in done.stdout
-    assert done.stdout.splitlines()[-1] == "8 cells: 4 WRONG."
+    assert done.stdout.splitlines()[-1] == "12 cells: 6 WRONG."
     assert done.stderr == ""
 
 

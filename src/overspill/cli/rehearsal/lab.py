@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from overspill.cli.rehearsal.lab_child import pause
 from overspill.cli.rehearsal.lab_stage import LabOptions, LabStage, build_lab_stage, lab_call
 from overspill.core.types import Surface
 from overspill.errors import OverspillError
@@ -27,11 +28,32 @@ from overspill.gateway.rehearsal.scenarios import (
     Must,
     Scenario,
     Shape,
+    Surroundings,
 )
 from overspill.gateway.rehearsal.verdict import Verdict, complaint, judge, lateness
 from overspill.gateway.rehearsal.witness import Sight, ask
 
+_PAUSED_AFTER_S = 1.02
+"""Just after the gateway's first look at its streams, so that its next one finds nothing new."""
 _TOOL = {"type": "function", "function": {"name": TOOL_NAME, "parameters": {"type": "object"}}}
+
+
+class Form(msgspec.Struct, frozen=True):
+    """A form of a request, and of the faulty target's answer."""
+
+    surface: Surface
+    is_stream: bool
+    in_one_piece: bool = False
+
+    @property
+    def words(self) -> str:
+        """Name it."""
+        how = "stream" if self.is_stream else "in one piece" if self.in_one_piece else "whole"
+        return f"{self.surface.value} {how}"
+
+    def fits(self, scenario: Scenario) -> bool:
+        """Tell whether a scenario has this form."""
+        return self.surface in scenario.surfaces and (scenario.has_pieces or not self.in_one_piece)
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +62,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     surface: Surface
     is_stream: bool
+    in_one_piece: bool
+    """Whether the faulty target could not stream; an answer that a client wants whole is asked for as a stream else."""
     must: Must
     verdict: Verdict
     """Of several requests, the worst."""
@@ -58,20 +82,20 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """By how much it was too late, where that is bounded; empty if it was not."""
 
     @property
+    def form(self) -> Form:
+        """The form that was tried."""
+        return Form(self.surface, self.is_stream, self.in_one_piece)
+
+    @property
     def is_right(self) -> bool:
         """Whether it is what must come of this fault, and in time."""
         return not self.complaint and not self.lateness
 
 
-class Form(msgspec.Struct, frozen=True):
-    """A form of a request."""
-
-    surface: Surface
-    is_stream: bool
-
-
 FORMS = tuple(
-    Form(surface, is_stream) for surface in (Surface.CHAT, Surface.COMPLETIONS) for is_stream in (True, False)
+    Form(surface, is_stream, in_one_piece)
+    for surface in (Surface.CHAT, Surface.COMPLETIONS)
+    for is_stream, in_one_piece in ((True, False), (False, False), (False, True))
 )
 
 
@@ -82,9 +106,9 @@ async def run_lab(
     with tempfile.TemporaryDirectory(prefix="overspill-lab-") as folder:
         lab = _Lab(options, Path(folder), on_cell)
         healthy = [await lab.cell(HEALTHY, form, None) for form in FORMS]
-        lab.base_s = {Form(cell.surface, cell.is_stream): cell.ttft_s for cell in healthy}
+        lab.base_s = {cell.form: cell.ttft_s for cell in healthy}
         others = [one for one in scenarios if one is not HEALTHY]
-        asked = [(one, form) for one in others for form in FORMS if form.surface in one.surfaces]
+        asked = [(one, form) for one in others for form in FORMS if form.fits(one)]
         return healthy + await lab.cells(asked)
 
 
@@ -117,7 +141,7 @@ class _Lab:
             self._number += 1
             folder = self._folder / str(self._number)
             folder.mkdir()
-            async with build_lab_stage(scenario, self._options, folder) as stage:
+            async with build_lab_stage(scenario, self._options, folder, in_one_piece=form.in_one_piece) as stage:
                 sights = await self._ask(stage, scenario, form)
         cell = _cell(scenario, form, stage, sights, base_s, self._options)
         if self._on_cell is not None:
@@ -128,11 +152,14 @@ class _Lab:
         call = lab_call(form.surface.value, _fields(scenario, form))
         patience_s = self._options.patience_s
         client = HttpClient()
+        asking = [
+            ask(client, stage.origin, call, is_stream=form.is_stream, patience_s=patience_s)
+            for _ in range(scenario.requests)
+        ]
         try:
-            asking = [
-                ask(client, stage.origin, call, is_stream=form.is_stream, patience_s=patience_s)
-                for _ in range(scenario.requests)
-            ]
+            if scenario.surroundings is Surroundings.PAUSE and stage.pid is not None:
+                sights, _ = await asyncio.gather(asyncio.gather(*asking), pause(stage.pid, _PAUSED_AFTER_S))
+                return sights
             return await asyncio.gather(*asking)
         finally:
             await client.close()
@@ -162,6 +189,7 @@ def _cell(
         scenario=scenario.name,
         surface=form.surface,
         is_stream=form.is_stream,
+        in_one_piece=form.in_one_piece,
         must=scenario.must_be(is_stream=form.is_stream),
         verdict=judge(worst, scenario.shape),
         target=_who(stage, worst),
@@ -170,8 +198,12 @@ def _cell(
         total_s=max(sight.total_s for sight in sights),
         added_ttft_s=added_s,
         complaint=complaint(scenario, worst),
-        lateness="" if added_s is None else lateness(scenario, added_s, options.slo_ttft_s),
+        lateness="" if added_s is None else _lateness(scenario, form, added_s, options),
     )
+
+
+def _lateness(scenario: Scenario, form: Form, added_s: float, options: LabOptions) -> str:
+    return lateness(scenario, added_s, options.slo_ttft_s, in_one_piece=form.in_one_piece)
 
 
 def _who(stage: LabStage, sight: Sight) -> str | None:

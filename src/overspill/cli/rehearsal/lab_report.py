@@ -27,7 +27,7 @@ def lab_table(cells: Sequence[Cell]) -> Table:
         if cell.scenario != before:
             table.add_row(f"[bold]{cell.scenario}")
         table.add_row(
-            f"  {_form(cell)}",
+            f"  {cell.form.words}",
             "-" if cell.target is None else cell.target.partition("/")[0],
             str(cell.attempts),
             "-" if cell.ttft_s is None else format_duration(cell.ttft_s),
@@ -41,14 +41,10 @@ def lab_table(cells: Sequence[Cell]) -> Table:
 def complaints(cells: Sequence[Cell]) -> list[str]:
     """Say of each cell that is wrong what is wrong with it, one line each."""
     return [
-        f"{cell.scenario}, {_form(cell)}: {'; '.join(filter(None, (cell.complaint, cell.lateness)))}"
+        f"{cell.scenario}, {cell.form.words}: {'; '.join(filter(None, (cell.complaint, cell.lateness)))}"
         for cell in cells
         if not cell.is_right
     ]
-
-
-def _form(cell: Cell) -> str:
-    return f"{cell.surface.value} {'stream' if cell.is_stream else 'whole'}"
 
 
 def summary_line(cells: Sequence[Cell]) -> str:

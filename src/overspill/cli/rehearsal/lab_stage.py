@@ -6,12 +6,10 @@ except where what goes wrong is its process's own; then it is a child, and its a
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
 import socket
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -21,19 +19,15 @@ from typing import Any
 
 import msgspec
 
+from overspill.cli.rehearsal.lab_child import child_gateway, origin_of, until
 from overspill.config.load import load_text
 from overspill.core.commands import AnyCommand, StartAttempt
 from overspill.core.events import AnyEvent, Finished
 from overspill.core.types import Health
-from overspill.errors import EngineError
-from overspill.gateway.http.client import HttpClient
-from overspill.gateway.http.fault import TransportFault
-from overspill.gateway.http.fetch import fetch
 from overspill.gateway.rehearsal.engine import EngineConfig, FakeEngine
 from overspill.gateway.rehearsal.faults import Fault
 from overspill.gateway.rehearsal.scenarios import Backup, Place, Scenario, Surroundings
 from overspill.gateway.service import Gateway
-from overspill.ledger.store import LedgerStore
 from overspill.perf.batching import EngineModel
 from overspill.pools.facts import load_facts
 from overspill.wire.http import HttpCall, Origin
@@ -43,12 +37,16 @@ PRIMARY = "home"
 BACKUP = "backup"
 _KEY_VARIABLE = "OVERSPILL_LAB_KEY"
 _SPEED = EngineModel(slots=32, step_base_s=0.005)
+_SLOW = EngineModel(slots=32, step_base_s=0.2)
+"""Slow enough that a process can be stopped in mid-answer, and between two tokens."""
+_STALL_S = 1.0
+_FIRST_TOKEN_S = 3.0
+_COMMIT_S = 0.5
 _NO_SUCH_HOST = "overspill-rehearsal.invalid"  # RFC 6761: no resolver may know it
 _READY_S = 60.0
 _CHECK_S = 0.02
 _JUMPS_S = {Surroundings.CLOCK_BACK: -3600.0, Surroundings.CLOCK_AHEAD: 86400.0}
-_LEDGER_BYTES = 64 * 1024
-"""Room for the ledger's shared memory (32 KiB) and for a transaction or two of its log."""
+_CHILDREN = frozenset({Surroundings.DISK_FULL, Surroundings.PAUSE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +57,7 @@ class LabOptions:
     deadline_s: float = 5.0
     patience_s: float = 20.0
     """The longest that a cell waits for the end of an answer."""
-    parallel: int = 6
+    parallel: int = 12
     """Cells at once; they wait most of the time."""
 
 
@@ -101,20 +99,30 @@ class LabStage:
 
     origin: Origin
     watch: Watch | None
+    pid: int | None = None
+    """Its process, if it is another."""
 
 
 @contextlib.asynccontextmanager
-async def build_lab_stage(scenario: Scenario, options: LabOptions, folder: Path) -> AsyncIterator[LabStage]:
-    """Set the stage for ``scenario`` and clear it away afterwards; ``folder`` is for its files and for it alone."""
+async def build_lab_stage(
+    scenario: Scenario, options: LabOptions, folder: Path, *, in_one_piece: bool = False
+) -> AsyncIterator[LabStage]:
+    """Set the stage for ``scenario`` and clear it away afterwards; ``folder`` is for its files and for it alone.
+
+    ``in_one_piece`` says that the faulty target cannot stream.
+    """
     async with contextlib.AsyncExitStack() as stack:
         pools: dict[str, Any] = {PRIMARY: await _primary(scenario, stack)}
+        if in_one_piece:
+            pools[PRIMARY]["stream_whole_answers"] = False
         if scenario.backup is not Backup.NONE:
-            pools[BACKUP] = _attached(await stack.enter_async_context(_fake_engine()))
-        is_child = scenario.surroundings is Surroundings.DISK_FULL
-        ledger = folder / "ledger.db" if is_child else None
+            pools[BACKUP] = _attached(await stack.enter_async_context(_fake_engine(scenario.backup_faults)))
+        is_full = scenario.surroundings is Surroundings.DISK_FULL
+        ledger = folder / "ledger.db" if is_full else None
         text = json.dumps(lab_config(scenario, options, pools, ledger))
-        if ledger is not None:
-            yield LabStage(await stack.enter_async_context(_full_disk_gateway(text, ledger)), None)
+        if scenario.surroundings in _CHILDREN:
+            child = await stack.enter_async_context(child_gateway(text, folder, environ(), ledger=ledger))
+            yield LabStage(child.origin, None, child.pid)
             return
         watch = Watch(jump_s=_JUMPS_S.get(scenario.surroundings, 0.0))
         yield LabStage(await stack.enter_async_context(_gateway(text, watch)), watch)
@@ -130,9 +138,17 @@ def lab_config(
         "tiers": [[{"pool": pool, "model": names[pool]}] for pool in pools],
         "slo": {"ttft": f"{options.slo_ttft_s}s"},
         "deadline": f"{options.deadline_s}s",
+        "first_token_timeout": f"{_FIRST_TOKEN_S}s",
+        "stall_timeout": f"{_STALL_S}s",
+        "whole_timeout": f"{_FIRST_TOKEN_S}s",
     }
     return {
-        "server": {"port": 0, "drain_timeout": "100ms"},
+        "server": {
+            "port": 0,
+            "drain_timeout": "100ms",
+            "commit_deadline": f"{_COMMIT_S if scenario.shows_life else 60.0}s",
+            "heartbeat": "200ms",
+        },
         "pools": dict(pools),
         "routes": [route],
         "ledger": {"enabled": False} if ledger is None else {"path": str(ledger)},
@@ -144,7 +160,8 @@ async def _primary(scenario: Scenario, stack: contextlib.AsyncExitStack) -> dict
     """Start what stands where the faulty target should be, and return its pool."""
     match scenario.place:
         case Place.UPSTREAM:
-            return _upstream(await stack.enter_async_context(_fake_engine(scenario.faults)))
+            speed = _SLOW if scenario.surroundings is Surroundings.PAUSE else _SPEED
+            return _upstream(await stack.enter_async_context(_fake_engine(scenario.faults, speed)))
         case Place.NO_TLS:
             return _upstream(await stack.enter_async_context(_fake_engine()), "https")
         case Place.NOBODY:
@@ -153,8 +170,8 @@ async def _primary(scenario: Scenario, stack: contextlib.AsyncExitStack) -> dict
             return _upstream(Origin(host=_NO_SUCH_HOST, port=443), "https")
         case Place.ENGINE:
             faults = msgspec.to_builtins(scenario.faults)
-            speed = {"step_base_s": _SPEED.step_base_s}
-            return {"engine": "fake", "max_batch_size": _SPEED.slots, "options": {"faults": faults, "engine": speed}}
+            step = {"step_base_s": _SPEED.step_base_s}
+            return {"engine": "fake", "max_batch_size": _SPEED.slots, "options": {"faults": faults, "engine": step}}
 
 
 def _upstream(origin: Origin, scheme: str = "http") -> dict[str, Any]:
@@ -170,8 +187,8 @@ def _attached(origin: Origin) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def _fake_engine(faults: tuple[Fault, ...] = ()) -> AsyncIterator[Origin]:
-    engine = FakeEngine(EngineConfig(engine=_SPEED, faults=faults, served_name="rehearsed"))
+async def _fake_engine(faults: tuple[Fault, ...] = (), speed: EngineModel = _SPEED) -> AsyncIterator[Origin]:
+    engine = FakeEngine(EngineConfig(engine=speed, faults=faults, served_name="rehearsed"))
     await engine.listen()
     try:
         yield engine.origin
@@ -193,80 +210,20 @@ def _reserved_port() -> Any:
 @contextlib.asynccontextmanager
 async def _gateway(text: str, watch: Watch) -> AsyncIterator[Origin]:
     facts = load_facts()
-    environ = {**os.environ, _KEY_VARIABLE: "rehearsal"}
     config = load_text(text, facts, file="the lab's configuration")
-    gateway = Gateway(config, facts, environ=environ, recorder=watch.record, wall_clock=watch.wall_clock)
+    gateway = Gateway(config, facts, environ=environ(), recorder=watch.record, wall_clock=watch.wall_clock)
     await gateway.start()
     try:
         targets = gateway.driver.controller.targets
-        await _until(lambda: all(target.health is Health.READY for target in targets.values()), "its targets are ready")
-        yield _origin_of(gateway.addresses[0])
+        await until(lambda: all(target.health is Health.READY for target in targets.values()), "its targets are ready")
+        yield origin_of(gateway.addresses[0])
     finally:
         await gateway.stop()
 
 
-def _origin_of(address: str) -> Origin:
-    host, _, port = address.rpartition(":")
-    return Origin(host=host, port=int(port))
-
-
-async def _until(claim: Any, words: str) -> None:
-    try:
-        async with asyncio.timeout(_READY_S):
-            while not claim():  # noqa: ASYNC110 - it is about another object or process, which has no event for it
-                await asyncio.sleep(_CHECK_S)
-    except TimeoutError:
-        raise EngineError(f"the lab waited {_READY_S:.0f} s in vain until {words}") from None
-
-
-_LIMITED = (
-    "import os, resource, sys; n = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)); "
-    "os.execv(sys.executable, [sys.executable, '-P', '-m', 'overspill', *sys.argv[2:]])"
-)
-"""No privilege is needed for this; to SQLite it is the same as a full disk: a write that fails."""
-
-
-@contextlib.asynccontextmanager
-async def _full_disk_gateway(text: str, ledger: Path) -> AsyncIterator[Origin]:
-    """Run a gateway whose files cannot grow, and fill its ledger before it is asked anything that counts."""
-    LedgerStore.open(ledger).close()
-    config, addresses = ledger.with_name("overspill.yaml"), ledger.with_name("addresses")
-    config.write_text(text, encoding="utf-8")
-    limit_bytes = max(_LEDGER_BYTES, ledger.stat().st_size)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-c", _LIMITED, str(limit_bytes)),
-        *("serve", "--config", str(config), "--quiet", "--address-file", str(addresses)),
-        env={**os.environ, _KEY_VARIABLE: "rehearsal"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    client = HttpClient()
-    try:
-        await _until(
-            lambda: process.returncode is not None or (addresses.exists() and addresses.read_text().endswith("\n")),
-            "the gateway listens",
-        )
-        if process.returncode is not None:
-            raise EngineError(f"the lab's gateway ended with exit code {process.returncode}")
-        origin = _origin_of(addresses.read_text().strip())
-        async with asyncio.timeout(_READY_S):
-            while await _is_ledger_healthy(client, origin):
-                await fetch(client, origin, lab_call("chat", {"stream": False}), timeout_s=5.0)
-        yield origin
-    finally:
-        await client.close()
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()  # it would spend its last seconds on writing what cannot be written
-        await process.wait()
-
-
-async def _is_ledger_healthy(client: HttpClient, origin: Origin) -> bool:
-    answer = await fetch(client, origin, HttpCall(b"GET", b"/metrics", (), b""), timeout_s=5.0)
-    if isinstance(answer, TransportFault):
-        raise EngineError(f"the lab's gateway does not answer: {answer.message}")
-    return b"\noverspill_ledger_healthy 0" not in answer.body
+def environ() -> dict[str, str]:
+    """Return the environment of a stage's gateway."""
+    return {**os.environ, _KEY_VARIABLE: "rehearsal"}
 
 
 def lab_call(surface: str, fields: Mapping[str, Any]) -> HttpCall:

@@ -34,6 +34,7 @@ from overspill.gateway.rehearsal.faults import (
     KeepaliveOnly,
     Late,
     NoHead,
+    SlowStart,
     fault_for,
 )
 from overspill.perf.batching import Batch, EngineModel
@@ -162,7 +163,10 @@ class FakeEngine:
             return
         self.received += 1
         fault = fault_for(self.faults, self.received)
-        if isinstance(fault, Early):
+        if isinstance(fault, SlowStart):
+            later = self._loop.call_later(fault.seconds, self._admit, exchange, request, is_chat, begun, wanted, None)
+            exchange.on_gone = later.cancel
+        elif isinstance(fault, Early):
             self._misbehave(exchange, request, fault)
         elif self.config.max_queue is not None and self.held >= self.config.max_queue:
             _refuse(exchange, 503, "Service Unavailable", BUSY_TEXT)
@@ -177,8 +181,8 @@ class FakeEngine:
                 _refuse(exchange, fault.status, "RehearsedError", text, code=fault.code, headers=wait)
             case FixedBody():
                 exchange.reply(fault.status, ((b"content-type", fault.content_type.encode()),), fault.body.encode())
-            case NoHead():
-                pass
+            case NoHead() | SlowStart():
+                pass  # what is only slow was admitted already
             case KeepaliveOnly():
                 exchange.start(200, SSE_HEADERS if request.stream else JSON_HEADERS, length=None)
                 beat = SSE_HEARTBEAT if request.stream else JSON_HEARTBEAT

@@ -56,6 +56,12 @@ class NoHead(Strike, frozen=True, kw_only=True, tag="no_head"):
     """It gets nothing at all, not even a head, and the connection stays open."""
 
 
+class SlowStart(Strike, frozen=True, kw_only=True, tag="slow_start"):
+    """Its answer is whole, but begins only after this long."""
+
+    seconds: float = 1.0
+
+
 class KeepaliveOnly(Strike, frozen=True, kw_only=True, tag="keepalive_only"):
     """It gets a head and then nothing but keep-alives: comments in a stream, line feeds before a whole body."""
 
@@ -104,7 +110,7 @@ class SignalAfterTokens(Strike, frozen=True, kw_only=True, tag="signal_after_tok
     signal: Literal["KILL", "STOP"] = "KILL"
 
 
-Early = ErrorStatus | FixedBody | NoHead | KeepaliveOnly
+Early = ErrorStatus | FixedBody | NoHead | SlowStart | KeepaliveOnly
 Late = (
     CutAfterTokens | StallAfterTokens | BadEventAfterTokens | ErrorEventAfterTokens | EndAfterTokens | SignalAfterTokens
 )

@@ -23,6 +23,7 @@ from overspill.gateway.rehearsal.faults import (
     KeepaliveOnly,
     NoHead,
     SignalAfterTokens,
+    SlowStart,
     StallAfterTokens,
 )
 
@@ -32,6 +33,8 @@ REASONING_TOKENS = 6
 """Those of them that are reasoning, where the scenario wants some."""
 BREAK_AT = 5
 """Tokens that come before a fault in the middle: more than one, and not yet half of the answer."""
+SLOW_S = 2
+"""How late a slow first token is: later than the lab's commit deadline."""
 LONG_WAIT_S = 30
 """What a target asks us to wait that has no room: longer than the lab's deadline."""
 _BOTH = (Surface.CHAT, Surface.COMPLETIONS)
@@ -72,6 +75,7 @@ class Surroundings(enum.StrEnum):
     DISK_FULL = "disk_full"  # the ledger's file cannot grow any more
     CLOCK_BACK = "clock_back"  # the wall clock goes back an hour while the request is under way
     CLOCK_AHEAD = "clock_ahead"  # the wall clock goes ahead a day while the request is under way
+    PAUSE = "pause"  # the gateway's process stands still in mid-answer, for longer than any stall may last
 
 
 class Backup(enum.StrEnum):
@@ -91,6 +95,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     leads_to: str
     """What Overspill makes of it, in words."""
     faults: tuple[Fault, ...] = ()
+    backup_faults: tuple[Fault, ...] = ()
+    """Those of the other target, which is otherwise well."""
     place: Place = Place.UPSTREAM
     surroundings: Surroundings = Surroundings.FINE
     backup: Backup = Backup.SAME_WEIGHTS
@@ -105,6 +111,15 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """The least that an error's ``retry-after`` must say."""
     is_bounded: bool = False
     """Whether the first token may be late by the route's TTFT SLO and a tenth of it at most."""
+    is_bounded_in_one_piece: bool = False
+    """The same where the target cannot stream, so that its silence says nothing."""
+    shows_life: bool = False
+    """Whether the client waits beyond the commit deadline and must be shown a sign of life."""
+
+    @property
+    def has_pieces(self) -> bool:
+        """Whether it makes a difference that the faulty target cannot stream."""
+        return self.place is Place.UPSTREAM and self.surroundings is Surroundings.FINE
 
     def must_be(self, *, is_stream: bool) -> Must:
         """Say what must come of a request that asks for a stream, or for none."""
@@ -213,6 +228,7 @@ _SILENT = (
         leads_to="overtaken by another target when the route's TTFT SLO has passed: keep-alives are no progress",
         faults=(KeepaliveOnly(every=1, period_s=0.05),),
         is_bounded=True,
+        is_bounded_in_one_piece=True,
     ),
     Scenario(
         name="stall_before_token",
@@ -226,6 +242,34 @@ _SILENT = (
         does=f"stops after {BREAK_AT} tokens and leaves the connection open",
         leads_to="given up when no token has come for the route's longest stall, and continued on another target",
         faults=(StallAfterTokens(every=1, tokens=BREAK_AT),),
+    ),
+)
+
+_SLOW = (
+    Scenario(
+        name="slow_start_alone",
+        does=f"takes {SLOW_S} s for its first token, and there is no other target",
+        leads_to="at the commit deadline the client gets the head and signs of life, then the answer",
+        faults=(SlowStart(every=1, seconds=SLOW_S),),
+        backup=Backup.NONE,
+        shows_life=True,
+    ),
+    Scenario(
+        name="slow_failover",
+        does=f"sends no head, and the other target takes {SLOW_S} s",
+        leads_to="signs of life from the commit deadline on; the other target's answer behind them",
+        faults=(NoHead(every=1),),
+        backup_faults=(SlowStart(every=1, seconds=SLOW_S),),
+        shows_life=True,
+    ),
+    Scenario(
+        name="silent_alone",
+        does="sends no head, and there is no other target",
+        leads_to="signs of life from the commit deadline on; then an error under the 200 that was sent by then",
+        faults=(NoHead(every=1),),
+        backup=Backup.NONE,
+        must=Must.ERROR,
+        shows_life=True,
     ),
 )
 
@@ -388,7 +432,13 @@ _AROUND = (
         leads_to="answers as ever: all waits are measured on a clock that cannot be set",
         surroundings=Surroundings.CLOCK_AHEAD,
     ),
+    Scenario(
+        name="gateway_paused",
+        does="the gateway's own process stands still for longer than any stall may last, and goes on",
+        leads_to="the answer goes on: what the gateway did not read is not the target's fault",
+        surroundings=Surroundings.PAUSE,
+    ),
 )
 
-SCENARIOS = (HEALTHY, *_REFUSED, *_UNREACHABLE, *_SILENT, *_HOLLOW, *_BROKEN, *_AROUND)
+SCENARIOS = (HEALTHY, *_REFUSED, *_UNREACHABLE, *_SILENT, *_SLOW, *_HOLLOW, *_BROKEN, *_AROUND)
 """All of them; the first has no fault, and what it takes is what the others are measured against."""

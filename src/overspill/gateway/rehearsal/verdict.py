@@ -71,6 +71,8 @@ def complaint(scenario: Scenario, sight: Sight) -> str:
     must = scenario.must_be(is_stream=sight.is_stream)
     if verdict.value != must.value:
         return f"{verdict}: {_words(verdict, sight)}; it must be {must}"
+    if scenario.shows_life and not sight.signs_of_life:
+        return f"{verdict}, but no sign of life came in {sight.total_s:.1f} s"
     if must is Must.ERROR and scenario.retry_after_s is not None:
         said = sight.headers.get("retry-after", "")
         if not said.isdecimal() or int(said) < scenario.retry_after_s:
@@ -78,10 +80,11 @@ def complaint(scenario: Scenario, sight: Sight) -> str:
     return ""
 
 
-def lateness(scenario: Scenario, added_ttft_s: float, slo_ttft_s: float) -> str:
+def lateness(scenario: Scenario, added_ttft_s: float, slo_ttft_s: float, *, in_one_piece: bool = False) -> str:
     """Say by how much a first token came too late, where the scenario bounds that; empty if it did not."""
     limit_s = LATE_SHARE * slo_ttft_s
-    if not scenario.is_bounded or added_ttft_s <= limit_s:
+    is_bounded = scenario.is_bounded_in_one_piece if in_one_piece else scenario.is_bounded
+    if not is_bounded or added_ttft_s <= limit_s:
         return ""
     return f"late: the first token came {added_ttft_s:.2f} s later than without the fault; {limit_s:.2f} s are allowed"
 

@@ -33,6 +33,8 @@ class Sight(msgspec.Struct, kw_only=True):
     """Or a completion's text."""
     tool_arguments: str = ""
     finish_reason: str | None = None
+    signs_of_life: int = 0
+    """Comments, or pieces of white space, before anything else came."""
     has_done: bool = False
     """Whether the stream said ``[DONE]``."""
     error: ErrorBody | None = None
@@ -88,12 +90,17 @@ class Witness:
     def on_body(self, data: bytes) -> None:
         """Take the next bytes."""
         if self._decoder is None:
-            self._body += data[: _BODY_BYTES - len(self._body)]
+            if not self._body and data.isspace():
+                self.sight.signs_of_life += 1
+            else:
+                self._body += data[: _BODY_BYTES - len(self._body)]
             return
         try:
             for event in self._decoder.feed(data):
                 if event.data:
                     self._read(event.data)
+                elif self.sight.ttft_s is None and not self.sight.has_done:
+                    self.sight.signs_of_life += 1
         except (MalformedChunk, SseTooLong):
             self.sight.is_readable = False
 

@@ -28,6 +28,7 @@ from overspill.gateway.rehearsal.faults import (
     KeepaliveOnly,
     NoHead,
     SignalAfterTokens,
+    SlowStart,
     StallAfterTokens,
 )
 from overspill.gateway.rehearsal.witness import Sight, ask
@@ -108,6 +109,16 @@ def test_an_error_may_have_a_code() -> None:
 def test_without_a_head_nothing_comes_at_all(stream: bool) -> None:
     sight = seen(NoHead(every=1), stream=stream, patience_s=0.1)
     assert (sight.status, sight.is_ended, sight.fault) == (None, False, "")
+
+
+@BOTH
+def test_a_slow_start_is_followed_by_the_whole_answer(stream: bool) -> None:
+    early = seen(SlowStart(every=1, seconds=5.0), stream=stream, patience_s=0.1)
+    assert (early.status, early.is_ended) == (None, False)
+    sight = seen(SlowStart(every=1, seconds=0.1), stream=stream)
+    assert (sight.content, sight.finish_reason) == (text_of(9), "stop")
+    assert sight.ttft_s is not None
+    assert sight.ttft_s >= 0.1
 
 
 @BOTH

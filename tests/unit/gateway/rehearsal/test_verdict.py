@@ -120,6 +120,19 @@ def test_a_first_token_is_late_by_the_slo_and_a_tenth_of_it() -> None:
     assert lateness(HEALTHY, 99.0, 2.0) == ""
 
 
+def test_a_target_that_cannot_stream_is_late_only_where_it_says_that_it_waits() -> None:
+    silent = Scenario(name="x", does="", leads_to="", is_bounded=True)
+    waiting = Scenario(name="x", does="", leads_to="", is_bounded=True, is_bounded_in_one_piece=True)
+    assert lateness(silent, 99.0, 2.0, in_one_piece=True) == ""
+    assert lateness(waiting, 99.0, 2.0, in_one_piece=True) != ""
+
+
+def test_a_client_that_waits_for_long_must_be_shown_a_sign_of_life() -> None:
+    scenario = Scenario(name="x", does="", leads_to="", shows_life=True)
+    assert complaint(scenario, stream(signs_of_life=1)) == ""
+    assert complaint(scenario, stream(total_s=3.0)) == "whole, but no sign of life came in 3.0 s"
+
+
 # -- the scenarios themselves
 
 
@@ -138,4 +151,4 @@ def test_a_scenario_without_a_healthy_target_names_a_wait_where_it_must_be_refus
         assert set(scenario.surfaces) <= {Surface.CHAT, Surface.COMPLETIONS}
         if scenario.must is Must.ERROR:
             assert scenario.backup is Backup.NONE
-            assert scenario.retry_after_s
+            assert scenario.retry_after_s or scenario.shows_life

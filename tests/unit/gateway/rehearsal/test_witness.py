@@ -9,7 +9,7 @@ from tests.support.loops import run
 from tests.support.scripted_upstream import DONE, SSE, Call, delta, event, scripted
 
 from overspill.gateway.http.client import HttpClient
-from overspill.gateway.rehearsal.witness import Sight, ask
+from overspill.gateway.rehearsal.witness import Sight, Witness, ask
 from overspill.wire.http import HttpCall, Origin
 
 POST = HttpCall(b"POST", b"/v1/chat/completions", (), b"{}")
@@ -58,7 +58,32 @@ def test_a_body_s_parts_are_found_too() -> None:
 
 def test_heartbeats_before_a_body_do_not_hurt() -> None:
     whole = b'\n\n\n{"choices":[{"text":"x","finish_reason":"stop"}]}'
-    assert seen(lambda call: call.reply(200, whole), is_stream=False).content == "x"
+    sight = seen(lambda call: call.reply(200, whole), is_stream=False)
+    assert sight.content == "x"
+
+
+def test_signs_of_life_are_counted_until_something_else_comes() -> None:
+    def play(call: Call) -> None:
+        call.start_stream(b": keep-alive\n\n: keep-alive\n\n")
+        call.chunk(delta("", role="assistant") + b": one more\n\n" + delta("x") + b": too late\n\n")
+        call.end_stream(delta(finish="stop") + DONE)
+
+    assert seen(play).signs_of_life == 3
+
+
+def test_white_space_before_a_body_is_a_sign_of_life() -> None:
+    sights: list[Sight] = []
+
+    async def main() -> None:
+        witness = Witness(is_stream=False)
+        witness.on_head(200, [(b"content-type", b"application/json")])
+        for piece in (b"\n", b"\n", b'{"choices":[{"text":"x",', b'\n"finish_reason":"stop"}]}'):
+            witness.on_body(piece)
+        witness.on_end()
+        sights.append(witness.sight)
+
+    run(main())
+    assert (sights[0].signs_of_life, sights[0].content, sights[0].finish_reason) == (2, "x", "stop")
 
 
 def test_an_error_is_seen_as_a_body_and_as_an_event() -> None:
