@@ -80,7 +80,7 @@ def rehearse(context: click.Context, /, out: str | None, as_json: bool, **option
     Nothing leaves this machine: the cloud is a rehearsal engine on loopback.
 
     With --faults, a target does everything wrong that targets do, one fault after the other, streamed and not, as chat
-    and as completions; printed is who answered, after how long and in how many attempts. The exit code is 1 if anything
+    and as completions. Printed is who answered, after how long and in how many attempts. The exit code is 1 if anything
     came out otherwise than it must.
     """
     is_lab = options["faults"] or options["fault"] or options["list_faults"]
