@@ -44,6 +44,13 @@ def test_one_fault_is_rehearsed_beside_the_healthy_case_and_all_is_as_it_must_be
         assert 0 < cell["ttft_s"] <= cell["total_s"]
 
 
+def test_several_requests_at_once_are_judged_by_the_worst() -> None:
+    found = figures(overspill("--fault", "cut_in_content_other_weights", "--requests", "5", "--json"))
+    streamed = [cell for cell in found["cells"] if cell["scenario"] != "healthy" and cell["is_stream"]]
+    assert [cell["requests"] for cell in found["cells"]] == [5] * 12
+    assert [(cell["must"], cell["is_right"]) for cell in streamed] == [("error", True)] * 2
+
+
 def test_a_cell_that_is_wrong_makes_the_exit_code_1_and_is_told() -> None:
     """This one waits a second, as its target asks: too long for who has no patience."""
     done = overspill("--fault", "rate_limited_once_alone", "--patience", "1")

@@ -47,8 +47,8 @@ from overspill.pools.engines.fake import REHEARSED_SPEED
 _CLOUD = EngineModel(slots=1024, step_base_s=0.02, step_s_per_running=0.00002, prefill_s_per_token=0.00001)
 """A hosted 70B-class model on many replicas: 50 tokens/s for one stream, and room for all that spills."""
 _MAX_REQUESTS = 20_000
-_LAB_OPTIONS = frozenset({"faults", "fault", "list_faults", "patience", "slo_ttft", "as_json"})
-_LAB_ONLY = frozenset({"patience"})
+_LAB_OPTIONS = frozenset({"faults", "fault", "list_faults", "patience", "requests", "slo_ttft", "as_json"})
+_LAB_ONLY = frozenset({"patience", "requests"})
 T = TypeVar("T")
 
 
@@ -71,6 +71,7 @@ T = TypeVar("T")
 @click.option("--fault", multiple=True, metavar="NAME", help="Rehearse this fault only; may be repeated.")
 @click.option("--list-faults", is_flag=True, help="Print the names of the faults and what each is.")
 @click.option("--patience", default=20.0, type=Finite(1, 600), help="Longest time for one answer of --faults, s.  [20]")
+@click.option("--requests", default=1, type=click.IntRange(1, 200), help="Requests at once per fault and form.  [1]")
 @click.pass_context
 def rehearse(context: click.Context, /, out: str | None, as_json: bool, **options: Any) -> None:
     """Play a trace in three modes (local only, cloud only, hybrid) and print what each did.
@@ -114,7 +115,7 @@ def _list_faults(as_json: bool) -> None:
 
 def _rehearse_faults(scenarios: list[Scenario], as_json: bool, options: Mapping[str, Any]) -> None:
     """Run the lab, print what it found, and exit with 1 if anything is wrong."""
-    lab = LabOptions(slo_ttft_s=options["slo_ttft"], patience_s=options["patience"])
+    lab = LabOptions(slo_ttft_s=options["slo_ttft"], patience_s=options["patience"], requests=options["requests"])
     console = Console(stderr=as_json)
     done = 0
     with _progress(console, "rehearsing faults") as say:

@@ -25,6 +25,7 @@ from overspill.gateway.rehearsal.scenarios import (
     OUTPUT_TOKENS,
     REASONING_TOKENS,
     SCENARIOS,
+    Backup,
     Must,
     Scenario,
     Shape,
@@ -62,6 +63,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     surface: Surface
     is_stream: bool
+    requests: int
     in_one_piece: bool
     """Whether the faulty target could not stream; an answer that a client wants whole is asked for as a stream else."""
     must: Must
@@ -124,7 +126,7 @@ class _Lab:
         self._options = options
         self._folder = folder
         self._on_cell = on_cell
-        self._room = asyncio.Semaphore(options.parallel)
+        self._room = asyncio.Semaphore(max(1, options.parallel // options.requests))
         self._number = 0
 
     async def cells(self, asked: Iterable[tuple[Scenario, Form]]) -> list[Cell]:
@@ -154,7 +156,7 @@ class _Lab:
         client = HttpClient()
         asking = [
             ask(client, stage.origin, call, is_stream=form.is_stream, patience_s=patience_s)
-            for _ in range(scenario.requests)
+            for _ in range(max(scenario.requests, self._options.requests))
         ]
         try:
             if scenario.surroundings is Surroundings.PAUSE and stage.pid is not None:
@@ -182,7 +184,8 @@ def _cell(
     base_s: float | None,
     options: LabOptions,
 ) -> Cell:
-    worst = next((sight for sight in sights if complaint(scenario, sight)), sights[0])
+    complaints = [_complaint(scenario, sight, len(sights)) for sight in sights]
+    worst, wrong = next((pair for pair in zip(sights, complaints, strict=True) if pair[1]), (sights[0], ""))
     first_s = max((sight.ttft_s for sight in sights if sight.ttft_s is not None), default=None)
     added_s = None if first_s is None or base_s is None else first_s - base_s
     return Cell(
@@ -190,6 +193,7 @@ def _cell(
         surface=form.surface,
         is_stream=form.is_stream,
         in_one_piece=form.in_one_piece,
+        requests=len(sights),
         must=scenario.must_be(is_stream=form.is_stream),
         verdict=judge(worst, scenario.shape),
         target=_who(stage, worst),
@@ -197,9 +201,16 @@ def _cell(
         ttft_s=first_s,
         total_s=max(sight.total_s for sight in sights),
         added_ttft_s=added_s,
-        complaint=complaint(scenario, worst),
+        complaint=wrong,
         lateness="" if added_s is None else _lateness(scenario, form, added_s, options),
     )
+
+
+def _complaint(scenario: Scenario, sight: Sight, count: int) -> str:
+    """Judge one of ``count`` answers; once some are broken, others may go to the healthy target from the start."""
+    if count > 1 and scenario.backup is not Backup.NONE and judge(sight, scenario.shape) is Verdict.WHOLE:
+        return ""
+    return complaint(scenario, sight)
 
 
 def _lateness(scenario: Scenario, form: Form, added_s: float, options: LabOptions) -> str:

@@ -57,8 +57,10 @@ class LabOptions:
     deadline_s: float = 5.0
     patience_s: float = 20.0
     """The longest that a cell waits for the end of an answer."""
+    requests: int = 1
+    """Sent at once in each cell, unless its scenario wants more."""
     parallel: int = 12
-    """Cells at once; they wait most of the time."""
+    """Requests at once in all cells, which wait most of the time; one cell runs in any case."""
 
 
 @dataclass(slots=True)

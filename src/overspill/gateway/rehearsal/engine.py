@@ -164,14 +164,14 @@ class FakeEngine:
         self.received += 1
         fault = fault_for(self.faults, self.received)
         if isinstance(fault, SlowStart):
-            later = self._loop.call_later(fault.seconds, self._admit, exchange, request, is_chat, begun, wanted, None)
-            exchange.on_gone = later.cancel
+            admit = partial(self._admit, exchange, request, self.received, is_chat, begun, wanted, None)
+            exchange.on_gone = self._loop.call_later(fault.seconds, admit).cancel
         elif isinstance(fault, Early):
             self._misbehave(exchange, request, fault)
         elif self.config.max_queue is not None and self.held >= self.config.max_queue:
             _refuse(exchange, 503, "Service Unavailable", BUSY_TEXT)
         else:
-            self._admit(exchange, request, is_chat, begun, wanted, fault)
+            self._admit(exchange, request, self.received, is_chat, begun, wanted, fault)
 
     def _misbehave(self, exchange: Exchange, request: Request, fault: Early) -> None:
         match fault:
@@ -223,9 +223,15 @@ class FakeEngine:
     # -- the batch in real time
 
     def _admit(
-        self, exchange: Exchange, request: Request, is_chat: bool, begun: int, wanted: int, fault: Late | None
+        self,
+        exchange: Exchange,
+        request: Request,
+        number: int,
+        is_chat: bool,
+        begun: int,
+        wanted: int,
+        fault: Late | None,
     ) -> None:
-        number = self.received
         output_tokens = self.config.engine.answer_tokens(request.prompt_tokens, wanted)
         is_clipped = output_tokens < wanted or wanted == request.max_tokens
         answer = Answer(

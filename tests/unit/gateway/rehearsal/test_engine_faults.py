@@ -121,6 +121,17 @@ def test_a_slow_start_is_followed_by_the_whole_answer(stream: bool) -> None:
     assert sight.ttft_s >= 0.1
 
 
+def test_slow_starts_beside_each_other_are_answered_each_in_full() -> None:
+    async def main() -> None:
+        async with fake_engine(faults=(SlowStart(every=1, seconds=0.05),)) as engine:
+            client = HttpClient()
+            sights = await asyncio.gather(*(asked(client, engine.origin, stream=True) for _ in range(8)))
+            assert [sight.content for sight in sights] == [text_of(9)] * 8
+            await client.close()
+
+    run(main())
+
+
 @BOTH
 def test_a_few_keep_alives_may_end_as_if_that_were_an_answer(stream: bool) -> None:
     sight = seen(KeepaliveOnly(every=1, period_s=0.001, count=3), stream=stream)
