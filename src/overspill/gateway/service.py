@@ -53,6 +53,7 @@ class Gateway:
         self._environ = os.environ if environ is None else environ
         self._facts = facts
         self._recorder = recorder
+        self._wall_clock = wall_clock
         self.config = config
         self.metrics = Metrics(__version__)
         self.ledger: LedgerWriter | None = None
@@ -80,6 +81,7 @@ class Gateway:
             recorder=recorder,
             commit_deadline_s=float(config.server.commit_deadline),
             heartbeat_s=float(config.server.heartbeat),
+            wall_clock=wall_clock,
         )
         self.app = App(
             self.driver,
@@ -115,7 +117,7 @@ class Gateway:
         self.driver.tell_time()
         if self.ledger is None or not budgets:
             return
-        path, policy, unix_s = self.ledger.path, self.policy, time.time()
+        path, policy, unix_s = self.ledger.path, self.policy, self._wall_clock()
         found = await in_background(lambda: spent_before(path, policy, budgets, unix_s), name="reading the ledger")
         for event in found:
             self.driver.feed(event)

@@ -38,7 +38,7 @@ BACKUP = "backup"
 _KEY_VARIABLE = "OVERSPILL_LAB_KEY"
 _SPEED = EngineModel(slots=32, step_base_s=0.005)
 _SLOW = EngineModel(slots=32, step_base_s=0.2)
-"""Slow enough that a process can be stopped in mid-answer, and between two tokens."""
+"""Slow enough that something can happen to the gateway in mid-answer, and between two tokens."""
 _STALL_S = 1.0
 _FIRST_TOKEN_S = 3.0
 _COMMIT_S = 0.5
@@ -47,6 +47,9 @@ _READY_S = 60.0
 _CHECK_S = 0.02
 _JUMPS_S = {Surroundings.CLOCK_BACK: -3600.0, Surroundings.CLOCK_AHEAD: 86400.0}
 _CHILDREN = frozenset({Surroundings.DISK_FULL, Surroundings.PAUSE})
+_IN_MID_ANSWER = frozenset({Surroundings.PAUSE, *_JUMPS_S})
+_LIMITS = {"models": {MODEL: {"requests_per_minute": 6000, "budget": {"hour": 1, "day": 10}}}}
+"""Where the clock is set there are budgets, which go by it, and rates, which do not. No request comes near them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,7 @@ def lab_config(
         "stall_timeout": f"{_STALL_S}s",
         "whole_timeout": f"{_FIRST_TOKEN_S}s",
     }
+    limits = {"limits": _LIMITS} if scenario.surroundings in _JUMPS_S else {}
     return {
         "server": {
             "port": 0,
@@ -155,6 +159,7 @@ def lab_config(
         "routes": [route],
         "ledger": {"enabled": False} if ledger is None else {"path": str(ledger)},
         "log": {"level": "error"},
+        **limits,
     }
 
 
@@ -162,7 +167,7 @@ async def _primary(scenario: Scenario, stack: contextlib.AsyncExitStack) -> dict
     """Start what stands where the faulty target should be, and return its pool."""
     match scenario.place:
         case Place.UPSTREAM:
-            speed = _SLOW if scenario.surroundings is Surroundings.PAUSE else _SPEED
+            speed = _SLOW if scenario.surroundings in _IN_MID_ANSWER else _SPEED
             return _upstream(await stack.enter_async_context(_fake_engine(scenario.faults, speed)))
         case Place.NO_TLS:
             return _upstream(await stack.enter_async_context(_fake_engine()), "https")
@@ -181,6 +186,7 @@ def _upstream(origin: Origin, scheme: str = "http") -> dict[str, Any]:
         "upstream": "openai_compatible",
         "base_url": f"{scheme}://{origin.host}:{origin.port}/v1",
         "accounts": [{"name": "lab", "api_key": f"env:{_KEY_VARIABLE}"}],
+        "price": {"input": 1.0, "output": 2.0},
     }
 
 
