@@ -17,6 +17,7 @@ import pytest
 from tests.docs.generators import http_api
 from tests.docs.generators.adapters import adapters_page
 from tests.docs.generators.cli import cli_page, commands
+from tests.docs.generators.faults import faults_page
 from tests.docs.generators.http_api import http_api_page
 from tests.docs.generators.ledger import ledger_page
 from tests.docs.generators.metrics import metrics_page
@@ -28,6 +29,8 @@ from overspill.catalog.load import load
 from overspill.config import schema
 from overspill.core.types import FailureKind, Outcome, Refusal, RejectReason, Spill
 from overspill.gateway import app, debug
+from overspill.gateway.rehearsal.scenarios import SCENARIOS
+from overspill.gateway.rehearsal.verdict import Verdict
 from overspill.ledger.store import TABLES
 from overspill.pools.engines import registry as engines
 from overspill.pools.upstreams import registry as upstreams
@@ -38,6 +41,7 @@ SOURCES = sorted(Path("src/overspill").rglob("*.py"))
 PAGES: dict[str, Callable[[], str]] = {
     "adapters": adapters_page,
     "cli": cli_page,
+    "faults": faults_page,
     "http-api": http_api_page,
     "ledger": ledger_page,
     "metrics": metrics_page,
@@ -111,6 +115,13 @@ def test_every_provider_is_in_the_reference_with_its_source() -> None:
         assert f"| `{provider.name}` |" in page
         assert f"| {provider.source} |" in page
         assert all(f"`{model.id}`" in page for model in provider.models)
+
+
+def test_every_fault_and_every_verdict_is_in_the_reference() -> None:
+    page, comments = read("faults"), member_comments(Verdict)
+    assert [one.name for one in SCENARIOS if f"| `{one.name}` | {one.does} |" not in page] == []
+    assert all(comments.values())
+    assert [verdict for verdict in Verdict if f"| `{verdict}` |" not in page] == []
 
 
 def test_every_ledger_column_is_explained_and_in_the_reference() -> None:

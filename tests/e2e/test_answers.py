@@ -162,7 +162,10 @@ def test_the_bytes_of_a_stream_are_forwarded_as_they_came(body: bytes, loop: str
 
 
 def test_a_whole_body_is_forwarded_as_it_came() -> None:
-    body = b'{ "choices": [ {"message": {"content": "\\u4f60"}, "x": 1.50} ], "usage": {"prompt_tokens": 3} }'
+    body = (
+        b'{ "choices": [ {"message": {"content": "\\u4f60"}, "x": 1.50, "finish_reason": "stop"} ], '
+        b'"usage": {"prompt_tokens": 3} }'
+    )
 
     async def main() -> None:
         async with scripted() as target, serving(text_of({"local": attach(target.url)})) as gateway:
@@ -216,7 +219,7 @@ def test_one_connection_serves_many_requests_in_order(tmp_path: Path) -> None:
 
 def test_a_pipelined_client_that_reads_nothing_yet_gets_all_its_answers() -> None:
     """The second answer starts while the first still fills the connection: nothing may be paused for ever."""
-    big = b'{"choices": [{"message": {"content": "' + b"x" * 3_000_000 + b'"}}]}'
+    big = b'{"choices": [{"message": {"content": "' + b"x" * 3_000_000 + b'"},"finish_reason":"stop"}]}'
 
     async def main() -> None:
         async with (

@@ -64,7 +64,7 @@ def test_a_full_target_is_never_sent_more_and_the_next_in_turn_gets_the_slot(tmp
                 call = await local.call()
                 assert call.json()["user"] == f"{number}"
                 assert local.received == number + 2
-                call.reply(200, {"choices": [{"message": {"content": "x"}}]})
+                call.reply(200, {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]})
                 reply = await later[number]
                 assert (reply.status, reply.headers["x-overspill-reason"]) == (200, "home")
 
@@ -82,7 +82,7 @@ def test_a_request_of_higher_priority_goes_first() -> None:
                 headers = (("x-overspill-priority", priority),)
                 tasks.append(asyncio.ensure_future(ask(address, chat(user=priority), headers=headers)))
                 await until(lambda wanted=count: waiting(gateway) == wanted)
-            answer = {"choices": [{"message": {"content": "x"}}]}
+            answer = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
             call.reply(200, answer)
             order = []
             for _ in range(3):

@@ -1,31 +1,45 @@
-"""``overspill rehearse``: a trace as real HTTP requests through a real gateway, local engine and rehearsed cloud."""
+"""``overspill rehearse``: a trace, or every fault there is, as real HTTP requests through a real gateway."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
+import sys
 import tempfile
-from collections.abc import Coroutine, Mapping
-from contextlib import ExitStack
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import msgspec
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from overspill.cli.numbers import Finite
+from overspill.cli.rehearsal.lab import Cell, run_lab, scenarios_named
+from overspill.cli.rehearsal.lab_report import (
+    complaints,
+    lab_figures,
+    lab_table,
+    list_figures,
+    list_table,
+    summary_line,
+)
+from overspill.cli.rehearsal.lab_stage import LabOptions
 from overspill.cli.rehearsal.measure import Player, probe_capacity, probe_engine, run_mode
 from overspill.cli.rehearsal.measure import Progress as Progressing
 from overspill.cli.rehearsal.outcome import Outcome, describe_machine, write_outcome
 from overspill.cli.rehearsal.stage import CLOUD_ONLY, HYBRID, LOCAL_ONLY, Scene, build_stage
 from overspill.cli.rehearsal.tables import mode_table
 from overspill.cli.setup import engine_problem, run
-from overspill.errors import ConfigError, EngineMissing
+from overspill.errors import ConfigError, EngineMissing, did_you_mean
+from overspill.gateway.rehearsal.scenarios import SCENARIOS, Scenario
 from overspill.perf.batching import EngineModel
 from overspill.planner.workload import Trace, bundled_trace, offered_load, read_trace, scale_time, scale_tokens
 from overspill.pools.engines.fake import REHEARSED_SPEED
@@ -33,6 +47,9 @@ from overspill.pools.engines.fake import REHEARSED_SPEED
 _CLOUD = EngineModel(slots=1024, step_base_s=0.02, step_s_per_running=0.00002, prefill_s_per_token=0.00001)
 """A hosted 70B-class model on many replicas: 50 tokens/s for one stream, and room for all that spills."""
 _MAX_REQUESTS = 20_000
+_LAB_OPTIONS = frozenset({"faults", "fault", "list_faults", "patience", "requests", "slo_ttft", "as_json"})
+_LAB_ONLY = frozenset({"patience", "requests"})
+T = TypeVar("T")
 
 
 @click.command()
@@ -50,13 +67,83 @@ _MAX_REQUESTS = 20_000
 @click.option("--max-tokens", default=512, type=click.IntRange(8, 32768), help="Longest prompt and answer.  [512]")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the outcome here, for overspill simulate.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures as JSON instead of tables.")
-def rehearse(out: str | None, as_json: bool, **options: Any) -> None:
+@click.option("--faults", is_flag=True, help="Rehearse every fault instead of a trace.")
+@click.option("--fault", multiple=True, metavar="NAME", help="Rehearse this fault only; may be repeated.")
+@click.option("--list-faults", is_flag=True, help="Print the names of the faults and what each is.")
+@click.option("--patience", default=20.0, type=Finite(1, 600), help="Longest time for one answer of --faults, s.  [20]")
+@click.option("--requests", default=1, type=click.IntRange(1, 200), help="Requests at once per fault and form.  [1]")
+@click.pass_context
+def rehearse(context: click.Context, /, out: str | None, as_json: bool, **options: Any) -> None:
     """Play a trace in three modes (local only, cloud only, hybrid) and print what each did.
 
     The trace (by default ten minutes of Azure's conversation trace of 2023) is cut, its lengths are scaled to the local
     model's size, and its times so that it asks for --over times what the local engine was just measured to carry.
     Nothing leaves this machine: the cloud is a rehearsal engine on loopback.
+
+    With --faults, a target does everything wrong that targets do, one fault after the other, streamed and not, as chat
+    and as completions. Printed is who answered, after how long and in how many attempts. The exit code is 1 if anything
+    came out otherwise than it must.
     """
+    is_lab = options["faults"] or options["fault"] or options["list_faults"]
+    given = {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    for name in sorted(given - _LAB_OPTIONS if is_lab else given & _LAB_ONLY):
+        option = next(p.opts[0] for p in context.command.params if p.name == name)
+        raise click.UsageError(f"{option} goes {'without' if is_lab else 'with'} --faults")
+    if options["list_faults"]:
+        _list_faults(as_json)
+    elif is_lab:
+        _rehearse_faults(_named_scenarios(options["fault"]), as_json, options)
+    else:
+        _rehearse_trace(out, as_json, options)
+
+
+def _named_scenarios(names: tuple[str, ...]) -> list[Scenario]:
+    try:
+        return scenarios_named(names)
+    except KeyError as error:
+        name = str(error.args[0])
+        known = [scenario.name for scenario in SCENARIOS]
+        raise click.UsageError(f"no fault {name!r}{did_you_mean(name, known)}; --list-faults names all") from None
+
+
+def _list_faults(as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(list_figures()))
+    else:
+        Console().print(list_table())
+
+
+def _rehearse_faults(scenarios: list[Scenario], as_json: bool, options: Mapping[str, Any]) -> None:
+    """Run the lab, print what it found, and exit with 1 if anything is wrong."""
+    lab = LabOptions(slo_ttft_s=options["slo_ttft"], patience_s=options["patience"], requests=options["requests"])
+    console = Console(stderr=as_json)
+    done = 0
+    with _progress(console, "rehearsing faults") as say:
+
+        def count(cell: Cell) -> None:
+            nonlocal done
+            done += 1
+            say(f"rehearsing faults: {done} cells, the last one {cell.scenario}")
+
+        cells = _run_stoppable(_quietly(run_lab(scenarios, lab, count)))
+    if as_json:
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        click.echo(json.dumps(lab_figures(cells, lab, machine=describe_machine(), made_at=made_at)))
+    else:
+        console.print(lab_table(cells))
+        for line in (*complaints(cells), summary_line(cells)):
+            console.print(line, markup=False, soft_wrap=True)
+    if not all(cell.is_right for cell in cells):
+        sys.exit(1)
+
+
+async def _quietly(rehearsal: Coroutine[Any, Any, T]) -> T:
+    """Run a rehearsal without the log of the gateways in this process: they warn of what is done to them on purpose."""
+    logging.getLogger("overspill").setLevel(logging.CRITICAL)
+    return await rehearsal
+
+
+def _rehearse_trace(out: str | None, as_json: bool, options: Mapping[str, Any]) -> None:
     if options["engine"] == "llamacpp" and (problem := engine_problem()) is not None:
         raise EngineMissing(f"{problem}; or rehearse with --engine fake")
     if options["engine"] != "fake" and options["step"] is not None:
@@ -64,15 +151,9 @@ def rehearse(out: str | None, as_json: bool, **options: Any) -> None:
     if out is not None and not os.access(Path(out).parent, os.W_OK):
         raise ConfigError(f"{out} cannot be written: its folder is missing or closed to you; name another with --out")
     console = Console(stderr=as_json)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overspill-rehearsal-")))
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        progress = stack.enter_context(Progress(*columns, console=console, disable=not console.is_terminal))
-        task = progress.add_task("starting the gateway, the local engine and the rehearsed cloud", total=None)
-        try:
-            outcome = run(_stoppable(_rehearse(folder, options, lambda text: progress.update(task, description=text))))
-        except asyncio.CancelledError:
-            raise click.Abort from None
+    doing = "starting the gateway, the local engine and the rehearsed cloud"
+    with tempfile.TemporaryDirectory(prefix="overspill-rehearsal-") as folder, _progress(console, doing) as say:
+        outcome = _run_stoppable(_rehearse(Path(folder), options, say))
     if out is not None:
         write_outcome(outcome, Path(out))
     if as_json:
@@ -84,8 +165,24 @@ def rehearse(out: str | None, as_json: bool, **options: Any) -> None:
         console.print(f"Written to {out}; compare with: overspill simulate --rehearsal {out}")
 
 
-async def _stoppable(rehearsal: Coroutine[Any, Any, Outcome]) -> Outcome:
+@contextmanager
+def _progress(console: Console, first: str) -> Iterator[Progressing]:
+    """Show what is being done, on a terminal only; yields what changes the text."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(first, total=None)
+        yield lambda text: progress.update(task, description=text)
+
+
+def _run_stoppable(rehearsal: Coroutine[Any, Any, T]) -> T:
     """Run a rehearsal so that SIGTERM ends it as Ctrl-C does, and what it started with it."""
+    try:
+        return run(_stoppable(rehearsal))
+    except asyncio.CancelledError:
+        raise click.Abort from None
+
+
+async def _stoppable(rehearsal: Coroutine[Any, Any, T]) -> T:
     task = asyncio.ensure_future(rehearsal)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await task

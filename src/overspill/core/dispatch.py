@@ -23,6 +23,8 @@ _OFFERS = 32
 """Requests behind the head of a lane that are asked whether they can use a slot which no head wanted."""
 
 _NEVER = float("inf")
+_RETRY_AFTER_S = 5.0
+"""Told to clients where nothing says when a target will take a request again."""
 _NO_BUDGET_S = 0.5
 """A retry that the budget does not allow now is looked at again after this."""
 
@@ -67,7 +69,7 @@ class Dispatcher:
         if isinstance(decision, Wait) and is_full and not self._makes_room(request, lane, decision, seen, out, now):
             decision, seen = self._decide(request, behind, False, now)  # anywhere, rather than not at all
             if isinstance(decision, Wait):
-                self.refuse(request, RejectReason.QUEUE_FULL, out, now, self._retry_after_s(seen))
+                self.refuse(request, RejectReason.QUEUE_FULL, out, now, self._retry_after_s(seen, now))
                 return
         if isinstance(decision, Wait):
             self.queue.enqueue(request, decision)
@@ -84,7 +86,7 @@ class Dispatcher:
         other = lane.gives_way(request)
         if other is None:
             return False
-        self.refuse(other, RejectReason.QUEUE_FULL, out, now, self._retry_after_s(seen))
+        self.refuse(other, RejectReason.QUEUE_FULL, out, now, self._retry_after_s(seen, now))
         return True
 
     def _decide(
@@ -116,7 +118,7 @@ class Dispatcher:
         elif decision is Never.OVER_BUDGET:
             self._refuse_money(request, seen, out, now)
         else:
-            self.refuse(request, RejectReason.NO_TARGET, out, now, self._retry_after_s(seen))
+            self.refuse(request, RejectReason.NO_TARGET, out, now, self._retry_after_s(seen, now))
 
     def _refuse_money(self, request: Request, seen: list[Option], out: list[AnyCommand], now: float) -> None:
         denials = [over_budget(request, o.target, now) for o in seen if o.refusal is Refusal.OVER_BUDGET]
@@ -125,10 +127,14 @@ class Dispatcher:
         retry_after_s = None if after_s == _NEVER else after_s
         self.refuse(request, RejectReason.BUDGET_EXCEEDED, out, now, retry_after_s, first.hit)
 
-    def _retry_after_s(self, seen: list[Option]) -> float:
-        """Return when it is worth asking again: the shortest predicted wait, kept between 1 and 60 seconds."""
+    def _retry_after_s(self, seen: list[Option], now: float) -> float:
+        """Return when it is worth asking again, kept between 1 s and an hour.
+
+        That is when the first target is expected to take a request: a slot frees, its rest ends, or it said so itself.
+        """
         waits = [o.wait_s for o in seen if o.wait_s > 0.0]
-        return min(max(min(waits, default=5.0), 1.0), 60.0)
+        waits += [o.retry_at - now for o in seen if o.retry_at is not None and now < o.retry_at < _NEVER]
+        return min(max(min(waits, default=_RETRY_AFTER_S), 1.0), 3600.0)
 
     def start(self, request: Request, decision: Start, spill: Spill | None, out: list[AnyCommand], now: float) -> None:
         """Send a request to a target: as its only attempt, or beside the one that runs."""
@@ -231,7 +237,8 @@ class Dispatcher:
         """Decide again for a request that waits; return whether it left the queue."""
         self.queue.release(request)
         if now >= request.deadline_at:
-            self.refuse(request, RejectReason.DEADLINE_EVICTED, out, now, retry_after_s=5.0)
+            seen = Survey(request, self.roster.targets, behind, now).all()
+            self.refuse(request, RejectReason.DEADLINE_EVICTED, out, now, self._retry_after_s(seen, now))
             return True
         decision, seen = self._decide(request, behind, True, now)
         if isinstance(decision, Wait):

@@ -48,12 +48,19 @@ class Races:
             self._dispatch.silent.set(other, look_again_at(other, now))
 
     def queued(self, attempt_id: int, out: list[AnyCommand], now: float) -> None:
-        """Take in that an attempt waits in its target's own queue."""
-        attempt = self._dispatch.attempts.get(attempt_id)
-        if attempt is not None:
-            attempt.target.queued(attempt)
-            if attempt in self._dispatch.silent:
-                self._look(attempt, out, now)
+        """Take in that an attempt waits in its target's own queue.
+
+        Of an answer that comes in one piece, silence says nothing; this does.
+        """
+        dispatch = self._dispatch
+        attempt = dispatch.attempts.get(attempt_id)
+        if attempt is None or attempt.first_token_at is not None:
+            return
+        attempt.target.queued(attempt)
+        if dispatch.requests[attempt.request_id].route.pattern in dispatch.roster.routes.with_choice:
+            if attempt not in dispatch.silent:
+                dispatch.silent.add(attempt, now)
+            self._look(attempt, out, now)
 
     def ring(self, out: list[AnyCommand], now: float) -> None:
         """Look at every silent attempt whose time has come."""

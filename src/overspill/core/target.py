@@ -341,10 +341,9 @@ class TargetState:
             self._find_queued()
 
     def queued(self, attempt: Attempt) -> None:
-        """Note that an attempt waits in the target's own queue."""
-        if attempt.first_token_at is None:
-            attempt.is_queued = True
-            self._find_queued()
+        """Note that an attempt without a first token waits in the target's own queue."""
+        attempt.is_queued = True
+        self._find_queued()
 
     def gave_up(self, attempt: Attempt, now: float) -> None:
         """Learn from an attempt that is cancelled before its first token: it would have taken longer than this."""

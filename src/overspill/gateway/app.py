@@ -64,6 +64,7 @@ class App:
         *,
         store_bodies: bool = False,
         version: str,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.driver = driver
         self.keyring = keyring
@@ -71,6 +72,7 @@ class App:
         self._metrics = metrics
         self._store_bodies = store_bodies
         self._version = version
+        self._wall_clock = wall_clock
         self._id_prefix = f"req-{secrets.token_hex(6)}-"
         self._numbers = itertools.count(1)
         self._lines = AnswerLines()
@@ -136,7 +138,7 @@ class App:
             _refuse(exchange, request_id, error)
             return
         driver = self.driver
-        session = Session(request_id, exchange, caller, request, self._lines, driver.now(), time.time())
+        session = Session(request_id, exchange, caller, request, self._lines, driver.now(), self._wall_clock())
         if self._store_bodies:
             session.answer = bytearray()
         driver.submit(session)

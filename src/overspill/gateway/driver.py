@@ -50,11 +50,12 @@ class Driver:
         recorder: Recorder | None = None,
         commit_deadline_s: float = 50.0,
         heartbeat_s: float = 10.0,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """Make a driver.
 
         A client that has waited ``commit_deadline_s`` for a first token is sent a sign of life, and further ones every
-        ``heartbeat_s``.
+        ``heartbeat_s``. ``wall_clock`` is for budgets, which begin anew by the calendar.
         """
         self.controller = Controller(policy)
         self.targets = targets
@@ -76,6 +77,7 @@ class Driver:
         self._alarm_at = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
         self._idle: asyncio.Future[None] | None = None
+        self._wall_clock = wall_clock
         self._wall_ahead_s = 0.0
 
     def now(self) -> float:
@@ -239,7 +241,7 @@ class Driver:
         """Tell the controller what the wall says, where budgets need it and the clocks have drifted apart."""
         if not self.controller.has_budgets:
             return
-        unix_s = time.time()
+        unix_s = self._wall_clock()
         ahead_s = unix_s - self.now()
         if abs(ahead_s - self._wall_ahead_s) > _CLOCK_SLACK_S:
             self._wall_ahead_s = ahead_s

@@ -430,6 +430,8 @@ class Relay:
             self._fail(FailureKind.OVERLOADED)
         elif not whole.has_choices or not (whole.has_content or (whole.usage and whole.usage.output_tokens)):
             self._fail(FailureKind.HOLLOW)
+        elif whole.finish_reason is None and self.surface is not Surface.EMBEDDINGS:
+            self._fail(FailureKind.CUT)  # the server says itself that it did not come to an end
         else:
             self._finish()
 

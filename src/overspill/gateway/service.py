@@ -7,7 +7,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from overspill import __version__
@@ -48,10 +48,12 @@ class Gateway:
         *,
         environ: Mapping[str, str] | None = None,
         recorder: Recorder | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._environ = os.environ if environ is None else environ
         self._facts = facts
         self._recorder = recorder
+        self._wall_clock = wall_clock
         self.config = config
         self.metrics = Metrics(__version__)
         self.ledger: LedgerWriter | None = None
@@ -79,6 +81,7 @@ class Gateway:
             recorder=recorder,
             commit_deadline_s=float(config.server.commit_deadline),
             heartbeat_s=float(config.server.heartbeat),
+            wall_clock=wall_clock,
         )
         self.app = App(
             self.driver,
@@ -87,6 +90,7 @@ class Gateway:
             self.metrics,
             store_bodies=config.ledger.store_bodies,
             version=__version__,
+            wall_clock=wall_clock,
         )
         self._server: Server | None = None
         self._telling: asyncio.Task[None] | None = None
@@ -113,7 +117,7 @@ class Gateway:
         self.driver.tell_time()
         if self.ledger is None or not budgets:
             return
-        path, policy, unix_s = self.ledger.path, self.policy, time.time()
+        path, policy, unix_s = self.ledger.path, self.policy, self._wall_clock()
         found = await in_background(lambda: spent_before(path, policy, budgets, unix_s), name="reading the ledger")
         for event in found:
             self.driver.feed(event)

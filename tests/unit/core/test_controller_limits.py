@@ -417,7 +417,7 @@ def test_a_reload_keeps_what_is_known_of_models_while_there_are_several() -> Non
     same = msgspec.structs.replace(world.controller.policy, priorities=2)
     world.tell(PolicyChanged(policy=same))
     assert world.arrive("r2", model="bad", deadline_s=1.0)[0] == Reject(
-        request_id="r2", reason=R.NO_TARGET, outcome=Outcome.REJECTED, retry_after_s=5.0
+        request_id="r2", reason=R.NO_TARGET, outcome=Outcome.REJECTED, retry_after_s=300.0
     )
     world.tell(PolicyChanged(policy=policy(local(slots=9))))
     assert world.controller.targets["gpu"].models is None

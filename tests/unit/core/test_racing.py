@@ -218,6 +218,30 @@ def test_only_of_tokens_that_can_be_seen_silence_says_something(
     assert (stage.controller.next_wakeup(stage.now) is not None) is is_watched
 
 
+@pytest.mark.parametrize("wish", [{"is_stream": False}, {"surface": Surface.EMBEDDINGS}])
+def test_an_answer_in_one_piece_is_raced_for_once_its_target_says_that_it_waits(wish: dict[str, object]) -> None:
+    surfaces = (Surface.CHAT, Surface.EMBEDDINGS)
+    home = local(streams_whole=False, surfaces=surfaces)
+    stage = World(home, cloud(surfaces=surfaces), routes=(route(("gpu",), ("api",), ttft_s=SLO_S),))
+    began = stage.now
+    stage.tell(Arrived(request_id="r1", model="m", prompt_tokens=10, **wish))  # type: ignore[arg-type]
+    assert stage.tell(Queued(attempt_id=1), after_s=0.1) == []
+    rival = only_start(stage.tick_until_something_happens())
+    assert (rival.target_id, rival.spill) == ("api", Spill.SILENT)
+    assert stage.now - began == pytest.approx(SLO_S - 0.5 - 0.02)
+    cancel, end = stage.finish(rival.attempt_id)
+    assert cancel == CancelAttempt(attempt_id=1)
+    assert isinstance(end, Complete)
+    assert stage.controller.next_wakeup(stage.now) is None
+
+
+def test_where_there_is_no_other_target_an_answer_in_one_piece_is_waited_for() -> None:
+    stage = World(local(streams_whole=False), routes=(route(("gpu",), ttft_s=SLO_S),))
+    stage.tell(Arrived(request_id="r1", model="m", prompt_tokens=10, is_stream=False))
+    assert stage.tell(Queued(attempt_id=1)) == []
+    assert stage.controller.next_wakeup(stage.now) is None
+
+
 def test_a_route_that_hedges_asks_a_second_target_early_and_blames_nobody() -> None:
     stage = world(hedge_after_s=0.4)
     began = stage.now

@@ -552,6 +552,32 @@ def test_a_full_queue_sends_a_request_away_rather_than_to_wait() -> None:
     assert [s.request_id for s in starts(world.tell(Finished(attempt_id=holder)))] == ["waits"]
 
 
+@pytest.mark.parametrize(("pause_s", "told_s"), [(90.0, 90.0), (20_000.0, 3600.0)])
+def test_a_client_is_told_to_come_again_when_the_first_target_will_take_a_request(
+    pause_s: float, told_s: float
+) -> None:
+    routes = (route(("gpu",), ("api",), deadline_s=30.0),)
+    world = World(local(), cloud(), routes=routes)
+    world.fail(world.start("a").attempt_id, FailureKind.RATE_LIMITED, retry_after_s=pause_s + 10.0)
+    elsewhere = next(iter(world.controller._dispatch.attempts))
+    end = only_end(world.fail(elsewhere, FailureKind.RATE_LIMITED, retry_after_s=pause_s))
+    assert end.reason is RejectReason.NO_TARGET  # type: ignore[union-attr]
+    assert end.retry_after_s == pytest.approx(told_s)  # type: ignore[union-attr]
+    again = only_end(world.tell(arrived("b"), after_s=4.0))
+    assert again.retry_after_s == pytest.approx(min(told_s, pause_s - 4.0))  # type: ignore[union-attr]
+
+
+def test_who_waited_in_vain_is_told_when_a_slot_is_expected_to_free() -> None:
+    world = World(local(slots=1), routes=(route(("gpu",), deadline_s=2.0),))
+    attempt = world.start("holder")
+    world.arrive("waits")
+    end = only_end(world.tick_until_something_happens())
+    target = world.controller.targets["gpu"]
+    assert end.reason is RejectReason.DEADLINE_EVICTED  # type: ignore[union-attr]
+    assert attempt.target_id == "gpu"
+    assert end.retry_after_s == pytest.approx(max(1.0, target.slot_wait_s(0, world.now)))  # type: ignore[union-attr]
+
+
 def test_a_full_queue_does_not_keep_a_request_from_running_elsewhere() -> None:
     routes = (route(("gpu",), ("api",), queue_limit=0),)
     world = World(local(), cloud(ttft_s=5.0), routes=routes)

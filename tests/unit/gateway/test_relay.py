@@ -415,6 +415,7 @@ WHOLE_FAILURES: dict[str, tuple[int, bytes, FailureKind]] = {
     "no JSON": (200, b'{"choices": [', K.MALFORMED),
     "no answer": (200, b'{"hello": "world"}', K.HOLLOW),
     "no content": (200, b'{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}', K.HOLLOW),
+    "no finish reason": (200, b'{"choices":[{"message":{"content":"x"},"finish_reason":null}]}', K.CUT),
     "no choices": (200, b'{"choices":[],"usage":{"completion_tokens":3}}', K.HOLLOW),
     "an error under 200": (200, b'{"error":{"message":"slow down","code":"rate_limit_exceeded"}}', K.RATE_LIMITED),
     "out of resources": (

@@ -17,7 +17,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 import msgspec
 
@@ -25,7 +25,18 @@ from overspill.errors import WireError
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.server import Server, serve
 from overspill.gateway.rehearsal.answer import JSON_HEADERS, SSE_HEADERS, Answer
-from overspill.gateway.rehearsal.faults import ErrorStatus, Fault, KeepaliveOnly, fault_for
+from overspill.gateway.rehearsal.begun import begun_tokens, rendered_prompt
+from overspill.gateway.rehearsal.faults import (
+    Early,
+    ErrorStatus,
+    Fault,
+    FixedBody,
+    KeepaliveOnly,
+    Late,
+    NoHead,
+    SlowStart,
+    fault_for,
+)
 from overspill.perf.batching import Batch, EngineModel
 from overspill.pools.engines.fake import REHEARSED_SPEED
 from overspill.wire.chat import parse_request
@@ -110,6 +121,8 @@ class FakeEngine:
                 self._complete(exchange, "chat")
             case "POST", "/v1/completions":
                 self._complete(exchange, "completions")
+            case "POST", "/apply-template":
+                self._show_prompt(exchange)
             case "GET", "/v1/models":
                 if self._is_allowed(exchange):
                     exchange.reply(200, JSON_HEADERS, models_body([ModelCard(self.config.served_name, "rehearsal")]))
@@ -119,6 +132,15 @@ class FakeEngine:
                 exchange.reply(200, (), b"")
             case _:
                 _refuse(exchange, 404, "Not Found", f"{exchange.request.method} {exchange.request.path} is not served")
+
+    def _show_prompt(self, exchange: Exchange) -> None:
+        """Answer what a prompt comes to, as llama.cpp does."""
+        try:
+            prompt = rendered_prompt(exchange.request.body)
+        except msgspec.DecodeError as error:
+            _refuse(exchange, 400, "BadRequestError", f"the body is no chat request: {error}")
+            return
+        exchange.reply(200, JSON_HEADERS, msgspec.json.encode({"prompt": prompt}))
 
     def _is_allowed(self, exchange: Exchange) -> bool:
         key = self.config.api_key
@@ -131,37 +153,56 @@ class FakeEngine:
     def _complete(self, exchange: Exchange, surface: Literal["chat", "completions"]) -> None:
         if not self._is_allowed(exchange):
             return
+        is_chat = surface == "chat"
         try:
             request = parse_request(surface, exchange.request.body)
-            wanted = self._wanted_tokens(request)
+            begun = begun_tokens(request, is_chat=is_chat)
+            wanted = self._wanted_tokens(request, begun)
         except WireError as error:
             _refuse(exchange, error.status, "BadRequestError", error.message, param=error.param)
             return
         self.received += 1
         fault = fault_for(self.faults, self.received)
-        if isinstance(fault, ErrorStatus):
-            wait = () if fault.retry_after_s is None else ((b"retry-after", b"%d" % fault.retry_after_s),)
-            _refuse(exchange, fault.status, "RehearsedError", "this error was rehearsed", headers=wait)
-        elif isinstance(fault, KeepaliveOnly):
-            exchange.start(200, SSE_HEADERS if request.stream else JSON_HEADERS, length=None)
-            self._keep_alive(exchange, SSE_HEARTBEAT if request.stream else JSON_HEARTBEAT, fault.period_s)
+        if isinstance(fault, SlowStart):
+            admit = partial(self._admit, exchange, request, self.received, is_chat, begun, wanted, None)
+            exchange.on_gone = self._loop.call_later(fault.seconds, admit).cancel
+        elif isinstance(fault, Early):
+            self._misbehave(exchange, request, fault)
         elif self.config.max_queue is not None and self.held >= self.config.max_queue:
             _refuse(exchange, 503, "Service Unavailable", BUSY_TEXT)
         else:
-            self._admit(exchange, request, surface == "chat", wanted, fault)
+            self._admit(exchange, request, self.received, is_chat, begun, wanted, fault)
 
-    def _wanted_tokens(self, request: Request) -> int:
-        """Say how long the answer would be; ``WireError`` if the prompt leaves no room for any."""
+    def _misbehave(self, exchange: Exchange, request: Request, fault: Early) -> None:
+        match fault:
+            case ErrorStatus():
+                wait = () if fault.retry_after_s is None else ((b"retry-after", b"%d" % fault.retry_after_s),)
+                text = "this error was rehearsed"
+                _refuse(exchange, fault.status, "RehearsedError", text, code=fault.code, headers=wait)
+            case FixedBody():
+                exchange.reply(fault.status, ((b"content-type", fault.content_type.encode()),), fault.body.encode())
+            case NoHead() | SlowStart():
+                pass  # what is only slow was admitted already
+            case KeepaliveOnly():
+                exchange.start(200, SSE_HEADERS if request.stream else JSON_HEADERS, length=None)
+                beat = SSE_HEARTBEAT if request.stream else JSON_HEARTBEAT
+                self._keep_alive(exchange, beat, fault.period_s, fault.count)
+            case _:
+                assert_never(fault)
+
+    def _wanted_tokens(self, request: Request, begun: int) -> int:
+        """Say how long the answer, or what is left of it, would be; ``WireError`` if the prompt leaves no room.
+
+        ``max_tokens`` bounds what is still to come, and the lengths of ours are of the whole answer.
+        """
         if request.n != 1:
             raise WireError("this engine rehearses one choice per request; leave out 'n'", param="n")
-        wanted = request.max_tokens or self.config.default_output_tokens
-        asked = request.fields.get("x_output_tokens")
+        asked = _count_field(request, "x_output_tokens")
         if asked is not None:
-            try:
-                wanted = min(msgspec.json.decode(asked, type=_Length), request.max_tokens or sys.maxsize)
-            except msgspec.ValidationError as error:
-                why = f"'x_output_tokens' must be an integer of 1 or more: {error}"
-                raise WireError(why, param="x_output_tokens") from None
+            wanted = min(max(1, asked - begun), request.max_tokens or sys.maxsize)
+        else:
+            wanted = request.max_tokens or max(1, self.config.default_output_tokens - begun)
+        _count_field(request, "x_reasoning_tokens")
         if not self.config.engine.answer_tokens(request.prompt_tokens, wanted):
             raise WireError(
                 f"This model's maximum context length is {self.config.engine.context_tokens} tokens. However, your "
@@ -169,16 +210,28 @@ class FakeEngine:
             )
         return wanted
 
-    def _keep_alive(self, exchange: Exchange, beat: bytes, period_s: float) -> None:
-        """Beat until the client leaves; the server's closing is a leaving too."""
+    def _keep_alive(self, exchange: Exchange, beat: bytes, period_s: float, count: int | None) -> None:
+        """Beat until the client leaves, or so often; the server's closing is a leaving too."""
+        if count == 0:
+            exchange.finish()
+            return
         exchange.write(beat)
-        timer = self._loop.call_later(period_s, self._keep_alive, exchange, beat, period_s)
+        left = None if count is None else count - 1
+        timer = self._loop.call_later(period_s, self._keep_alive, exchange, beat, period_s, left)
         exchange.on_gone = timer.cancel
 
     # -- the batch in real time
 
-    def _admit(self, exchange: Exchange, request: Request, is_chat: bool, wanted: int, fault: Fault | None) -> None:
-        number = self.received
+    def _admit(
+        self,
+        exchange: Exchange,
+        request: Request,
+        number: int,
+        is_chat: bool,
+        begun: int,
+        wanted: int,
+        fault: Late | None,
+    ) -> None:
         output_tokens = self.config.engine.answer_tokens(request.prompt_tokens, wanted)
         is_clipped = output_tokens < wanted or wanted == request.max_tokens
         answer = Answer(
@@ -186,7 +239,9 @@ class FakeEngine:
             request,
             number=number,
             is_chat=is_chat,
+            first_token=begun,
             output_tokens=output_tokens,
+            reasoning_tokens=_count_field(request, "x_reasoning_tokens") or 0,
             finish_reason="length" if is_clipped else "stop",
             fault=fault,
         )
@@ -230,7 +285,7 @@ class FakeEngine:
             else:
                 self._decoding[event.request_id] = self._held[event.request_id]
         cut = [
-            number for number, answer in self._decoding.items() if not answer.advance_to(self._batch.produced(number))
+            number for number, answer in self._decoding.items() if not answer.advance_by(self._batch.produced(number))
         ]
         for number in cut:
             self._batch.cancel(number, now_s)
@@ -254,6 +309,17 @@ class FakeEngine:
         return "".join(lines).encode()
 
 
+def _count_field(request: Request, name: str) -> int | None:
+    """Read a field of ours that says how much of an answer is wanted; ``WireError`` if it cannot be."""
+    asked = request.fields.get(name)
+    if asked is None:
+        return None
+    try:
+        return msgspec.json.decode(asked, type=_Length)
+    except msgspec.ValidationError as error:
+        raise WireError(f"{name!r} must be an integer of 1 or more: {error}", param=name) from None
+
+
 def _refuse(
     exchange: Exchange,
     status: int,
@@ -261,10 +327,11 @@ def _refuse(
     message: str,
     *,
     param: str | None = None,
+    code: str | None = None,
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> None:
     """Answer an error in vLLM's form: OpenAI's, with the status as a number for ``code``."""
-    body = {"error": {"message": message, "type": kind, "param": param, "code": status}}
+    body = {"error": {"message": message, "type": kind, "param": param, "code": status if code is None else code}}
     exchange.reply(status, (*JSON_HEADERS, *headers), msgspec.json.encode(body))
 
 
