@@ -225,8 +225,7 @@ class TargetState:
 
     def rate_ready_at(self, tokens: float, ahead: int) -> float:
         """Return from when the host's rates allow a request of so many tokens, after ``ahead`` others like it."""
-        if self.meter is None:
-            return 0.0
+        assert self.meter is not None  # it has rates, or nobody asks
         requests, per_token = self.meter.requests, self.meter.tokens
         at = 0.0 if requests is None else requests.ready_at(1.0, ahead)
         return at if per_token is None else max(at, per_token.ready_at(tokens, ahead * tokens))
@@ -253,11 +252,11 @@ class TargetState:
 
     def retry_at_s(self, model: str, now: float) -> float | None:
         """Return when what a breaker refuses now may be tried, or ``None`` if an event will say."""
-        if self.breaker.refusal(now) is None and self.models is not None:
-            of_model = self.models.find(model)
-            if of_model is not None:
-                return of_model.retry_at_s()
-        return self.breaker.retry_at_s()
+        if self.models is None or self.breaker.refusal(now) is not None:
+            return self.breaker.retry_at_s()
+        of_model = self.models.find(model)
+        assert of_model is not None  # one of the two refuses
+        return of_model.retry_at_s()
 
     def quote_s(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float) -> float | None:
         """Predict the TTFT of a request that starts now; ``None`` if it may not.

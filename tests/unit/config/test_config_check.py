@@ -202,3 +202,34 @@ def test_a_url_is_read_into_its_parts() -> None:
     assert parse_origin("https://a.com/v1/") == Origin(scheme="https", host="a.com", port=443, prefix=b"/v1")
     assert parse_origin("http://[::1]:8000") == Origin(scheme="http", host="::1", port=8000)
     assert is_loopback("[::1]")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("limits: {teams: {red: {concurrency: 1}}}", "limits.teams.red: no key is of the team 'red'; teams: none"),
+        (
+            "server: {api_keys: [{key: env:A, team: reds}]}\nlimits: {teams: {red: {concurrency: 1}}}",
+            "no key is of the team 'red' (did you mean 'reds'?)",
+        ),
+        ("limits: {models: {mm: {concurrency: 1}}}", "limits.models.mm: no route is for 'mm'"),
+        (
+            "server: {api_keys: [{key: env:A, models: [n, 'big*', 'x*']}]}",
+            "server.api_keys[0].models: no route serves 'n'; routes: big*, m",
+        ),
+    ],
+)
+def test_a_limit_that_nothing_is_held_to_is_a_slip(text: str, said: str) -> None:
+    routes_of = "routes:\n  - {model: ['big*', m], tiers: [[local]]}\n"
+    assert said in complaint(f"{text}\n{POOLS}{routes_of}")
+
+
+def test_keys_may_name_what_routes_serve() -> None:
+    keys = "server: {api_keys: [{key: env:A, models: [bigger, 'b*']}]}\n"
+    load_text(keys + POOLS + "routes:\n  - {model: 'big*', tiers: [[local]]}\n", FACTS)
+
+
+def test_the_requests_in_flight_of_a_provider_are_named_once() -> None:
+    assert "it is the same as the pool's max_concurrency; write one of the two" in pool(
+        "upstream: deepseek, max_concurrency: 3, limits: {concurrency: 4}"
+    )

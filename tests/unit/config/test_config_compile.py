@@ -8,7 +8,19 @@ from overspill.config.compile import Wiring, compile_config
 from overspill.config.discover import Discovery, FoundServer, zero_config
 from overspill.config.load import load_text
 from overspill.config.schema import Config, RouteConfig
-from overspill.core.types import LatencyPrior, Price, RouteTarget, Slo, Surface, TargetSpec
+from overspill.core.types import (
+    Budget,
+    Client,
+    LatencyPrior,
+    Limits,
+    Price,
+    RouteTarget,
+    Shared,
+    Slo,
+    Surface,
+    TargetSpec,
+    Window,
+)
 from overspill.errors import ConfigError
 from overspill.pools.facts import load_facts
 from overspill.units import MIB
@@ -226,3 +238,99 @@ def test_plain_numbers_reach_the_core() -> None:
 def test_an_unsound_configuration_made_in_code_is_refused_too() -> None:
     with pytest.raises(ConfigError, match="there is no pool 'x'"):
         compile_config(Config(routes=(RouteConfig(model="m", tiers=(("x",),)),)), FACTS)
+
+
+KEYS = """\
+server:
+  api_keys:
+    - env:A
+    - {key: env:B, name: bob, team: red, weight: 2, models: [m], limits: {concurrency: 3}, budget: {day: 4}}
+    - {key: env:C, name: carol, local_only: true, budget: {hour: 1}}
+"""
+TWO = "pools:\n  gpu: {attach: vllm, url: 'http://127.0.0.1:1'}\n  ds: {upstream: deepseek%s}\n"
+M = "routes:\n  - {model: [m, deepseek-flash], tiers: [[gpu], [ds]]}\n"
+PRICED = ", price: {input: 1, output: 2}"
+
+
+def test_keys_become_clients_only_where_they_are_more_than_keys() -> None:
+    policy = wired(KEYS + TWO % PRICED + M).policy
+    assert policy.clients == (
+        Client(
+            key_id="bob",
+            team="red",
+            weight=2.0,
+            models=("m",),
+            limits=Limits(concurrency=3, budgets=(Budget(usd=4.0, window=Window.DAY),)),
+        ),
+        Client(key_id="carol", local_only=True, limits=Limits(budgets=(Budget(usd=1.0, window=Window.HOUR),))),
+    )
+
+
+def test_each_key_that_has_no_limits_of_its_own_gets_those_of_each_key() -> None:
+    each = "limits: {each_key: {requests_per_minute: 60, burst: 5s, budget: {month: 9}}}\n"
+    clients = {client.key_id: client for client in wired(KEYS + each + TWO % PRICED + M).policy.clients}
+    month = (Budget(usd=9.0, window=Window.MONTH),)
+    assert clients["key-1"].limits == Limits(requests_per_minute=60, burst_s=5.0, budgets=month)
+    assert clients["bob"].limits == Limits(concurrency=3, budgets=(Budget(usd=4.0, window=Window.DAY),))
+    assert clients["carol"].limits == Limits(
+        requests_per_minute=60, burst_s=5.0, budgets=(Budget(usd=1.0, window=Window.HOUR),)
+    )
+
+
+def test_without_keys_everybody_is_one_client_if_that_is_limited() -> None:
+    each = "limits: {each_key: {tokens_per_minute: 1000}}\n"
+    assert wired(each + TWO % "" + M).policy.clients == (Client(key_id="", limits=Limits(tokens_per_minute=1000)),)
+    assert wired("limits: {each_key: {}}\n" + TWO % "" + M).policy.clients == ()
+    assert wired(TWO % "" + M).policy.clients == ()
+
+
+def test_teams_and_models_are_limited_by_name() -> None:
+    limits = "limits:\n  teams: {red: {concurrency: 5}}\n  models: {m: {requests_per_minute: 6}}\n"
+    policy = wired(KEYS + limits + TWO % PRICED + M).policy
+    assert policy.teams == (Shared(name="red", limits=Limits(concurrency=5)),)
+    assert [route.limits for route in policy.routes] == [Limits(requests_per_minute=6), None]
+    assert wired(KEYS + "limits: {teams: {red: {}}}\n" + TWO % PRICED + M).policy.teams == ()
+
+
+def test_a_providers_rates_slots_and_budget_reach_its_targets() -> None:
+    fields = ", limits: {requests_per_minute: 60, concurrency: 7}, budget: {month: 50}"
+    wiring = wired(TWO % (PRICED + fields) + M)
+    target = spec(wiring, "ds/default/deepseek-flash")
+    assert (target.slots, target.account, target.is_adaptive) == (7, "ds/default", False)
+    assert target.limits == Limits(requests_per_minute=60, burst_s=10.0)
+    month = Limits(budgets=(Budget(usd=50.0, window=Window.MONTH),))
+    assert wiring.policy.accounts == (Shared(name="ds/default", limits=month),)
+    assert spec(wired(TWO % ", limits: {concurrency: 7}" + M), "ds/default/deepseek-flash").limits is None
+
+
+def test_hosts_that_move_their_limits_are_adaptive_unless_the_file_says_otherwise() -> None:
+    text = "pools:\n  t: {upstream: %s%s}\nroutes:\n  - {model: m, tiers: [[t]]}\n"
+    found = [
+        wired(text % fill).policy.targets[0].is_adaptive
+        for fill in (
+            ("together", ""),
+            ("fireworks", ""),
+            ("deepseek", ""),
+            ("together", ", limits: {adaptive: false}"),
+            ("deepseek", ", limits: {adaptive: true}"),
+        )
+    ]
+    assert found == [True, True, False, False, True]
+
+
+def test_reserved_slots_reach_the_core() -> None:
+    assert wired("scheduling: {reserved: [2, 1]}\n" + TWO % "" + M).policy.reserved == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        "limits: {each_key: {budget: {day: 1}}}\n",
+        "limits: {models: {m: {budget: {day: 1}}}}\n",
+        "server: {api_keys: [{key: env:A, budget: {day: 1}}]}\n",
+    ],
+)
+def test_a_budget_needs_the_price_of_every_target(limits: str) -> None:
+    with pytest.raises(ConfigError, match="the price of ds/default/m is not known, so no budget could be kept"):
+        wired(limits + TWO % "" + M)
+    wired(limits + TWO % PRICED + M)

@@ -98,6 +98,15 @@ def test_a_place_is_kept_while_a_request_waits_and_free_however_it_ends() -> Non
     assert only_reject(world.arrive("r7", key_id="alice")).reason is R.RATE_LIMITED
 
 
+def test_who_is_not_limited_has_no_levels() -> None:
+    world = World(local(), clients=(client(limits=Limits(concurrency=1)),))
+    found = world.controller.find_route("m")
+    assert found is not None
+    assert world.controller.limits_of("bob", found, world.now) == []
+    (level,) = world.controller.limits_of("alice", found, world.now)
+    assert (level.resource, level.amount, level.left) == (Resource.CONCURRENCY, 1, 1)
+
+
 def tokens_left(world: World, key_id: str = "alice") -> float:
     found = world.controller.find_route("m")
     assert found is not None
