@@ -166,9 +166,7 @@ def test_a_ledger_that_cannot_be_read_is_said_and_new_budgets_begin_full(
     run(main())
 
 
-def test_the_time_of_day_is_told_where_money_is_limited_and_again_when_the_clock_jumps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_time_of_day_is_told_where_money_is_limited_and_again_when_the_clock_jumps() -> None:
     seen: list[AnyEvent] = []
 
     async def main() -> None:
@@ -178,8 +176,7 @@ def test_the_time_of_day_is_told_where_money_is_limited_and_again_when_the_clock
             async with serving(text, recorder=lambda now, event, commands: seen.append(event)) as gateway:
                 for _ in range(3):
                     gateway.driver.tell_time()
-                real = time.time
-                monkeypatch.setattr(time, "time", lambda: real() + 7200.0)
+                gateway.driver._wall_clock = lambda: time.time() + 7200.0
                 gateway.driver.tell_time()
             async with serving(text_of(pools), recorder=lambda now, event, commands: seen.append(event)):
                 pass

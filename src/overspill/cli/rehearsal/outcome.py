@@ -87,7 +87,8 @@ def policy_of(outcome: Outcome) -> Policy:
         context_tokens=scene.context_tokens,
     )
     price = Price(input_usd_per_mtok=scene.price_input, output_usd_per_mtok=scene.price_output)
-    cloud = TargetSpec(target_id=CLOUD_TARGET, pool="cloud", is_local=False, price=price)
+    account = CLOUD_TARGET.rpartition("/")[0]
+    cloud = TargetSpec(target_id=CLOUD_TARGET, pool="cloud", is_local=False, price=price, account=account)
     home = (RouteTarget(target_id=LOCAL_TARGET, model="rehearsed"),)
     away = (RouteTarget(target_id=CLOUD_TARGET, model="rehearsal"),)
     tiers = {HYBRID: (home, away), LOCAL_ONLY: (home,), CLOUD_ONLY: (away,)}
