@@ -129,7 +129,8 @@ class Controller:
         priority = min(max(event.priority, 0), self.policy.priorities - 1)
         request = Request(event, route, expected, priority, now)
         if self.policy.reserved:
-            request.headroom = sum(self.policy.reserved[:priority])
+            request.bind(route)
+        request.headroom = sum(self.policy.reserved[:priority])
         return request
 
     # -- what attempts tell
@@ -292,13 +293,11 @@ class Controller:
     def _rebind(self, request: Request) -> bool:
         """Give a request its new route, so that a retry obeys the new policy; return whether there is one.
 
-        A running request without a new route keeps the old one. What was ``local_only`` stays so.
+        A running request without a new route keeps the old one.
         """
         route = self._dispatch.roster.routes.find(request.model)
         if route is None:
             return False
-        request.route = route
-        request.local_only = request.local_only or route.local_only
         request.headroom = sum(self.policy.reserved[: request.priority])
         bind(self._dispatch.limiter, request)
         return True
