@@ -101,6 +101,8 @@ def fingerprint(config: ScreeningConfig, plan: ScreeningPlan) -> int:
 
 def screening_problems(config: ScreeningConfig, facts: Facts) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Give what is wrong with the detectors, with its path."""
+    if not config.timeout > 0:
+        yield ("screening", "timeout"), "it must be above 0: in no time nothing can be looked at"
     for name, entry in config.detectors.items():
         path = ("screening", "detectors", name)
         if not _NAME.fullmatch(name):

@@ -129,8 +129,7 @@ class Controller:
         priority = min(max(event.priority, 0), self.policy.priorities - 1)
         request = Request(event, route, expected, priority, now)
         if self.policy.reserved:
-            request.bind(route)
-        request.headroom = sum(self.policy.reserved[:priority])
+            request.headroom = sum(self.policy.reserved[:priority])
         return request
 
     # -- what attempts tell
@@ -296,11 +295,11 @@ class Controller:
         A running request without a new route keeps the old one.
         """
         route = self._dispatch.roster.routes.find(request.model)
-        if route is None:
-            return False
-        request.headroom = sum(self.policy.reserved[: request.priority])
+        if route is not None:
+            request.bind(route)
+            request.headroom = sum(self.policy.reserved[: request.priority])
         bind(self._dispatch.limiter, request)
-        return True
+        return route is not None
 
     # -- looking in, without changing anything
 

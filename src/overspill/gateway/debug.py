@@ -38,6 +38,7 @@ def explain_route(controller: Controller, query: dict[str, list[str]], now: floa
         "slo_tpot_s": route.slo.tpot_s,
         "deadline_s": route.deadline_s,
         "local_only": event.local_only or route.local_only,
+        "screened": route.screening != 0,
         "decision": _decision(decision, seen, now),
         "limits": [_limit(hit) for hit in controller.limits_of(event.key_id, route, now)],
         "targets": [_target(option, now) for option in seen],

@@ -18,7 +18,7 @@ from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject,
 from overspill.core.controller import Controller
 from overspill.core.events import AnyEvent, ClientGone, ClockRead, DrainStarted, Failed, PolicyChanged, Tick
 from overspill.core.routing import RouteTable
-from overspill.core.types import FailureKind, Outcome, Policy, RejectReason
+from overspill.core.types import FailureKind, LocalOnly, Outcome, Policy, RejectReason
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.live_target import LiveTarget
@@ -39,6 +39,11 @@ _TIMED_EVERY = 8
 def _outside(policy: Policy) -> frozenset[str]:
     """Return the targets where a request leaves its owner's hands."""
     return frozenset(spec.target_id for spec in policy.targets if not spec.is_local)
+
+
+def _bound_keys(policy: Policy) -> frozenset[str]:
+    """Return the keys whose requests must stay local."""
+    return frozenset(client.key_id for client in policy.clients if client.local_only)
 
 
 class Driver:
@@ -66,6 +71,8 @@ class Driver:
         self.controller = Controller(policy)
         self.targets = targets
         self._outside = _outside(policy)
+        self._bound_keys = _bound_keys(policy)
+        self._find_route = RouteTable(policy.routes).find
         self._client = client
         self._books = books
         self._loop = loop
@@ -110,7 +117,10 @@ class Driver:
         self.feed(session.arrived())
 
     def _bind(self, session: Session) -> None:
-        route = self.controller.find_route(session.request.model)
+        """Have the session know what the controller's policy binds to local targets."""
+        if session.local_only_by is None and session.key_id in self._bound_keys:
+            session.local_only_by = LocalOnly.KEY
+        route = self._find_route(session.request.model)
         if route is not None:
             session.bind(route)
 
@@ -273,11 +283,12 @@ class Driver:
         """Take a new policy and its targets. What runs on a target that is gone runs to its end."""
         self.targets = targets
         self._books.set_prices(policy.targets)
-        find = RouteTable(policy.routes).find
+        self._find_route = RouteTable(policy.routes).find
+        self._bound_keys = _bound_keys(policy)
         for session in self._sessions.values():
             # What runs outside has left: its answer is not called local. A further attempt is bound at its start.
-            if not (self._is_outside(session) or (route := find(session.request.model)) is None):
-                session.bind(route)
+            if not self._is_outside(session):
+                self._bind(session)
         self._outside = _outside(policy)
         self.feed(PolicyChanged(policy=policy))
         self.tell_time()

@@ -48,6 +48,7 @@ class Intake:
         if route is None or route.local_only or session.local_only_by is not None:
             self._admit(session)
             return
+        session.route_pattern = route.pattern
         plan = self._plans.get(route.screening)
         if plan is None or self._screening is None:
             self._admit(session)

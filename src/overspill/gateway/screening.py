@@ -71,7 +71,13 @@ class Screening:
         self._has_jobs = asyncio.Event()
         self._quiet_until = 0.0
         self._is_closed = False
+        self._idle = 0
         self._keepers = [self._loop.create_task(self._keep()) for _ in range(config.processes)]
+
+    @property
+    def is_ready(self) -> bool:
+        """True while a process waits for a question."""
+        return self._idle > 0
 
     async def look(self, fields: Mapping[str, msgspec.Raw], body_bytes: int, plan: ScreeningPlan) -> Verdict:
         """Look at the text of a request's top-level fields; count and return what came of it."""
@@ -137,7 +143,11 @@ class Screening:
 
     async def _ask_next(self, process: DetectorProcess) -> bool:
         """Do one job; return whether the process can be used again."""
-        job = await self._next_job()
+        self._idle += 1
+        try:
+            job = await self._next_job()
+        finally:
+            self._idle -= 1
         limit_s = job.deadline - self._loop.time()
         try:
             async with asyncio.timeout(limit_s):
