@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from tests.support.loops import run, until
 from tests.support.outside import MODES
 from tests.support.touchy import install_touchy
 
-from overspill.core.breaker import BreakerState
+from overspill.core.types import Refusal, Surface
 
 EXAMPLES = int(os.environ.get("LEAK_EXAMPLES", "25"))
 BOUND = BINDINGS[1:]
@@ -63,8 +64,9 @@ async def _full(it: World) -> None:
 
 async def _breaker(it: World) -> None:
     it.engine.faults = FAULTS["error"]
-    breaker = it.gateway.driver.controller.targets["local/0"].breaker
-    while breaker.state is BreakerState.CLOSED:
+    driver = it.gateway.driver
+    target = driver.controller.targets["local/0"]
+    while target.refusal(Surface.CHAT, 1, False, driver.now(), "m") is not Refusal.BREAKER_OPEN:
         await (await it.ask("header")).reading
 
 
@@ -77,7 +79,20 @@ async def _moved(it: World) -> None:
     it.reload("moved")
 
 
+async def _silent(it: World) -> None:
+    """Have the engine say nothing but that it lives: a second target is asked beside it."""
+    it.reload("roomy")
+    it.engine.faults = FAULTS["keepalive"]
+
+
+async def _hedged(it: World) -> None:
+    it.reload("roomy")
+    it.engine.faults = FAULTS["stall_at_once"]
+
+
 WAYS = (_busy, _error, _cut, _rate, _dead, _full, _breaker, _outside_first, _moved)
+BESIDE = (_silent, _hedged)
+"""Where the first attempt goes on, so that only time shows whether there is a second."""
 
 
 async def _goes_outside(it: World, stream: bool, model: str = "m") -> None:
@@ -86,6 +101,7 @@ async def _goes_outside(it: World, stream: bool, model: str = "m") -> None:
         await until(it.are_detectors_ready)
         free = await it.ask("none", model=model, stream=stream)
         await it.settle()
+        await until(partial(it.has_gone_its_way, free))
         await it.leave(free)
         if it.seen_outside(free):
             return
@@ -104,6 +120,23 @@ def test_what_is_bound_does_not_go_where_the_same_unbound_goes(way: Any, stream:
             await _goes_outside(it, stream)
             it.check()
             assert all(asked.is_bound for asked in it.asked if asked.binding in BOUND)
+
+    run(main())
+
+
+@pytest.mark.parametrize("way", BESIDE, ids=lambda way: way.__name__.strip("_"))
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_no_second_attempt_outside_runs_beside_one_that_is_bound(way: Any, stream: bool) -> None:
+    async def main() -> None:
+        async with world() as it:
+            await way(it)
+            await until(it.are_detectors_ready)
+            for binding in BOUND:
+                await it.ask(binding, stream=stream, chat=binding != "tokens")
+            await it.settle()
+            await _goes_outside(it, stream)  # later than those before it
+            it.check()
+            assert it.gateway.driver.open_sessions >= len(BOUND) - 1  # and they still run
 
     run(main())
 

@@ -30,7 +30,7 @@ BINDINGS = ("none", "key", "header", "model", "word", "image", "tokens", "raise"
 """What binds a request; all but the first do, those from ``word`` on while the configuration has detectors."""
 BY_TEXT = frozenset(("word", "image", "tokens", "raise", "crash", "hang"))
 _WORDS = {"word": "hush", "raise": "raise-me", "crash": "crash-me", "hang": "hang-me"}
-VARIANTS = ("base", "route_bound", "moved", "no_detectors", "other_detectors", "outside_first")
+VARIANTS = ("base", "route_bound", "moved", "no_detectors", "other_detectors", "outside_first", "roomy")
 FAULTS: dict[str, tuple[Fault, ...]] = {
     "none": (),
     "busy": (ErrorStatus(every=1, status=503),),
@@ -122,6 +122,16 @@ class World:
                 most = before[request_id] if asked.most_outside is None else min(before[request_id], asked.most_outside)
                 asked.most_outside = most
 
+    def has_gone_its_way(self, asked: Asked) -> bool:
+        return self.seen_outside(asked) > 0 or asked.reading.done() or self.is_kept_local(asked)
+
+    def is_kept_local(self, asked: Asked) -> bool:
+        """Say whether the gateway has bound it: unbound ones are too, where the detectors were late."""
+        return any(
+            f"{asked.word}." in str(session.request.fields) and session.local_only_by is not None
+            for session in self.gateway.driver._sessions.values()
+        )
+
     def are_detectors_ready(self) -> bool:
         screening = self.gateway.entrance.screening
         return screening is None or screening.is_ready
@@ -199,13 +209,20 @@ def config_text(local_url: str, clouds: tuple[Outside, Outside], variant: str) -
     """Write one of the configurations that a script reloads between."""
     pools = {
         # The same target, moved outside: what was bound must not follow it.
-        "local": attach(clouds[0].url, slots=1, local=False) if variant == "moved" else attach(local_url, slots=1),
+        "local": attach(clouds[0].url, slots=1, local=False)
+        if variant == "moved"
+        else attach(local_url, slots=32 if variant == "roomy" else 1),
         "cloud": upstream(clouds[0].url, prior={"ttft_base": "5ms"}),
         "cloud2": upstream(clouds[1].url, prior={"ttft_base": "10ms"}),
         "spare": attach(local_url, slots=1, models=["spare"]),
     }
     tiers = [["local"], ["cloud"], ["cloud2"]]
-    common = {"slo": {"ttft": "50ms"}, "deadline": f"{int(DEADLINE_S * 1000)}ms", "queue_limit": 2}
+    common = {
+        "slo": {"ttft": "50ms"},
+        "deadline": f"{int(DEADLINE_S * 1000)}ms",
+        "queue_limit": 2,
+        "hedge_after": "150ms",
+    }
     routes = [
         {"model": "m", "tiers": tiers[::-1] if variant == "outside_first" else tiers, **common},
         {"model": "tied", "tiers": [*tiers, [{"pool": "spare", "model": "spare"}]], "local_only": True, **common},

@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import msgspec
-from tests.support.scripted_upstream import DONE, JSON, SSE, STREAM, usage
+from tests.support.scripted_upstream import DONE, JSON, ROLE, SSE, delta, usage
 
+STREAM = ROLE + delta("made") + delta(" outside") + delta(finish="stop")
 _WHOLE = msgspec.json.encode(
     {
         "id": "c1",
