@@ -348,3 +348,19 @@ def test_a_key_that_binds_is_said_to_have_bound() -> None:
                 assert reply.headers["x-overspill-local-only"] == "key"
 
     run(main())
+
+
+def test_presidio_looks_at_requests_in_its_own_process() -> None:
+    pytest.importorskip("presidio_analyzer", reason="the extra pii is not installed")
+
+    async def main() -> None:
+        detectors = {"pii": {"detector": "presidio", "options": {"entities": ["CREDIT_CARD", "EMAIL_ADDRESS"]}}}
+        async with (
+            outside() as cloud,
+            fake_engine() as local,
+            serving(config(cloud, local, detectors=detectors)) as gateway,
+        ):
+            await leaves(gateway, "What is the weather like?")
+            await stays(gateway, cloud, "Write to jane.doe@example.com, the card is 4111 1111 1111 1111.")
+
+    run(main())

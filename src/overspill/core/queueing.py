@@ -98,8 +98,7 @@ class Request:
         """The attempt that runs; the older one while there are two."""
         self.rival: Attempt | None = None
         """The attempt that was started beside it because it did not speak in time."""
-        self.attempts = 0
-        self.failures = 0
+        self.attempts = self.failures = 0
         """Failed attempts that were no "busy"."""
         self.backoff: dict[str, float] | None = None
         """Target → time before which this request does not try it again."""

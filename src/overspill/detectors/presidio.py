@@ -104,4 +104,4 @@ def _stay_offline() -> None:
     import tldextract
 
     offline = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
-    tldextract.extract = offline
+    tldextract.extract = offline  # type: ignore[assignment, unused-ignore]
