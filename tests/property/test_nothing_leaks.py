@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.leaks import BINDINGS, BY_TEXT, FAULTS, VARIANTS, World, world
+from tests.support.leaks import BINDINGS, BY_TEXT, FAULTS, VARIANTS, Asked, World, world
 from tests.support.loops import run, until
 from tests.support.outside import MODES
 from tests.support.touchy import install_touchy
@@ -153,6 +153,62 @@ def test_a_model_that_is_only_outside_is_refused_to_what_is_bound(binding: str) 
                 assert reply.headers["x-overspill-local-only"] == ("detector" if binding in BY_TEXT else binding)
             await it.settle()
             it.check()
+
+    run(main())
+
+
+async def _waits_while_all_are_busy(it: World, binding: str) -> Asked:
+    """Ask when every target is busy: the request was seen outside, and waits to be asked again."""
+    it.engine.faults = FAULTS["busy"]
+    for cloud in it.clouds:
+        cloud.mode = "busy"
+    waiting = it.gateway.driver.controller.waiting_by_lane
+    while True:
+        await until(it.are_detectors_ready)
+        asked = await it.ask(binding)
+        await until(lambda: sum(waiting().values()) or not it.gateway.driver.open_sessions)
+        if it.seen_outside(asked) and sum(waiting().values()):
+            return asked
+        await it.leave(asked)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "binding"),
+    [
+        ("base", "route_bound", "none"),
+        ("no_detectors", "base", "word"),
+        ("no_detectors", "base", "none"),
+        ("base", "other_detectors", "none"),
+        ("outside_first", "route_bound", "none"),
+    ],
+)
+def test_a_reload_binds_what_waits(first: str, second: str, binding: str) -> None:
+    async def main() -> None:
+        async with world() as it:
+            it.reload(first)
+            bound = await _waits_while_all_are_busy(it, binding)
+            it.reload(second)
+            assert bound.most_outside is not None
+            for cloud in it.clouds:
+                cloud.mode = "answer"
+            assert (await bound.reading).status == 503
+            it.check()
+
+    run(main())
+
+
+def test_a_reload_that_binds_nothing_lets_what_waits_go_outside() -> None:
+    """Show that there was time enough for that in the test before."""
+
+    async def main() -> None:
+        async with world() as it:
+            while True:
+                free = await _waits_while_all_are_busy(it, "none")
+                it.reload("roomy")
+                for cloud in it.clouds:
+                    cloud.mode = "answer"
+                if (await free.reading).status == 200:
+                    break
 
     run(main())
 

@@ -23,6 +23,7 @@ from overspill.core.events import AnyEvent
 from overspill.gateway.rehearsal.engine import EngineConfig, FakeEngine
 from overspill.gateway.rehearsal.faults import CutAfterTokens, ErrorStatus, Fault, KeepaliveOnly, StallAfterTokens
 from overspill.gateway.service import Gateway
+from overspill.gateway.session import Session
 
 ENVIRON = {"CLOUD_KEY": "sk-cloud", "FREE": "sk-free", "TIED": "sk-tied", "HOME": "/nonexistent"}
 DEADLINE_S = 0.4
@@ -109,7 +110,7 @@ class World:
             (request_id, asked)
             for request_id, session in self.gateway.driver._sessions.items()
             for word, asked in words.items()
-            if f"{word}." in str(session.request.fields)
+            if _has(session, word)
         ]
         self.variant = variant
         self.gateway.reload(config_of(self.text(variant)))
@@ -128,7 +129,7 @@ class World:
     def is_kept_local(self, asked: Asked) -> bool:
         """Say whether the gateway has bound it: unbound ones are too, where the detectors were late."""
         return any(
-            f"{asked.word}." in str(session.request.fields) and session.local_only_by is not None
+            _has(session, asked.word) and session.local_only_by is not None
             for session in self.gateway.driver._sessions.values()
         )
 
@@ -185,6 +186,10 @@ class World:
                 assert seen == 0, f"{asked.word} came under {asked.variant} and was seen outside {seen} times"
             if asked.most_outside is not None:
                 assert seen <= asked.most_outside, f"{asked.word} was sent outside after a reload had bound it"
+
+
+def _has(session: Session, word: str) -> bool:
+    return any(f"{word}.".encode() in bytes(raw) for raw in session.request.fields.values())
 
 
 def _body(binding: str, word: str, chat: bool) -> dict[str, Any]:
