@@ -29,7 +29,7 @@ from tests.support.touchy import install_touchy
 
 from overspill.errors import ConfigError
 from overspill.gateway.rehearsal.engine import FakeEngine
-from overspill.gateway.screening import Verdict
+from overspill.gateway.screening import TextVerdict
 from overspill.gateway.service import Gateway
 
 OURS = {"detector": "patterns", "options": {"keywords": ["hush"], "known": ["cn_id_card"]}}
@@ -156,7 +156,7 @@ def test_a_detector_that_hangs_is_given_up_while_everything_else_goes_on(touchy:
             await hanging
             screening = gateway.entrance.screening
             assert screening is not None
-            assert gateway.entrance.verdicts[Verdict.FAILED] == 1
+            assert gateway.entrance.verdicts[TextVerdict.FAILED] == 1
 
     run(main())
 

@@ -12,7 +12,7 @@ from overspill.gateway.books import Bookkeeper
 from overspill.gateway.cache import AnswerCache, CacheCounts, Scope
 from overspill.gateway.driver import Driver
 from overspill.gateway.intake import Intake
-from overspill.gateway.screening import Screening, Verdict
+from overspill.gateway.screening import Screening, TextVerdict
 
 
 class Entrance:
@@ -21,7 +21,7 @@ class Entrance:
     def __init__(self, driver: Driver, books: Bookkeeper) -> None:
         self._driver = driver
         self._books = books
-        self.verdicts: Counter[Verdict] = Counter()
+        self.verdicts: Counter[TextVerdict] = Counter()
         self.lookups = CacheCounts()
         self.screening: Screening | None = None
         self.cache: AnswerCache | None = None

@@ -15,7 +15,7 @@ from overspill.core.types import LocalOnly, Outcome
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.cache import AnswerCache, Keeping, is_repeatable
 from overspill.gateway.driver import Driver
-from overspill.gateway.screening import Screening, Verdict
+from overspill.gateway.screening import Screening, TextVerdict
 from overspill.gateway.session import Session
 from overspill.gateway.wishes import CacheWish
 
@@ -60,7 +60,7 @@ class Intake:
 
     async def _look(self, session: Session, screening: Screening, number: int, plan: ScreeningPlan) -> None:
         verdict = await screening.look(session.request.fields, len(session.exchange.request.body), plan)
-        if verdict is Verdict.CLEAN or (verdict is Verdict.FAILED and plan.lets_failed):
+        if verdict is TextVerdict.CLEAN or (verdict is TextVerdict.FAILED and plan.lets_failed):
             session.screening = number
         else:
             session.local_only_by = LocalOnly.DETECTOR

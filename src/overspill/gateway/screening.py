@@ -31,7 +31,7 @@ _LONGEST_PAUSE_S = 10.0
 _WARN_EVERY_S = 60.0
 
 
-class Verdict(enum.StrEnum):
+class TextVerdict(enum.StrEnum):
     """What became of looking at one request's text."""
 
     CLEAN = "clean"  # the detectors found nothing
@@ -57,7 +57,7 @@ class _Job:
 class Screening:
     """The detectors of one configuration. Make it in a running loop; ``close`` it once."""
 
-    def __init__(self, config: ScreeningConfig, verdicts: Counter[Verdict]) -> None:
+    def __init__(self, config: ScreeningConfig, verdicts: Counter[TextVerdict]) -> None:
         """Make it; ``verdicts`` is counted up."""
         self.config = config
         self._verdicts = verdicts
@@ -79,22 +79,22 @@ class Screening:
         """True while a process waits for a question."""
         return self._idle > 0
 
-    async def look(self, fields: Mapping[str, msgspec.Raw], body_bytes: int, plan: ScreeningPlan) -> Verdict:
+    async def look(self, fields: Mapping[str, msgspec.Raw], body_bytes: int, plan: ScreeningPlan) -> TextVerdict:
         """Look at the text of a request's top-level fields; count and return what came of it."""
-        verdict = Verdict.FAILED if body_bytes > _LARGEST_BODY else await self._judge(read_texts(fields), plan)
+        verdict = TextVerdict.FAILED if body_bytes > _LARGEST_BODY else await self._judge(read_texts(fields), plan)
         self._verdicts[verdict] += 1
         return verdict
 
-    async def _judge(self, texts: Texts, plan: ScreeningPlan) -> Verdict:
+    async def _judge(self, texts: Texts, plan: ScreeningPlan) -> TextVerdict:
         if texts.has_unseen and not plan.lets_unseen:
-            return Verdict.UNSEEN
+            return TextVerdict.UNSEEN
         if texts.is_unreadable:
-            return Verdict.FAILED
+            return TextVerdict.FAILED
         if self._broken is not None or self._is_closed or len(self._jobs) >= _MOST_WAITING:
-            return Verdict.FAILED
+            return TextVerdict.FAILED
         if sum(map(len, texts.strings)) > self._max_text:
             self._warn(f"a text was longer than {self._max_text} characters")
-            return Verdict.FAILED
+            return TextVerdict.FAILED
         answer: asyncio.Future[bool] = self._loop.create_future()
         self._jobs.append(_Job(plan.detectors, texts.strings, self._loop.time() + self._timeout_s, answer))
         self._has_jobs.set()
@@ -103,11 +103,11 @@ class Screening:
                 found = await answer
         except TimeoutError:
             self._warn(f"no answer of the detectors within {self._timeout_s:g} s")
-            return Verdict.FAILED
+            return TextVerdict.FAILED
         except DetectorFailed as error:
             self._warn(str(error))
-            return Verdict.FAILED
-        return Verdict.FOUND if found else Verdict.CLEAN
+            return TextVerdict.FAILED
+        return TextVerdict.FOUND if found else TextVerdict.CLEAN
 
     async def close(self) -> None:
         """End the processes. What waits has failed."""
