@@ -27,10 +27,11 @@ from tests.docs.generators.source import field_docs, member_comments
 
 from overspill.catalog.load import load
 from overspill.config import schema
-from overspill.core.types import FailureKind, Outcome, Refusal, RejectReason, Spill
+from overspill.core.types import FailureKind, LocalOnly, Outcome, Refusal, RejectReason, Spill
 from overspill.gateway import app, debug
 from overspill.gateway.rehearsal.scenarios import SCENARIOS
 from overspill.gateway.rehearsal.verdict import Verdict
+from overspill.gateway.screening import TextVerdict
 from overspill.ledger.store import TABLES
 from overspill.pools.engines import registry as engines
 from overspill.pools.upstreams import registry as upstreams
@@ -48,7 +49,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "providers": providers_page,
     "reasons": reasons_page,
 }
-REASONS = (Spill, Refusal, RejectReason, FailureKind, Outcome)
+REASONS = (Spill, Refusal, RejectReason, FailureKind, Outcome, LocalOnly, TextVerdict)
 
 
 @pytest.mark.parametrize("name", PAGES)

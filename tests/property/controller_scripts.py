@@ -37,6 +37,7 @@ from overspill.core.events import (
     TargetReported,
     Tick,
 )
+from overspill.core.queueing import is_bound as is_bound_by_route
 from overspill.core.recording import encode_header, encode_step
 from overspill.core.types import (
     BreakerPolicy,
@@ -131,6 +132,7 @@ def _route(choose: Choices, pattern: str) -> Route:
         max_attempts=choose.of((4, 4, 1, 2)),
         local_only=choose.below(4) == 3,
         hedge_after_s=choose.of((None, None, None, 0.3)),
+        screening=choose.of((0, 0, 0, 7, 8)),
     )
 
 
@@ -151,6 +153,7 @@ class Life:
     """Attempts that have had their first token."""
     ended: list[int] = field(default_factory=list)
     known: dict[str, TargetSpec] = field(default_factory=dict)
+    bound: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.controller = Controller(self.policy)
@@ -163,6 +166,7 @@ class Life:
         match event:
             case Arrived():
                 self.arrivals[event.request_id] = event
+                self._bind(event)
             case Finished() | Failed() if event.attempt_id in self.running:
                 del self.running[event.attempt_id]
                 self.ended.append(event.attempt_id)
@@ -174,6 +178,8 @@ class Life:
         self.lines.append(encode_step(self.now, event, commands))
         if isinstance(event, PolicyChanged):
             self.known = {spec.target_id: spec for spec in event.policy.targets}
+            for request_id in self.arrivals.keys() - self.answered:
+                self._bind(self.arrivals[request_id])
         for command in commands:
             assert _COMMAND.decode(msgspec.json.encode(command)) == command
             self._check(command)
@@ -182,6 +188,13 @@ class Life:
             following = self.controller.next_wakeup(self.now)
             assert following is None or following > self.now
         return commands
+
+    def _bind(self, event: Arrived) -> None:
+        """Remember who is bound to local targets: what was bound once stays so, whatever policy comes."""
+        route = self.controller.find_route(event.model)
+        by_route = route is not None and is_bound_by_route(route, event.screening)
+        if event.local_only or by_route or is_bound(self.controller.policy, event):
+            self.bound.add(event.request_id)
 
     def _check(self, command: AnyCommand) -> None:
         match command:
@@ -210,11 +223,7 @@ class Life:
         assert start.predicted_ttft_s >= 0.0
         spec = self.known[start.target_id]
         event = self.arrivals[start.request_id]
-        route = self.controller.find_route(event.model)
-        if not spec.is_local:
-            assert not event.local_only
-            assert not is_bound(self.controller.policy, event)
-            assert route is None or not route.local_only
+        assert spec.is_local or event.request_id not in self.bound
         assert event.surface in spec.surfaces
         self.running[start.attempt_id] = start
         slots = self.controller.targets[start.target_id].slots
@@ -308,6 +317,7 @@ def _arrival(choose: Choices, number: int) -> Arrived:
         key_id=choose.of(KEYS),
         priority=choose.below(5) - 1,
         local_only=choose.below(5) == 4,
+        screening=choose.of((0, 0, 7, 7, 8)),
         ttft_slo_s=choose.of((None, None, None, None, 0.0, 1.0, 30.0)),
         deadline_s=choose.of((None, None, None, None, 0.0, 2.0, 600.0)),
     )

@@ -113,6 +113,11 @@ def metric(gateway: Gateway, name: str, *labels: str) -> float:
     raise AssertionError(f"no metric {name}")
 
 
+def metric_samples(gateway: Gateway, name: str) -> dict[tuple[str, ...], float]:
+    """Read all series of a metric that is read from the present, as a scrape would."""
+    return {sample.labels: sample.value for sample in gateway.metrics.samples() if sample.metric.name == name}
+
+
 async def ready(gateway: Gateway, target_id: str) -> None:
     """Wait until the controller takes a target for ready."""
     await until(lambda: gateway.driver.controller.targets[target_id].health is Health.READY)

@@ -19,7 +19,8 @@ VAGUE = {"utils", "util", "helpers", "helper", "manager", "data", "info", "commo
 BROAD_EXCEPTS = {
     "gateway/http/server_connection.py",  # the HTTP edge: a failed handler answers 500 and the server goes on
     "gateway/driver.py",  # the task runner: an adapter's slip is this target's failure
-    "pools/plugins.py",  # the loader of plugins: other people's code runs
+    "detectors/worker.py",  # the runner of plugins: whatever a detector raises, the request stays local
+    "plugins.py",  # the loader of plugins: other people's code runs
 }
 MAX_MODULES = 200
 HEAVY = ("xllamacpp", "rich", "prometheus_client", "yaml", "pyarrow")

@@ -13,6 +13,7 @@ from overspill.config.decode import Invalid
 from overspill.config.facts import Facts
 from overspill.config.keys import key_problems, limit_problems, patterns_of
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
+from overspill.config.screening import screening_problems, unknown_detectors
 from overspill.config.yaml_source import Path
 from overspill.core.names import is_glob
 from overspill.errors import OverspillError, did_you_mean
@@ -40,6 +41,7 @@ def problems(config: Config, facts: Facts) -> Iterator[Problem]:
         yield from ((("routes", index, *path), message) for path, message in _route(route, config))
     yield from _unreachable(config.routes)
     yield from limit_problems(config)
+    yield from screening_problems(config.screening, facts)
 
 
 def is_local(pool: Pool) -> bool:
@@ -190,6 +192,8 @@ def _route(route: RouteConfig, config: Config) -> Iterator[Problem]:
                 yield path, f"there is no pool {target.pool!r}{near}; the pools are {', '.join(names) or 'none'}"
             elif isinstance(pool, AttachPool):
                 yield from ((path, message) for message in _not_served(route, target, pool))
+    for message in unknown_detectors(config.screening, route.screening.detectors or ()):
+        yield ("screening", "detectors"), message
     if route.local_only and not any(_is_local_item(item, config) for tier in route.tiers for item in tier):
         yield ("local_only",), "no tier of this route has a local pool, so each of its requests would be refused"
 

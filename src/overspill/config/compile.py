@@ -29,6 +29,7 @@ from overspill.config.schema import (
     TierTarget,
     UpstreamPool,
 )
+from overspill.config.screening import ScreeningPlan, fingerprint, plan_of
 from overspill.config.values import (
     breaker_of,
     budgets_of,
@@ -104,6 +105,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     targets: tuple[CompiledTarget, ...]
     """In the order of ``policy.targets``."""
+    screening: dict[int, ScreeningPlan] = {}
+    """What the numbers in ``Route.screening`` stand for."""
 
 
 def compile_config(config: Config, facts: Facts) -> Wiring:
@@ -124,7 +127,8 @@ def compile_config(config: Config, facts: Facts) -> Wiring:
         default_output_tokens=config.scheduling.default_output_tokens,
     )
     _require_prices(policy)
-    return Wiring(policy=policy, targets=tuple(target for _, target in build.targets.values()))
+    targets = tuple(target for _, target in build.targets.values())
+    return Wiring(policy=policy, targets=targets, screening=build.plans)
 
 
 class _Build:
@@ -136,6 +140,7 @@ class _Build:
         self.targets: dict[str, tuple[TargetSpec, CompiledTarget]] = {}
         self.accounts: dict[str, Shared] = {}
         """The accounts that have a budget, by name."""
+        self.plans: dict[int, ScreeningPlan] = {}
         for name, pool in config.pools.items():
             if isinstance(pool, EnginePool):
                 self._add_engine(name, pool)
@@ -157,11 +162,21 @@ class _Build:
             limits=self._limits_of(pattern),
             patience=patience_of(route),
             hedge_after_s=None if route.hedge_after is None else float(route.hedge_after),
+            screening=self._screening(route),
         )
 
     def _limits_of(self, pattern: str) -> Limits | None:
         limits = self.config.limits.models.get(pattern)
         return None if limits is None else limits_of(limits, limits.budget)
+
+    def _screening(self, route: RouteConfig) -> int:
+        """Return the number of what the route wants of the detectors; a ``local_only`` one wants nothing."""
+        plan = None if route.local_only else plan_of(self.config.screening, route.screening)
+        if plan is None:
+            return 0
+        number = fingerprint(self.config.screening, plan)
+        self.plans[number] = plan
+        return number
 
     def _places(self, item: TierTarget, pattern: str) -> list[RouteTarget]:
         pool: Pool = self.config.pools[item.pool]

@@ -6,8 +6,8 @@ values have these forms, and the callers above hand them in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from overspill.core.types import Price, Surface
 
@@ -90,6 +90,14 @@ class AttachedFacts(Protocol):
     default_slots: int | None
 
 
+class DetectorFacts(Protocol):
+    """Something that looks at text."""
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Raise ``OverspillError`` if it could not work with ``options``."""
+        ...
+
+
 class Facts(Protocol):
     """All that is known of providers, models and adapters.
 
@@ -106,4 +114,5 @@ class Facts(Protocol):
     def engine(self, kind: str) -> EngineFacts: ...  # noqa: D102
     def attached(self, kind: str) -> AttachedFacts: ...  # noqa: D102
     def upstream(self, kind: str) -> UpstreamFacts: ...  # noqa: D102
+    def detector(self, kind: str) -> DetectorFacts: ...  # noqa: D102
     def upstream_names(self) -> Sequence[str]: ...  # noqa: D102

@@ -34,6 +34,10 @@ def bare(kind: Any) -> Any:
 def flow(value: Any) -> str:
     """Write a value as YAML on one line."""
     text = yaml.safe_dump(
-        msgspec.to_builtins(value, enc_hook=enc_hook), default_flow_style=True, sort_keys=False, width=10_000
+        msgspec.to_builtins(value, enc_hook=enc_hook),
+        default_flow_style=True,
+        sort_keys=False,
+        width=10_000,
+        allow_unicode=True,
     )
     return text.removesuffix("\n").removesuffix("\n...")

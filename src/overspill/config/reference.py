@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from overspill.config import allowance, schema
+from overspill.config import allowance, schema, screening
 from overspill.config.decode import default_of
 from overspill.config.introspect import POOL_ROLES, bare, description, flow, ordered
 from overspill.config.overrides import VARIABLES
@@ -36,12 +36,16 @@ _SECTIONS: Mapping[str, tuple[str, type[Section]]] = {
     "routes": ("routes[]", schema.RouteConfig),
     "tiers": ("routes[].tiers[][]", schema.TierTarget),
     "slo": ("routes[].slo", schema.SloConfig),
+    "route_screening": ("routes[].screening", screening.RouteScreening),
     "limits": ("limits", allowance.Limits),
     "allowance": ("limits.each_key, limits.teams.NAME, limits.models.NAME", allowance.Allowance),
     "upstream_rates": ("pools.NAME.limits", allowance.UpstreamRates),
     "scheduling": ("scheduling", schema.SchedulingConfig),
     "retry": ("scheduling.retry", schema.RetryConfig),
     "breaker": ("breaker", schema.BreakerConfig),
+    "screening": ("screening", screening.ScreeningConfig),
+    "detectors": ("screening.detectors.NAME", screening.DetectorConfig),
+    "cache": ("cache", schema.CacheConfig),
     "ledger": ("ledger", schema.LedgerConfig),
     "log": ("log", schema.LogConfig),
 }

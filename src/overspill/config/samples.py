@@ -55,6 +55,15 @@ SAMPLE: Mapping[str, Any] = {
         {"model": "overspill-tiny", "tiers": [["local"]], "local_only": True},
         {"model": "deepseek-v4-*", "tiers": [["deepseek"]]},
     ],
+    "screening": {
+        "detectors": {
+            "numbers": {"detector": "patterns", "options": {"known": ["bank_card", "cn_id_card", "cn_mobile"]}},
+            "ours": {
+                "detector": "patterns",
+                "options": {"keywords": ["confidential", "机密"], "patterns": {"case": "CASE-[0-9]{4,}"}},
+            },
+        },
+    },
     "limits": {
         "each_key": {"requests_per_minute": 120, "concurrency": 16},
         "teams": {"research": {"tokens_per_minute": 500_000, "budget": {"day": 20.0}}},

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from overspill.config.allowance import Budget, Key, KeyEntry, Limits, Reserved, UpstreamRates
 from overspill.config.scalars import Duration, SecretRef, Size
+from overspill.config.screening import RouteScreening, ScreeningConfig
 from overspill.config.section import Count, CountOrZero, Money, Section, duration, size
 from overspill.core.types import Surface
 from overspill.units import KIB, MIB
@@ -300,6 +301,9 @@ class RouteConfig(Section, frozen=True, kw_only=True):
         ),
     ] = None
     local_only: Annotated[bool, Meta(description="Never leaves local pools, whatever happens.")] = False
+    screening: Annotated[RouteScreening, Meta(description="Which detectors look at its requests.")] = msgspec.field(
+        default_factory=RouteScreening
+    )
     note: Annotated[str, Meta(description="Why it is so; shown by `overspill config explain`.")] = ""
 
 
@@ -338,6 +342,23 @@ class BreakerConfig(Section, frozen=True, kw_only=True):
     no_model: Annotated[Duration, Meta(description="Pause after an unknown model.")] = duration(300)
 
 
+class CacheConfig(Section, frozen=True, kw_only=True):
+    """Whole answers kept in memory, for requests that are the same to the last byte."""
+
+    enabled: Annotated[bool, Meta(description="True keeps answers and gives them again.")] = False
+    max_bytes: Annotated[Size, Meta(description="Memory for all of them; the one not used for longest goes first.")] = (
+        size(64 * MIB)
+    )
+    max_entry: Annotated[Size, Meta(description="Longest answer that is kept.")] = size(1 * MIB)
+    ttl: Annotated[Duration, Meta(description="How long an answer may be given again.")] = duration(3600)
+    scope: Annotated[
+        Literal["key", "team", "all"],
+        Meta(
+            description="Who gets an answer again: the same key, its team, or all; what is `local_only`: the same key."
+        ),
+    ] = "key"
+
+
 class LedgerConfig(Section, frozen=True, kw_only=True):
     """What is remembered of each request."""
 
@@ -372,6 +393,12 @@ class Config(Section, frozen=True, kw_only=True):
     )
     breaker: Annotated[BreakerConfig, Meta(description="When a target is given a rest.")] = msgspec.field(
         default_factory=BreakerConfig
+    )
+    screening: Annotated[
+        ScreeningConfig, Meta(description="What looks at the text of requests and makes them `local_only`.")
+    ] = msgspec.field(default_factory=ScreeningConfig)
+    cache: Annotated[CacheConfig, Meta(description="Whole answers kept in memory.")] = msgspec.field(
+        default_factory=CacheConfig
     )
     ledger: Annotated[LedgerConfig, Meta(description="What is remembered of each request.")] = msgspec.field(
         default_factory=LedgerConfig

@@ -292,16 +292,14 @@ class Controller:
     def _rebind(self, request: Request) -> bool:
         """Give a request its new route, so that a retry obeys the new policy; return whether there is one.
 
-        A running request without a new route keeps the old one. What was ``local_only`` stays so.
+        A running request without a new route keeps the old one.
         """
         route = self._dispatch.roster.routes.find(request.model)
-        if route is None:
-            return False
-        request.route = route
-        request.local_only = request.local_only or route.local_only
-        request.headroom = sum(self.policy.reserved[: request.priority])
+        if route is not None:
+            request.bind(route)
+            request.headroom = sum(self.policy.reserved[: request.priority])
         bind(self._dispatch.limiter, request)
-        return True
+        return route is not None
 
     # -- looking in, without changing anything
 

@@ -33,6 +33,8 @@ class Arrived(Event, frozen=True):
     key_id: str = ""
     is_stream: bool = True
     """True if the client wants the answer as a stream."""
+    screening: int = 0
+    """The ``Route.screening`` that found nothing in its text; 0 if nothing has looked."""
 
 
 class ClientGone(Event, frozen=True):

@@ -22,6 +22,11 @@ _BACKOFF_DOUBLINGS = 5
 """From the first to the longest back-off; a busy target may be asked a thousand times in a long deadline."""
 
 
+def is_bound(route: Route, screening: int) -> bool:
+    """Say whether ``route`` keeps a request local: by itself, or because other detectors than its own let it pass."""
+    return route.local_only or (route.screening != 0 and route.screening != screening)
+
+
 class Request:
     """One request from its arrival to its final answer. The controller's own record; it changes in place."""
 
@@ -52,6 +57,7 @@ class Request:
         "reservation",
         "rival",
         "route",
+        "screening",
         "slo_at",
         "spill",
         "surface",
@@ -65,9 +71,10 @@ class Request:
         self.surface = event.surface
         self.prompt_tokens = event.prompt_tokens
         self.max_tokens = event.max_tokens
-        self.local_only = event.local_only or route.local_only
         self.is_stream = event.is_stream
         self.key_id = event.key_id
+        self.screening = event.screening
+        self.local_only = event.local_only or is_bound(route, event.screening)
         self.priority = priority
         self.route = route
         self.expected_output = expected_output
@@ -91,8 +98,7 @@ class Request:
         """The attempt that runs; the older one while there are two."""
         self.rival: Attempt | None = None
         """The attempt that was started beside it because it did not speak in time."""
-        self.attempts = 0
-        self.failures = 0
+        self.attempts = self.failures = 0
         """Failed attempts that were no "busy"."""
         self.backoff: dict[str, float] | None = None
         """Target → time before which this request does not try it again."""
@@ -114,6 +120,11 @@ class Request:
     def expected_tokens(self) -> float:
         """Prompt and answer, as far as can be said before it runs."""
         return self.prompt_tokens + self.expected_output
+
+    def bind(self, route: Route) -> None:
+        """Take the route of a new policy. What was ``local_only`` stays so, and what it has not screened becomes so."""
+        self.route = route
+        self.local_only = self.local_only or is_bound(route, self.screening)
 
     def back_off(self, target_id: str, failed: Failed, now: float) -> None:
         """Leave this target alone for a while; for good, if the prompt does not fit there or it has not the model."""

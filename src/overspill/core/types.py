@@ -42,6 +42,15 @@ class Spill(enum.StrEnum):
     HEDGED = "hedged"  # the route hedges: a second target was asked as well, and it spoke first
 
 
+class LocalOnly(enum.StrEnum):
+    """What bound a request to local targets: the first of these that did."""
+
+    KEY = "key"  # its key is bound to local targets
+    HEADER = "header"  # the client asked for it
+    MODEL = "model"  # its route is `local_only`
+    DETECTOR = "detector"  # a detector found something in its text, or could not judge it
+
+
 class Refusal(enum.StrEnum):
     """Why one target was no candidate for one request."""
 
@@ -293,6 +302,9 @@ class Route(Value, frozen=True):
     patience: Patience = Patience()
     hedge_after_s: float | None = None
     """Ask a second target as well if the first has not spoken after this; ``None`` does not hedge."""
+    screening: int = 0
+    """Which detectors must have found nothing in a request's text for it to leave local targets, as a number that
+    changes with them; 0 if nothing looks. A request that was not looked at by these stays local."""
 
 
 class BreakerPolicy(Value, frozen=True):

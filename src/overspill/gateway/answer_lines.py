@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overspill.core.types import Spill
+from overspill.core.types import LocalOnly, Spill
 from overspill.gateway.http.response import encode_lines
 
 JSON_HEADER = (b"content-type", b"application/json")
@@ -11,29 +11,47 @@ WAITED = (b"x-overspill-reason", b"waited")
 """Of an answer whose head was sent before any target had spoken; a stream tells the rest in a comment."""
 HOME = "home"
 """Value of ``x-overspill-reason`` for a request that ran in the first tier of its route."""
+CACHED = "cached"
+"""Value of ``x-overspill-reason`` for an answer that was kept from an earlier request."""
+CACHE = "cache"
+"""Value of ``x-overspill-target`` for such an answer."""
 _KEPT = 1024
 """There is one for each kind of answer, reason and target; a reload may bring new targets."""
+
+
+_Kind = tuple[bool, Spill | None, str, LocalOnly | None]
 
 
 class AnswerLines:
     """Writes the lines of an answer with status 200."""
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[bool, Spill | None, str], bytes] = {}
+        self._lines: dict[_Kind, bytes] = {}
 
-    def of(self, *, is_stream: bool, spill: Spill | None, target_id: str, request_id: str, attempts: int) -> bytes:
+    def of(
+        self,
+        *,
+        is_stream: bool,
+        spill: Spill | None,
+        target_id: str,
+        request_id: str,
+        attempts: int,
+        local_only_by: LocalOnly | None = None,
+    ) -> bytes:
         """Return status line and headers, as ``Exchange.start_encoded`` takes them."""
-        key = (is_stream, spill, target_id)
+        key = (is_stream, spill, target_id, local_only_by)
         lines = self._lines.get(key)
         if lines is None:
             lines = self._keep(key)
         # The gateway's own number: nothing in it needs a check.
         return b"%bx-request-id: %b\r\nx-overspill-attempts: %d\r\n" % (lines, request_id.encode(), attempts)
 
-    def _keep(self, key: tuple[bool, Spill | None, str]) -> bytes:
-        is_stream, spill, target_id = key
+    def _keep(self, key: _Kind) -> bytes:
+        is_stream, spill, target_id, local_only_by = key
         reason = HOME if spill is None else spill.value
-        own = ((b"x-overspill-reason", reason.encode()), (b"x-overspill-target", target_id.encode()))
+        own = [(b"x-overspill-reason", reason.encode()), (b"x-overspill-target", target_id.encode())]
+        if local_only_by is not None:
+            own.append((b"x-overspill-local-only", local_only_by.value.encode()))
         lines = encode_lines(200, (*(STREAM_HEADERS if is_stream else (JSON_HEADER,)), *own))
         if len(self._lines) >= _KEPT:
             self._lines.clear()

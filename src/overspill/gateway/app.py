@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from overspill.core.types import Surface
+from overspill.core.types import LocalOnly, Surface
 from overspill.errors import OverspillError, WireError, did_you_mean
 from overspill.gateway.answer_lines import AnswerLines
 from overspill.gateway.auth import ANONYMOUS, Keyring
@@ -25,6 +25,7 @@ from overspill.gateway.debug import explain_route
 from overspill.gateway.driver import Driver
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.request import Request as HttpRequest
+from overspill.gateway.intake import Intake
 from overspill.gateway.session import Session
 from overspill.gateway.web_guard import WebGuard
 from overspill.gateway.wishes import read_wishes
@@ -69,6 +70,8 @@ class App:
         self.driver = driver
         self.keyring = keyring
         self.guard = guard
+        self.intake: Intake | None = None
+        """What looks at requests before the driver does; ``None`` where nothing is to."""
         self._metrics = metrics
         self._store_bodies = store_bodies
         self._version = version
@@ -110,9 +113,8 @@ class App:
     def _caller(self, surface: Surface, key_id: str, request: HttpRequest) -> Caller:
         """Read the wishes; a key that is bound to local pools binds its requests, whatever they wish."""
         wishes = read_wishes(request.headers)
-        if self.keyring.is_local_only(key_id):
-            wishes = wishes._replace(local_only=True)
-        return Caller(surface, surface.value, key_id, wishes)
+        bound = LocalOnly.KEY if self.keyring.is_local_only(key_id) else None
+        return Caller(surface, surface.value, key_id, wishes, bound)
 
     def handle(self, exchange: Exchange) -> None:
         """Answer one request whose head has passed ``check_head``."""
@@ -141,7 +143,10 @@ class App:
         session = Session(request_id, exchange, caller, request, self._lines, driver.now(), self._wall_clock())
         if self._store_bodies:
             session.answer = bytearray()
-        driver.submit(session)
+        if self.intake is None:
+            driver.submit(session)
+        else:
+            self.intake.take(session)
 
     def _refuse_wishes(self, exchange: Exchange) -> None:
         """Answer a request whose head could not be read to its end: read it again, and say why."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from overspill.core.cost import billing_price, cost_usd
 from overspill.core.types import FailureKind, Outcome, Price, RejectReason, TargetSpec
+from overspill.gateway.answer_lines import CACHE
+from overspill.gateway.cache import KeptAnswer
 from overspill.gateway.relay import Relay
 from overspill.gateway.session import Session
 from overspill.ledger.records import AttemptOutcome, AttemptRecord, BodyRecord, RequestRecord
@@ -117,7 +119,7 @@ class Bookkeeper:
             session.key_id,
             request.stream,
             wishes.priority,
-            session.is_local_only,
+            session.local_only_by is not None,
             request.prompt_tokens,
             None if usage is None else usage.prompt_tokens,
             None if usage is None else usage.cached_tokens,
@@ -136,7 +138,47 @@ class Bookkeeper:
             session.cost_usd,
             None if relay is None else relay.finish_reason,
             session.client_status,
+            session.local_only_by,
         )
+        self._written(session, record)
+
+    def answered_again(self, session: Session, kept: KeptAnswer, now: float) -> None:
+        """Write a request that was answered from the cache: no attempt, no cost, and the usage of the kept answer."""
+        request, usage = session.request, kept.usage
+        e2e_s = now - session.arrived_at
+        record = RequestRecord(
+            session.request_id,
+            session.arrived_wall_s,
+            request.model,
+            session.route_pattern,
+            session.surface,
+            session.key_id,
+            request.stream,
+            session.wishes.priority,
+            session.local_only_by is not None,
+            request.prompt_tokens,
+            None if usage is None else usage.prompt_tokens,
+            None if usage is None else usage.cached_tokens,
+            None if usage is None else usage.output_tokens,
+            None if usage is None else usage.reasoning_tokens,
+            request.max_tokens,
+            Outcome.COMPLETED,
+            None,
+            None,
+            CACHE,
+            0,
+            0.0,
+            e2e_s,
+            None,
+            e2e_s,
+            0.0,
+            kept.finish_reason,
+            session.client_status,
+            session.local_only_by,
+        )
+        self._written(session, record)
+
+    def _written(self, session: Session, record: RequestRecord) -> None:
         self._requests.append(record)
         if self._ledger is not None:
             self._keep_bodies(self._ledger, session)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from overspill.core.types import Surface
+from overspill.core.types import LocalOnly, Surface
 from overspill.gateway.wishes import Wishes
 from overspill.wire.request import SurfaceName
 
@@ -20,3 +20,5 @@ class Caller(NamedTuple):
     """The same word as the wire knows it."""
     key_id: str
     wishes: Wishes
+    local_only_by: LocalOnly | None = None
+    """What of the head binds its requests to local targets."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
+import msgspec
+
 from overspill.core.controller import Controller
 from overspill.core.events import Arrived
 from overspill.core.options import Never, Option, Start, Wait
@@ -17,6 +19,9 @@ _KNOWN = ("model", "surface", "prompt_tokens", "max_tokens", "priority", "local_
 def explain_route(controller: Controller, query: dict[str, list[str]], now: float) -> dict[str, Any]:
     """Explain the decision for a request with these properties; raise ``OverspillError`` for a query that is wrong."""
     event = _event(query)
+    found = controller.find_route(event.model)
+    if found is not None and found.screening:  # there is no text here: as if the detectors had found nothing
+        event = msgspec.structs.replace(event, screening=found.screening)
     route, seen, decision = controller.explain(event, now)
     if route is None:
         known = ", ".join(r.pattern for r in controller.policy.routes)
@@ -33,6 +38,7 @@ def explain_route(controller: Controller, query: dict[str, list[str]], now: floa
         "slo_tpot_s": route.slo.tpot_s,
         "deadline_s": route.deadline_s,
         "local_only": event.local_only or route.local_only,
+        "screened": route.screening != 0,
         "decision": _decision(decision, seen, now),
         "limits": [_limit(hit) for hit in controller.limits_of(event.key_id, route, now)],
         "targets": [_target(option, now) for option in seen],

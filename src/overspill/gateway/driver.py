@@ -17,7 +17,8 @@ from typing import assert_never
 from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject, StartAttempt
 from overspill.core.controller import Controller
 from overspill.core.events import AnyEvent, ClientGone, ClockRead, DrainStarted, Failed, PolicyChanged, Tick
-from overspill.core.types import FailureKind, Outcome, Policy, RejectReason
+from overspill.core.routing import RouteTable
+from overspill.core.types import FailureKind, LocalOnly, Outcome, Policy, RejectReason
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.live_target import LiveTarget
@@ -33,6 +34,16 @@ _CLOCK_SLACK_S = 1.0
 """A wall clock that has moved by no more than this is not told: windows of budgets are hours at least."""
 _TIMED_EVERY = 8
 """One event in so many is timed: the clock and the counting cost each event time, and a sample tells the same."""
+
+
+def _outside(policy: Policy) -> frozenset[str]:
+    """Return the targets where a request leaves its owner's hands."""
+    return frozenset(spec.target_id for spec in policy.targets if not spec.is_local)
+
+
+def _bound_keys(policy: Policy) -> frozenset[str]:
+    """Return the keys whose requests must stay local."""
+    return frozenset(client.key_id for client in policy.clients if client.local_only)
 
 
 class Driver:
@@ -59,6 +70,9 @@ class Driver:
         """
         self.controller = Controller(policy)
         self.targets = targets
+        self._outside = _outside(policy)
+        self._bound_keys = _bound_keys(policy)
+        self._find_route = RouteTable(policy.routes).find
         self._client = client
         self._books = books
         self._loop = loop
@@ -95,16 +109,26 @@ class Driver:
 
     def submit(self, session: Session) -> None:
         """Take in a client's request."""
-        route = self.controller.find_route(session.request.model)
-        if route is not None:
-            session.route_pattern = route.pattern
-            session.is_local_only = session.is_local_only or route.local_only
-            session.patience = route.patience
+        self._bind(session)
         self._sessions[session.request_id] = session
         session.exchange.on_gone = lambda: self.feed(ClientGone(request_id=session.request_id))
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
         self.feed(session.arrived())
+
+    def _bind(self, session: Session) -> None:
+        """Have the session know what the controller's policy binds to local targets."""
+        if session.local_only_by is None and session.key_id in self._bound_keys:
+            session.local_only_by = LocalOnly.KEY
+        route = self._find_route(session.request.model)
+        if route is not None:
+            session.bind(route)
+
+    def _is_outside(self, session: Session) -> bool:
+        return any(
+            relay is not None and not relay.is_over and relay.command.target_id in self._outside
+            for relay in (session.relay, session.rival)
+        )
 
     def feed(self, event: AnyEvent) -> None:
         """Give the controller an event and carry out its commands; called again from within, it queues."""
@@ -148,6 +172,12 @@ class Driver:
     def _start(self, command: StartAttempt) -> None:
         session = self._sessions[command.request_id]
         target = self.targets.get(command.target_id)
+        if session.relay is not None and not self._is_outside(session):
+            self._bind(session)  # a reload may have changed its route meanwhile
+        if session.local_only_by is not None and command.target_id in self._outside:
+            # A second lock, should the controller ever be wrong: nothing is sent.
+            log.error("%s must stay local and was to be sent to %s", command.request_id, command.target_id)
+            target = None
         if target is None:  # replaced between the decision and now: as if it had refused the connection
             self._inbox.append(Failed(attempt_id=command.attempt_id, kind=FailureKind.CONNECT))
             return
@@ -253,6 +283,13 @@ class Driver:
         """Take a new policy and its targets. What runs on a target that is gone runs to its end."""
         self.targets = targets
         self._books.set_prices(policy.targets)
+        self._find_route = RouteTable(policy.routes).find
+        self._bound_keys = _bound_keys(policy)
+        for session in self._sessions.values():
+            # What runs outside has left: its answer is not called local. A further attempt is bound at its start.
+            if not self._is_outside(session):
+                self._bind(session)
+        self._outside = _outside(policy)
         self.feed(PolicyChanged(policy=policy))
         self.tell_time()
 

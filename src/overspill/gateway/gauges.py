@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from overspill.core.breaker import BreakerState
 from overspill.core.controller import Controller
 from overspill.core.types import Health
+from overspill.gateway.entrance import Entrance
 from overspill.gateway.fleet import Fleet
 from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry import definitions as d
@@ -28,6 +29,17 @@ def fleet_gauges(fleet: Fleet) -> Iterator[Sample]:
     """Yield how often engines had to be started again."""
     for target_id, state in fleet.states().items():
         yield Sample(d.ENGINE_RESTARTS, (target_id,), state.restarts)
+
+
+def entrance_gauges(entrance: Entrance) -> Iterator[Sample]:
+    """Yield what the detectors said, and how the cache is doing."""
+    for verdict, count in entrance.verdicts.items():
+        yield Sample(d.SCREENINGS, (verdict.value,), count)
+    if entrance.cache is not None:
+        yield Sample(d.CACHE_LOOKUPS, ("hit",), entrance.lookups.hits)
+        yield Sample(d.CACHE_LOOKUPS, ("miss",), entrance.lookups.misses)
+        yield Sample(d.CACHE_ANSWERS, (), len(entrance.cache))
+        yield Sample(d.CACHE_BYTES, (), entrance.cache.size_bytes)
 
 
 def ledger_gauges(ledger: LedgerWriter) -> Iterator[Sample]:

@@ -25,8 +25,9 @@ from overspill.gateway.background import in_background
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.budgets import BudgetKey, budgets_in, spent_before
 from overspill.gateway.driver import Driver, Recorder
+from overspill.gateway.entrance import Entrance
 from overspill.gateway.fleet import Fleet
-from overspill.gateway.gauges import controller_gauges, fleet_gauges, ledger_gauges
+from overspill.gateway.gauges import controller_gauges, entrance_gauges, fleet_gauges, ledger_gauges
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.limits import Limits
 from overspill.gateway.http.server import Server, serve
@@ -92,6 +93,7 @@ class Gateway:
             version=__version__,
             wall_clock=wall_clock,
         )
+        self.entrance = Entrance(self.driver, books)
         self._server: Server | None = None
         self._telling: asyncio.Task[None] | None = None
 
@@ -101,6 +103,7 @@ class Gateway:
             if self.ledger is not None:
                 self.ledger.start()
             await self._tell_spending(budgets_in(self.policy))
+            self.app.intake = self.entrance.adopt(self.config, self._wiring)
             await self._listen()
         except OverspillError:
             await self._release()
@@ -110,6 +113,7 @@ class Gateway:
             self.metrics.add_source(lambda: ledger_gauges(ledger))
         self.metrics.add_source(lambda: controller_gauges(self.driver.controller))
         self.metrics.add_source(lambda: fleet_gauges(self.fleet))
+        self.metrics.add_source(lambda: entrance_gauges(self.entrance))
         self.fleet.adopt(self._wiring, self.driver.targets)
 
     async def _tell_spending(self, budgets: frozenset[BudgetKey]) -> None:
@@ -175,6 +179,7 @@ class Gateway:
         added = budgets_in(wiring.policy) - before
         if added:
             self._telling = asyncio.get_running_loop().create_task(self._tell_later(added))
+        self.app.intake = self.entrance.adopt(config, wiring)
         self.config = config
         return ignored
 
@@ -183,6 +188,7 @@ class Gateway:
         grace_s = float(self.config.server.drain_timeout)
         if self._server is not None:
             self._server.stop_accepting()
+        await self.entrance.close()  # what is with the detectors goes on to the driver, bound to local targets
         cut = await self.driver.drain(grace_s)
         self.driver.close()
         if self._server is not None:
@@ -195,6 +201,7 @@ class Gateway:
         return cut
 
     async def _release(self) -> None:
+        await self.entrance.close()
         await self.client.close()
         if self.ledger is not None:
             lost = await asyncio.to_thread(self.ledger.close)

@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING
 
 from overspill.core.commands import Complete, Reject
 from overspill.core.events import Arrived
-from overspill.core.types import FailureKind, Outcome, Patience, RejectReason, Spill
-from overspill.gateway.answer_lines import HOME, JSON_HEADER, STREAM_HEADERS, WAITED, AnswerLines, late_label
+from overspill.core.queueing import is_bound
+from overspill.core.types import FailureKind, LocalOnly, Outcome, Patience, RejectReason, Route, Spill
+from overspill.gateway.answer_lines import (
+    CACHE,
+    CACHED,
+    HOME,
+    JSON_HEADER,
+    STREAM_HEADERS,
+    WAITED,
+    AnswerLines,
+    late_label,
+)
+from overspill.gateway.cache import Keeping, KeptAnswer
 from overspill.gateway.caller import Caller
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.refusals import FAILURE_WORDS, Answer, headers_of
@@ -41,8 +52,9 @@ class Session:
         "exchange",
         "heartbeat_at",
         "is_committed",
-        "is_local_only",
+        "keeping",
         "key_id",
+        "local_only_by",
         "patience",
         "queue_wait_s",
         "relay",
@@ -50,6 +62,7 @@ class Session:
         "request_id",
         "rival",
         "route_pattern",
+        "screening",
         "spill",
         "surface",
         "wishes",
@@ -68,7 +81,7 @@ class Session:
         self.request_id = request_id
         self.exchange = exchange
         self.request = request
-        self.surface, _, self.key_id, self.wishes = caller
+        self.surface, _, self.key_id, self.wishes, self.local_only_by = caller
         self._lines = lines
         self.arrived_at = arrived_at
         self.arrived_wall_s = arrived_wall_s
@@ -81,7 +94,10 @@ class Session:
         self.spill: Spill | None = None
         self.route_pattern = ""
         self.patience = _PATIENCE
-        self.is_local_only = self.wishes.local_only
+        if self.local_only_by is None and self.wishes.local_only:
+            self.local_only_by = LocalOnly.HEADER
+        self.screening = 0
+        """The ``Route.screening`` that found nothing in its text."""
         self.is_committed = False
         """True once tokens go to the client."""
         self.heartbeat_at = 0.0
@@ -91,6 +107,8 @@ class Session:
         """Sum over the attempts; ``None`` once one of them is unknown."""
         self.answer: bytearray | None = None
         """The answer's bytes, kept only where bodies are stored."""
+        self.keeping: Keeping | None = None
+        """Where the answer goes as well, to be kept for others like this request."""
 
     def arrived(self) -> Arrived:
         """Return the event that tells the controller of this request."""
@@ -103,13 +121,21 @@ class Session:
             request.prompt_tokens,
             request.max_tokens,
             wishes.priority,
-            wishes.local_only,
+            self.local_only_by is not None,
             wishes.ttft_slo_s,
             wishes.deadline_s,
             request.text_prefix_crc,
             self.key_id,
             request.stream,
+            self.screening,
         )
+
+    def bind(self, route: Route) -> None:
+        """Take note of the route; what it binds to local targets stays bound, whatever a reload brings."""
+        self.route_pattern = route.pattern
+        self.patience = route.patience
+        if self.local_only_by is None and is_bound(route, self.screening):
+            self.local_only_by = LocalOnly.MODEL if route.local_only else LocalOnly.DETECTOR
 
     def attempt(self, relay: Relay) -> None:
         """Take a new attempt: instead of the one before, which has ended, or beside it."""
@@ -157,7 +183,10 @@ class Session:
         self.exchange.on_stalled = relay.pause
         self.exchange.on_writable = relay.resume
         if self.exchange.is_started:
-            self.forward(late_label(self.spill, relay.command.target_id, self.attempts))
+            label = late_label(self.spill, relay.command.target_id, self.attempts)
+            if self.answer is not None:
+                self.answer += label
+            self.exchange.send(label)  # of this answer alone: not to be kept for others
         else:
             self.exchange.start_encoded(200, self._answer_lines(relay, is_stream=True), length=None)
 
@@ -174,19 +203,24 @@ class Session:
     @property
     def passage(self) -> Callable[[bytes], None] | None:
         """Where chunks may be sent past this object; ``None`` while something is to be kept or waits before them."""
-        return None if self.answer is not None else self.exchange.passage
+        return None if self.answer is not None or self.keeping is not None else self.exchange.passage
 
     def forward(self, raw: bytes) -> None:
         """Pass bytes of a stream on."""
-        if self.answer is not None:
-            self.answer += raw
+        self._copy(raw)
         self.exchange.send(raw)
 
     def _write(self, raw: bytes) -> None:
         """Pass on what leaves with the end of the stream."""
+        self._copy(raw)
+        self.exchange.write(raw)
+
+    def _copy(self, raw: bytes) -> None:
+        """Keep bytes of the answer, where they are kept."""
         if self.answer is not None:
             self.answer += raw
-        self.exchange.write(raw)
+        if self.keeping is not None:
+            self.keeping.add(raw)
 
     # -- the final answer: exactly one of these is called
 
@@ -195,12 +229,22 @@ class Session:
         match command.outcome:
             case Outcome.COMPLETED:
                 self._whole()
+                self._keep()
             case Outcome.BROKEN:
                 self._broken(command)
             case Outcome.CLIENT_ERROR:
                 self._client_error(command)
             case _:  # the client is gone, or sent away: there is nobody to answer
                 self.exchange.abort()
+
+    def answer_again(self, kept: KeptAnswer, now: float) -> None:
+        """Give an answer that was kept, as a stream or in one piece as it was then."""
+        self._copy(kept.body)
+        self.client_status = 200
+        own = ((b"x-overspill-reason", CACHED.encode()), (b"x-overspill-target", CACHE.encode()))
+        age = (b"age", b"%d" % (now - kept.kept_at))
+        headers = [*(STREAM_HEADERS if kept.is_stream else (JSON_HEADER,)), *own, *self._id_headers(), age]
+        self.exchange.reply(200, headers, kept.body)
 
     def reject(self, command: Reject, answer: Answer) -> None:
         """Refuse with an error in OpenAI's form."""
@@ -224,9 +268,19 @@ class Session:
             self.exchange.finish()
             return
         self.client_status = 200
-        if self.answer is not None:
-            self.answer += body
+        self._copy(body)
         self.exchange.reply_encoded(200, self._answer_lines(relay, is_stream=False), body)
+
+    def _keep(self) -> None:
+        """Have a whole answer kept, if it is to be."""
+        relay = self.relay
+        if self.keeping is not None and relay is not None and relay.ended_at is not None:
+            self.keeping.whole(
+                is_stream=self.request.stream,
+                usage=relay.usage,
+                finish_reason=relay.finish_reason,
+                now=relay.ended_at,
+            )
 
     def _answer_lines(self, relay: Relay, *, is_stream: bool) -> bytes:
         return self._lines.of(
@@ -235,6 +289,7 @@ class Session:
             target_id=relay.command.target_id,
             request_id=self.request_id,
             attempts=self.attempts,
+            local_only_by=self.local_only_by,
         )
 
     def _broken(self, command: Complete) -> None:
@@ -272,10 +327,13 @@ class Session:
         self.exchange.reply(status, headers, body)
 
     def _id_headers(self) -> list[tuple[bytes, bytes]]:
-        return [
+        headers = [
             (b"x-request-id", self.request_id.encode()),
             (b"x-overspill-attempts", b"%d" % self.attempts),
         ]
+        if self.local_only_by is not None:
+            headers.append((b"x-overspill-local-only", self.local_only_by.value.encode()))
+        return headers
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
         relay = self.relay

@@ -6,6 +6,7 @@ building.
 
 from __future__ import annotations
 
+import enum
 from typing import NamedTuple
 
 from overspill.errors import WireError, did_you_mean
@@ -17,6 +18,15 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
 
+class CacheWish(enum.StrEnum):
+    """What a client wants of the cache, in ``x-overspill-cache``."""
+
+    AUTO = "auto"  # as if not sent: only what comes out the same each time
+    ON = "on"  # whatever the temperature
+    OFF = "off"  # neither a kept answer, nor keep this one
+    REFRESH = "refresh"  # a new answer, kept in place of an old one
+
+
 class Wishes(NamedTuple):
     """The wishes of one request; the defaults are those of a client that sends none."""
 
@@ -24,6 +34,7 @@ class Wishes(NamedTuple):
     priority: int = 1
     ttft_slo_s: float | None = None
     deadline_s: float | None = None
+    cache: CacheWish = CacheWish.AUTO
 
 
 NO_WISHES = Wishes()
@@ -43,6 +54,7 @@ def read_wishes(headers: list[tuple[bytes, bytes]]) -> Wishes:
     local_only, priority = False, 1
     ttft_slo_s: float | None = None
     deadline_s: float | None = None
+    cache = CacheWish.AUTO
     for wish, raw in found.items():
         text = raw.decode("utf-8", "replace").strip()
         match wish:
@@ -54,10 +66,12 @@ def read_wishes(headers: list[tuple[bytes, bytes]]) -> Wishes:
                 ttft_slo_s = _duration_s(wish, text)
             case "deadline":
                 deadline_s = _duration_s(wish, text)
+            case "cache":
+                cache = _cache(text)
             case _:
-                known = ("local-only", "priority", "ttft-slo", "deadline")
+                known = ("local-only", "priority", "ttft-slo", "deadline", "cache")
                 raise _bad(wish, f"there is no such header{did_you_mean(wish, known)}; known: {', '.join(known)}")
-    return Wishes(local_only, priority, ttft_slo_s, deadline_s)
+    return Wishes(local_only, priority, ttft_slo_s, deadline_s, cache)
 
 
 def _flag(wish: str, text: str) -> bool:
@@ -76,6 +90,13 @@ def _priority(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 3:
         return int(text)
     raise _bad("priority", f"{text!r} is none of {', '.join(PRIORITIES)} and no number")
+
+
+def _cache(text: str) -> CacheWish:
+    try:
+        return CacheWish(text.lower())
+    except ValueError:
+        raise _bad("cache", f"{text!r} is none of {', '.join(CacheWish)}") from None
 
 
 def _duration_s(wish: str, text: str) -> float:

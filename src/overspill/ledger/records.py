@@ -13,7 +13,7 @@ import enum
 
 import msgspec
 
-from overspill.core.types import FailureKind, Outcome, RejectReason, Spill, Surface
+from overspill.core.types import FailureKind, LocalOnly, Outcome, RejectReason, Spill, Surface
 
 
 class AttemptOutcome(enum.StrEnum):
@@ -44,7 +44,7 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     priority: int
     """As the client asked; 0 goes first."""
     local_only: bool
-    """By the client's header or by its route."""
+    """Whether it was bound to local targets."""
     prompt_tokens: int
     """Estimated on arrival from the text's length."""
     prompt_tokens_reported: int | None
@@ -81,6 +81,8 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """As the target gave it."""
     client_status: int | None
     """HTTP status that the client saw; ``None`` if it left before one was sent."""
+    local_only_by: LocalOnly | None = None
+    """What made it ``local_only``."""
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, gc=False):

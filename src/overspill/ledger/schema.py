@@ -31,6 +31,9 @@ MIGRATIONS: tuple[str, ...] = (
         cached_tokens INTEGER, output_tokens INTEGER, cost_usd REAL);
     CREATE TABLE bodies (request_id TEXT NOT NULL, prompt BLOB NOT NULL, answer BLOB NOT NULL);
     """,
+    """
+    ALTER TABLE requests ADD COLUMN local_only_by TEXT;
+    """,
 )
 
 

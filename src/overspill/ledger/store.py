@@ -183,6 +183,7 @@ def request_row(r: RequestRecord) -> Row:
         _NULL if r.cost_usd is None else r.cost_usd,
         _NULL if r.finish_reason is None else r.finish_reason,
         _NULL if r.client_status is None else r.client_status,
+        _NULL if r.local_only_by is None else r.local_only_by._value_,
     )
 
 

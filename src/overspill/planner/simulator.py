@@ -95,6 +95,8 @@ class Simulator:
             SimulatedRequest(at_s=r.at_s, prompt_tokens=r.prompt_tokens, output_tokens=r.output_tokens, key_id=r.key_id)
             for r in trace
         ]
+        route = self._controller.find_route(model)
+        screening = 0 if route is None else route.screening  # a trace has no texts: nothing is found in them
         for number, row in enumerate(self._rows):
             self._play_until(row.at_s)
             arrived = Arrived(
@@ -104,6 +106,7 @@ class Simulator:
                 max_tokens=row.output_tokens,
                 local_only=local_only,
                 key_id=row.key_id,
+                screening=screening,
             )
             self._tell(arrived, row.at_s)
         self._play_until(_NEVER)

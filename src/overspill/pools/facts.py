@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from overspill.catalog.load import Catalog, KnownModel, Provider
 from overspill.catalog.load import load as load_catalog
+from overspill.detectors import registry as detectors
+from overspill.detectors.protocol import Detector
 from overspill.pools.engines import registry as engines
 from overspill.pools.engines.protocol import AttachedEngine, ManagedEngine
 from overspill.pools.upstreams import registry as upstreams
@@ -51,6 +53,10 @@ class KnownFacts:
     def upstream(self, kind: str) -> Upstream:
         """Return a provider's adapter; raise ``OverspillError`` if there is none that works."""
         return upstreams.create(kind)
+
+    def detector(self, kind: str) -> Detector:
+        """Return a detector; raise ``OverspillError`` if there is none that works."""
+        return detectors.create(kind)
 
     def upstream_names(self) -> tuple[str, ...]:
         """List the adapters that ``upstream`` takes."""

@@ -93,6 +93,10 @@ BREAKER_STATE = _gauge(
     "overspill_breaker_state", "1 for the state that the target's breaker is in, else 0.", "target", "state"
 )
 ENGINE_RESTARTS = _counter("overspill_engine_restarts_total", "Starts of a local engine after its first.", "target")
+SCREENINGS = _counter("overspill_screenings_total", "Requests that detectors looked at, by what came of it.", "verdict")
+CACHE_LOOKUPS = _counter("overspill_cache_lookups_total", "Requests that could be answered from the cache.", "result")
+CACHE_ANSWERS = _gauge("overspill_cache_answers", "Answers in the cache.")
+CACHE_BYTES = _gauge("overspill_cache_bytes", "Memory of the answers in the cache.")
 LEDGER_DROPPED = _counter(
     "overspill_ledger_dropped_total", "Ledger records lost to a full buffer or a value that cannot be stored."
 )
@@ -120,6 +124,10 @@ TABLE: tuple[Metric, ...] = (
     TARGET_READY,
     BREAKER_STATE,
     ENGINE_RESTARTS,
+    SCREENINGS,
+    CACHE_LOOKUPS,
+    CACHE_ANSWERS,
+    CACHE_BYTES,
     LEDGER_DROPPED,
     LEDGER_BUFFERED,
     LEDGER_HEALTHY,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from tests.docs.generators.source import page, table
 
+from overspill.detectors import registry as detectors
+from overspill.detectors.known import KNOWN
 from overspill.pools.engines import registry as engines
 from overspill.pools.upstreams import registry as upstreams
 
@@ -28,6 +30,20 @@ one that only this kind of server gives. Entry points: `{engines.ATTACHED_GROUP}
 _UPSTREAMS = f"""
 Chosen by the provider ([providers](providers.md)); `openai_compatible` is for any API that is in no catalogue. Those of
 other packages are written as `upstream:` in a pool, with a `base_url`. Entry points: `{upstreams.GROUP}`.
+"""
+_DETECTORS = f"""
+Written as `detector:` under `screening.detectors`, with `options`. They look at the text of requests in a process of
+their own ([detectors](../explanation/detectors.md)). Entry points: `{detectors.GROUP}`.
+"""
+_PATTERNS = """
+Options: `patterns` (a name to a regular expression in Python's syntax), `keywords` (in any case; ASCII words only as
+whole words), `known` (names of the table). Text is looked at as it is, and once more in Unicode's compatibility form
+without invisible characters, so that full-width digits and zero-width spaces hide nothing.
+"""
+_PRESIDIO = """
+Options: `entities` (Presidio's names; all it has for the language but dates, web addresses, UUIDs and nationalities if
+left out), `language` (`en`), `min_score` (0.4), `model` (a spaCy model that is installed, such as `en_core_web_sm`; it
+finds names and places too). Without a model nothing is downloaded, and nothing is ever sent.
 """
 
 
@@ -64,6 +80,13 @@ def adapters_page() -> str:
         upstream = upstreams.create(name)
         rows = [("endpoints", ", ".join(f"`{surface}`" for surface in upstream.surfaces))]
         parts += [f"### `{name}`", table(("", ""), rows), _unsupported(upstream.unsupported)]
+    parts += ["## Detectors", _DETECTORS]
+    parts.append(
+        table(("name", "what it finds"), [(f"`{n}`", detectors.create(n).description) for n in detectors.names()])
+    )
+    parts += ["### `patterns`", _PATTERNS]
+    parts.append(table(("`known`", "what it finds"), [(f"`{n}`", known.description) for n, known in KNOWN.items()]))
+    parts += ["### `presidio`", _PRESIDIO]
     return page("Adapters", _INTRODUCTION, *[part for part in parts if part])
 
 

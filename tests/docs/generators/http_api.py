@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.docs.generators.source import page, table
+from tests.docs.generators.source import member_comments, page, table
 
-from overspill.core.types import FailureKind
+from overspill.core.types import FailureKind, LocalOnly
+from overspill.gateway.answer_lines import CACHE, CACHED
 from overspill.gateway.http.limits import Limits
 from overspill.gateway.rehearsal.summary import HOME
-from overspill.gateway.wishes import PRIORITIES
+from overspill.gateway.wishes import PRIORITIES, CacheWish
 
 PATHS = (
     ("POST", "/v1/chat/completions", "Chat Completions, streamed or not."),
@@ -34,14 +35,27 @@ REQUEST_HEADERS = (
     ),
     ("x-overspill-ttft-slo", "Its own time to the first token, such as `500ms`; replaces the route's `slo.ttft`."),
     ("x-overspill-deadline", "Its own longest wait in the queue, such as `10s`; never longer than the route's."),
+    (
+        "x-overspill-cache",
+        "Where [the cache](../how-to/cache-answers.md) is on: "
+        + ", ".join(f"`{wish}` ({text})" for wish, text in member_comments(CacheWish).items())
+        + ".",
+    ),
 )
 RESPONSE_HEADERS = (
     ("x-request-id", "The request's id, as in the ledger. Missing where the request was refused before it had one."),
     (
         "x-overspill-reason",
-        f"`{HOME}`, or why it spilled; with an error, why it was refused. [Reasons](reasons.md).",
+        f"`{HOME}`, or why it spilled, or `{CACHED}`; with an error, why it was refused. [Reasons](reasons.md).",
     ),
-    ("x-overspill-target", "The target that gave the answer."),
+    ("x-overspill-target", f"The target that gave the answer, or `{CACHE}`."),
+    (
+        "x-overspill-local-only",
+        "What bound the request to local targets: "
+        + ", ".join(f"`{value}`" for value in LocalOnly)
+        + ". Missing if nothing did.",
+    ),
+    ("age", "How many seconds ago an answer from the cache was made."),
     ("x-overspill-attempts", "How many attempts were started; 0 if none was."),
     ("retry-after", "With 429, 503 and 502: in how many seconds it is worth asking again."),
     ("x-overspill-limit", "With 429: whose limit it is and of what, such as `key/tokens` or `team/money`."),

@@ -6,8 +6,10 @@ from tests.docs.generators.source import member_comments, page, table
 
 from overspill.core.breaker import BreakerState
 from overspill.core.commands import Reject
-from overspill.core.types import FailureKind, Outcome, Refusal, RejectReason, Spill
+from overspill.core.types import FailureKind, LocalOnly, Outcome, Refusal, RejectReason, Spill
+from overspill.gateway.answer_lines import CACHED
 from overspill.gateway.refusals import FAILURE_WORDS, answer
+from overspill.gateway.screening import TextVerdict
 from overspill.ledger.records import AttemptOutcome
 
 _INTRODUCTION = """
@@ -42,7 +44,11 @@ _RETRY = {
 
 
 def reasons_page() -> str:
-    spills = [("`home`", "it ran in the first tier of its route"), *_rows(member_comments(Spill))]
+    spills = [
+        ("`home`", "it ran in the first tier of its route"),
+        (f"`{CACHED}`", "it ran nowhere: its answer was kept from an earlier request (no spill, only in the header)"),
+        *_rows(member_comments(Spill)),
+    ]
     rejects = []
     for reason in RejectReason:
         said = answer(Reject(request_id="", reason=reason, outcome=Outcome.REJECTED), "MODEL", "")
@@ -75,6 +81,12 @@ def reasons_page() -> str:
         "## Refusal: why a target was no candidate",
         "In `refusal` of `GET /debug/route`.",
         table(("value", "meaning"), _rows(member_comments(Refusal))),
+        "## LocalOnly: what bound a request to local targets",
+        "In `x-overspill-local-only` of an answer and in the ledger's `local_only_by`.",
+        table(("value", "meaning"), _rows(member_comments(LocalOnly))),
+        "## TextVerdict: what detectors made of a request's text",
+        "In `overspill_screenings_total`. All but `clean` bind a request, unless its route says otherwise.",
+        table(("value", "meaning"), _rows(member_comments(TextVerdict))),
         "## Breaker states",
         "In `breaker` of `GET /debug/route` and in `overspill_breaker_state`.",
         table(("value", "meaning"), [(f"`{state}`", text) for state, text in _BREAKER.items()]),

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Mapping
 from typing import cast
 
-from overspill.pools import plugins
+from overspill import plugins
 from overspill.pools.engines.protocol import AttachedEngine, ManagedEngine
 
 MANAGED_GROUP = "overspill.engines"

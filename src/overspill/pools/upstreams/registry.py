@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
-from overspill.pools import plugins
+from overspill import plugins
 from overspill.pools.upstreams.protocol import Upstream
 
 GROUP = "overspill.upstreams"
