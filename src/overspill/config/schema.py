@@ -78,6 +78,13 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         ),
     ] = duration(50)
     heartbeat: Annotated[Duration, Meta(description="Between two such signs of life.")] = duration(10)
+    retry_linger: Annotated[
+        Duration,
+        Meta(
+            description="A request without a token outlives its client's connection by this much if the client numbers "
+            "its tries, as OpenAI's and Anthropic's do; its next try goes on with it."
+        ),
+    ] = duration(3)
     limits: Annotated[LimitsConfig, Meta(description="What the server accepts of a client.")] = msgspec.field(
         default_factory=LimitsConfig
     )

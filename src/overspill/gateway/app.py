@@ -26,6 +26,7 @@ from overspill.gateway.driver import Driver
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.request import Request as HttpRequest
 from overspill.gateway.intake import Intake
+from overspill.gateway.rejoin import retry_count
 from overspill.gateway.session import Session
 from overspill.gateway.web_guard import WebGuard
 from overspill.gateway.wishes import read_wishes
@@ -114,7 +115,7 @@ class App:
         """Read the wishes; a key that is bound to local pools binds its requests, whatever they wish."""
         wishes = read_wishes(request.headers)
         bound = LocalOnly.KEY if self.keyring.is_local_only(key_id) else None
-        return Caller(surface, surface.value, key_id, wishes, bound)
+        return Caller(surface, surface.value, key_id, wishes, bound, retry_count(request.headers))
 
     def handle(self, exchange: Exchange) -> None:
         """Answer one request whose head has passed ``check_head``."""
@@ -140,7 +141,12 @@ class App:
             _refuse(exchange, request_id, error)
             return
         driver = self.driver
+        likeness = None if caller.retry_count is None else driver.rejoining.likeness(caller, exchange)
+        if likeness is not None and caller.retry_count and driver.rejoin(likeness, exchange):
+            return
         session = Session(request_id, exchange, caller, request, self._lines, driver.now(), self._wall_clock())
+        if likeness is not None:
+            driver.rejoining.watch(session, likeness)
         if self._store_bodies:
             session.answer = bytearray()
         if self.intake is None:

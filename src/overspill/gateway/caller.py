@@ -22,3 +22,5 @@ class Caller(NamedTuple):
     wishes: Wishes
     local_only_by: LocalOnly | None = None
     """What of the head binds its requests to local targets."""
+    retry_count: int | None = None
+    """Which try its client says this is, 0 for the first; ``None`` for clients that do not say."""

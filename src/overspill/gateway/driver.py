@@ -21,8 +21,10 @@ from overspill.core.routing import RouteTable
 from overspill.core.types import FailureKind, LocalOnly, Outcome, Policy, RejectReason
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.http.client import HttpClient
+from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.refusals import answer
+from overspill.gateway.rejoin import Likeness, Rejoining
 from overspill.gateway.relay import Relay
 from overspill.gateway.session import Session
 
@@ -61,12 +63,14 @@ class Driver:
         recorder: Recorder | None = None,
         commit_deadline_s: float = 50.0,
         heartbeat_s: float = 10.0,
+        linger_s: float = 0.0,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """Make a driver.
 
         A client that has waited ``commit_deadline_s`` for a first token is sent a sign of life, and further ones every
-        ``heartbeat_s``. ``wall_clock`` is for budgets, which begin anew by the calendar.
+        ``heartbeat_s``. A client that numbers its tries may come back within ``linger_s``. ``wall_clock`` is for
+        budgets, which begin anew by the calendar.
         """
         self.controller = Controller(policy)
         self.targets = targets
@@ -80,6 +84,7 @@ class Driver:
         self._recorder = recorder
         self._commit_deadline_s = commit_deadline_s
         self._heartbeat_s = heartbeat_s
+        self.rejoining = Rejoining(linger_s)
         self._epoch = time.monotonic()  # and not the loop's clock, which uvloop keeps at milliseconds
         self._handled = 0
         self._handled_at = 0.0
@@ -111,10 +116,36 @@ class Driver:
         """Take in a client's request."""
         self._bind(session)
         self._sessions[session.request_id] = session
-        session.exchange.on_gone = lambda: self.feed(ClientGone(request_id=session.request_id))
+        session.exchange.on_gone = lambda: self._client_left(session)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
         self.feed(session.arrived())
+
+    def _client_left(self, session: Session) -> None:
+        if session.likeness is None or session.is_committed:
+            self.feed(ClientGone(request_id=session.request_id))
+            return
+        session.left_at = left_at = self.now()
+        self._loop.call_later(self.rejoining.linger_s, self._stayed_away, session, left_at)
+
+    def _stayed_away(self, session: Session, left_at: float) -> None:
+        if session.left_at == left_at and session.request_id in self._sessions:
+            self.feed(ClientGone(request_id=session.request_id))
+
+    def rejoin(self, likeness: Likeness, exchange: Exchange) -> bool:
+        """Answer a client's retry with what runs for it already; return whether there is such a thing."""
+        session = self.rejoining.original(likeness)
+        if session is not None:
+            session.hand_over(exchange)
+            exchange.on_gone = lambda: self._client_left(session)
+            self.rejoining.rejoined += 1
+            return True
+        kept = self.rejoining.answer(likeness, self.now())
+        if kept is None:
+            return False
+        self.rejoining.rejoined += 1
+        exchange.reply_encoded(200, kept.lines, kept.body)
+        return True
 
     def _bind(self, session: Session) -> None:
         """Have the session know what the controller's policy binds to local targets."""
@@ -231,6 +262,7 @@ class Driver:
                 self._relays.pop(relay.command.attempt_id, None)
                 self._books.attempt(session, relay)
         self._books.request(session, outcome, reason, self._handled_at)
+        self.rejoining.ended(session, self._handled_at)
         # Each knows the other: without this only the garbage collector would free them.
         session.relay = session.rival = None
         if not self._sessions and self._idle is not None and not self._idle.done():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from overspill.core.breaker import BreakerState
 from overspill.core.controller import Controller
 from overspill.core.types import Health
+from overspill.gateway.driver import Driver
 from overspill.gateway.entrance import Entrance
 from overspill.gateway.fleet import Fleet
 from overspill.ledger.writer import LedgerWriter
@@ -23,6 +24,11 @@ def controller_gauges(controller: Controller) -> Iterator[Sample]:
             yield Sample(d.BREAKER_STATE, (target_id, state.value), target.breaker.state is state)
     for (pattern, is_local_only), waiting in controller.waiting_by_lane().items():
         yield Sample(d.NUM_REQUESTS_WAITING, (f"{pattern} (local only)" if is_local_only else pattern,), waiting)
+
+
+def driver_gauges(driver: Driver) -> Iterator[Sample]:
+    """Yield how often clients' retries cost nothing."""
+    yield Sample(d.REJOINED, (), driver.rejoining.rejoined)
 
 
 def fleet_gauges(fleet: Fleet) -> Iterator[Sample]:

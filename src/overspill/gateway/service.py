@@ -27,7 +27,7 @@ from overspill.gateway.budgets import BudgetKey, budgets_in, spent_before
 from overspill.gateway.driver import Driver, Recorder
 from overspill.gateway.entrance import Entrance
 from overspill.gateway.fleet import Fleet
-from overspill.gateway.gauges import controller_gauges, entrance_gauges, fleet_gauges, ledger_gauges
+from overspill.gateway.gauges import controller_gauges, driver_gauges, entrance_gauges, fleet_gauges, ledger_gauges
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.limits import Limits
 from overspill.gateway.http.server import Server, serve
@@ -82,6 +82,7 @@ class Gateway:
             recorder=recorder,
             commit_deadline_s=float(config.server.commit_deadline),
             heartbeat_s=float(config.server.heartbeat),
+            linger_s=float(config.server.retry_linger),
             wall_clock=wall_clock,
         )
         self.app = App(
@@ -112,6 +113,7 @@ class Gateway:
             ledger = self.ledger
             self.metrics.add_source(lambda: ledger_gauges(ledger))
         self.metrics.add_source(lambda: controller_gauges(self.driver.controller))
+        self.metrics.add_source(lambda: driver_gauges(self.driver))
         self.metrics.add_source(lambda: fleet_gauges(self.fleet))
         self.metrics.add_source(lambda: entrance_gauges(self.entrance))
         self.fleet.adopt(self._wiring, self.driver.targets)

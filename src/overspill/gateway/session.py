@@ -7,7 +7,7 @@ the bytes. Nothing is committed to the client before the first token, so until t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from overspill.core.commands import Complete, Reject
 from overspill.core.events import Arrived
@@ -32,7 +32,16 @@ from overspill.wire.reply import JSON_HEARTBEAT, SSE_HEARTBEAT, error_body, stre
 from overspill.wire.request import Request as WireRequest
 
 if TYPE_CHECKING:
+    from overspill.gateway.rejoin import Likeness
     from overspill.gateway.relay import Relay
+
+
+class WholeAnswer(NamedTuple):
+    """A good answer in one piece."""
+
+    lines: bytes
+    """As ``Exchange.reply_encoded`` takes them."""
+    body: bytes
 
 
 _PATIENCE = Patience()
@@ -54,6 +63,8 @@ class Session:
         "is_committed",
         "keeping",
         "key_id",
+        "left_at",
+        "likeness",
         "local_only_by",
         "patience",
         "queue_wait_s",
@@ -65,6 +76,7 @@ class Session:
         "screening",
         "spill",
         "surface",
+        "unread",
         "wishes",
     )
 
@@ -81,7 +93,7 @@ class Session:
         self.request_id = request_id
         self.exchange = exchange
         self.request = request
-        self.surface, _, self.key_id, self.wishes, self.local_only_by = caller
+        self.surface, _, self.key_id, self.wishes, self.local_only_by, _ = caller
         self._lines = lines
         self.arrived_at = arrived_at
         self.arrived_wall_s = arrived_wall_s
@@ -102,6 +114,12 @@ class Session:
         """True once tokens go to the client."""
         self.heartbeat_at = 0.0
         """When the client was last sent a sign of life; 0 if never."""
+        self.likeness: Likeness | None = None
+        """What a retry of it is known by; ``None`` if its client does not number its tries."""
+        self.left_at: float | None = None
+        """When its client went away, while it may come back."""
+        self.unread: WholeAnswer | None = None
+        """The answer, if it came while the client was away."""
         self.client_status: int | None = None
         self.cost_usd: float | None = 0.0
         """Sum over the attempts; ``None`` once one of them is unknown."""
@@ -162,6 +180,16 @@ class Session:
         if relay is self.rival:
             self.relay, self.rival = relay, self.relay
             self.spill = relay.command.spill
+
+    def hand_over(self, exchange: Exchange) -> None:
+        """Answer on another connection from now on; nothing of the answer has been sent on the one before."""
+        before = self.exchange
+        before.on_gone = before.on_stalled = before.on_writable = None
+        before.abort()
+        self.exchange = exchange
+        self.left_at = None
+        self.client_status = None
+        self.heartbeat_at = 0.0
 
     def add_cost(self, cost_usd: float | None) -> None:
         """Add what an attempt cost."""
@@ -263,13 +291,15 @@ class Session:
             self.exchange.finish()
             return
         body = relay.body()
-        if self.exchange.is_started:
+        if self.left_at is not None:
+            self.unread = WholeAnswer(self._answer_lines(relay, is_stream=False), body)
+        elif self.exchange.is_started:
             self._write(body)
             self.exchange.finish()
-            return
-        self.client_status = 200
-        self._copy(body)
-        self.exchange.reply_encoded(200, self._answer_lines(relay, is_stream=False), body)
+        else:
+            self.client_status = 200
+            self._copy(body)
+            self.exchange.reply_encoded(200, self._answer_lines(relay, is_stream=False), body)
 
     def _keep(self) -> None:
         """Have a whole answer kept, if it is to be."""

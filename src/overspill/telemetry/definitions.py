@@ -94,6 +94,7 @@ BREAKER_STATE = _gauge(
 )
 ENGINE_RESTARTS = _counter("overspill_engine_restarts_total", "Starts of a local engine after its first.", "target")
 SCREENINGS = _counter("overspill_screenings_total", "Requests that detectors looked at, by what came of it.", "verdict")
+REJOINED = _counter("overspill_retries_rejoined_total", "Clients' own retries that went on with what ran already.")
 CACHE_LOOKUPS = _counter("overspill_cache_lookups_total", "Requests that could be answered from the cache.", "result")
 CACHE_ANSWERS = _gauge("overspill_cache_answers", "Answers in the cache.")
 CACHE_BYTES = _gauge("overspill_cache_bytes", "Memory of the answers in the cache.")
@@ -125,6 +126,7 @@ TABLE: tuple[Metric, ...] = (
     BREAKER_STATE,
     ENGINE_RESTARTS,
     SCREENINGS,
+    REJOINED,
     CACHE_LOOKUPS,
     CACHE_ANSWERS,
     CACHE_BYTES,
