@@ -332,19 +332,28 @@ def _upstream_slots(pool: UpstreamPool, offer: Offer | None) -> int | None:
 
 
 def _require_prices(policy: Policy) -> None:
-    """Raise ``ConfigError`` if there is a budget and a target whose tokens have no known price."""
-    limited = [client.limits for client in policy.clients]
-    limited += [shared.limits for shared in (*policy.teams, *policy.accounts)]
-    limited += [route.limits for route in policy.routes]
-    if not any(limits is not None and limits.budgets for limits in limited):
-        return
+    """Raise ``ConfigError`` if a budget bears on a target whose tokens have no known price."""
+    everywhere = any(_has_budget(holder.limits) for holder in (*policy.clients, *policy.teams))
+    routed = {
+        place.target_id
+        for route in policy.routes
+        if _has_budget(route.limits)
+        for tier in route.tiers
+        for place in tier
+    }
+    accounts = {account.name for account in policy.accounts}
     for spec in policy.targets:
-        if billing_price(spec) is None:
+        is_held = everywhere or spec.target_id in routed or spec.account in accounts
+        if is_held and billing_price(spec) is None:
             raise Invalid(
                 ("pools", spec.pool),
                 f"the price of {spec.target_id} is not known, so no budget could be kept; write price or prices for "
                 "it, or take the budget out",
             )
+
+
+def _has_budget(limits: Limits | None) -> bool:
+    return limits is not None and bool(limits.budgets)
 
 
 def _upstream_price(pool: UpstreamPool, offer: Offer | None, model: str) -> Price | None:

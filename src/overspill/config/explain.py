@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
+from overspill.config.allowance import Budget, Rates
 from overspill.config.check import as_target, is_local, urls_of
 from overspill.config.facts import Facts
-from overspill.config.keys import patterns_of
+from overspill.config.keys import keys_of, patterns_of
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
 
 _NOTHING = (
@@ -21,7 +22,8 @@ def explain(config: Config, facts: Facts) -> tuple[str, ...]:
     """Return lines of text: for each route where its requests run, where they spill to, and when."""
     if not config.routes:
         return _NOTHING
-    return tuple(line for route in config.routes for line in _route(route, config, facts))
+    lines = [line for route in config.routes for line in _route(route, config, facts)]
+    return (*lines, *_keys(config))
 
 
 def describe_pool(name: str, pool: Pool, facts: Facts) -> str:
@@ -56,10 +58,48 @@ def _route(route: RouteConfig, config: Config, facts: Facts) -> Iterator[str]:
             f"  it spills when the first token would take longer than {route.slo.ttft.written()}{pace}, no slot frees "
             "soon enough, or the target fails before its first token"
         )
+    for pattern in patterns_of(route):
+        limited = config.limits.models.get(pattern)
+        if limited is not None:
+            whose = "together" if patterns_of(route) == (pattern,) else f"as {pattern} together"
+            yield f"  all requests {whose}: {_limits(limited, limited.budget)}"
     if route.local_only:
         yield "  local only: it never leaves local pools"
     if route.note:
         yield f"  note: {route.note}"
+
+
+def _keys(config: Config) -> Iterator[str]:
+    """Say who may use how much, where anybody is limited."""
+    each = config.limits.each_key
+    if each is not None and not config.server.api_keys:
+        yield f"all clients together: {_limits(each, each.budget)}"
+    for key_id, entry in keys_of(config):
+        rates, budget = entry.limits or each, entry.budget or (None if each is None else each.budget)
+        said = [f"team {entry.team}"] if entry.team is not None else []
+        said += [f"weight {entry.weight:g}"] if entry.weight != 1 else []
+        said += ["local pools only"] if entry.local_only else []
+        said += [f"models {', '.join(entry.models)}"] if entry.models else []
+        said += [_limits(rates, budget)] if rates is not None or budget is not None else []
+        if said:
+            yield f"key {key_id}: {'; '.join(said)}"
+    for name, team in config.limits.teams.items():
+        yield f"team {name}: {_limits(team, team.budget)}"
+
+
+def _limits(rates: Rates | None, budget: Budget | None) -> str:
+    said: list[str] = []
+    if rates is not None:
+        amounts = (
+            (rates.requests_per_minute, "requests per minute"),
+            (rates.tokens_per_minute, "tokens per minute"),
+            (rates.concurrency, "requests at once"),
+        )
+        said += [f"{amount} {what}" for amount, what in amounts if amount is not None]
+    if budget is not None:
+        amounts_usd = ((budget.hour, "hour"), (budget.day, "day"), (budget.month, "month"))
+        said += [f"${usd:g} per {window}" for usd, window in amounts_usd if usd is not None]
+    return ", ".join(said) or "no limits"
 
 
 def _place(target: TierTarget, route: RouteConfig, config: Config, facts: Facts) -> str:

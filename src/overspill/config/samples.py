@@ -66,7 +66,7 @@ SAMPLE: Mapping[str, Any] = {
     },
     "limits": {
         "each_key": {"requests_per_minute": 120, "concurrency": 16},
-        "teams": {"research": {"tokens_per_minute": 500_000, "budget": {"day": 20.0}}},
+        "teams": {"research": {"tokens_per_minute": 500_000}},
         "models": {"deepseek-v4-*": {"requests_per_minute": 60}},
     },
 }

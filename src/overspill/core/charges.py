@@ -8,6 +8,7 @@ strictly than broken.
 from __future__ import annotations
 
 from overspill.core.cost import cost_usd
+from overspill.core.events import Finished
 from overspill.core.queueing import Request
 from overspill.core.rates import Purse, Rate
 from overspill.core.routing import spending_usd
@@ -33,17 +34,19 @@ def charge(request: Request, target: TargetState, now: float) -> Charge | None:
     return Charge(rate, request.expected_tokens, purses, usd) if rate is not None or purses else None
 
 
-def settle(attempt: Attempt, now: float) -> None:
+def settle(attempt: Attempt, usage: Finished | None, is_refused: bool, now: float) -> None:
     """Replace what an attempt took by what it used."""
     assert attempt.charge is not None  # it took something
-    prompt_tokens, output_tokens = used(attempt)
-    cost = cost_usd(attempt.target.price, prompt_tokens, attempt.cached_tokens, output_tokens)
+    prompt_tokens, output_tokens = used(attempt, usage, is_refused)
+    cached_tokens = None if usage is None else usage.cached_tokens
+    cost = cost_usd(attempt.target.price, prompt_tokens, cached_tokens, output_tokens)
     attempt.charge.settle(prompt_tokens + output_tokens, 0.0 if cost is None else cost, now)
 
 
-def used(attempt: Attempt) -> tuple[int, int]:
+def used(attempt: Attempt, usage: Finished | None, is_refused: bool) -> tuple[int, int]:
     """Return the prompt and output tokens of an attempt that has ended: none of one that was refused."""
-    if attempt.is_refused:
+    if is_refused:
         return 0, 0
-    prompt_tokens = attempt.reported_prompt
-    return attempt.prompt_tokens if prompt_tokens is None else prompt_tokens, attempt.output_tokens
+    if usage is None or usage.prompt_tokens is None:
+        return attempt.prompt_tokens, attempt.output_tokens
+    return usage.prompt_tokens, attempt.output_tokens

@@ -155,7 +155,7 @@ class Controller:
         request = self._dispatch.requests[attempt.request_id]
         self._learn(request, attempt, event, now)
         attempt.target.succeeded(attempt, now)
-        self._dispatch.end(attempt, now)
+        self._dispatch.end(attempt, now, event)
         self._dispatch.close(request, now)
         out.append(Complete(request_id=request.request_id, outcome=Outcome.COMPLETED, attempt_id=attempt.attempt_id))
         self._dispatch.pump(out, now, attempt.target)
@@ -164,7 +164,6 @@ class Controller:
         target = attempt.target
         if event.output_tokens is not None:
             attempt.output_tokens = event.output_tokens
-        attempt.reported_prompt, attempt.cached_tokens = event.prompt_tokens, event.cached_tokens
         produced = attempt.output_tokens
         if attempt.first_token_at is not None and produced >= 4:
             tpot_s = (now - attempt.first_token_at) / (produced - 1)
@@ -185,8 +184,7 @@ class Controller:
         request = self._dispatch.requests[attempt.request_id]
         attempt.target.failed(attempt, event.kind, event.retry_after_s, now)
         attempt.output_tokens = max(attempt.output_tokens, event.output_tokens)
-        attempt.is_refused = attempt.output_tokens == 0 and event.status != 200
-        self._dispatch.end(attempt, now)
+        self._dispatch.end(attempt, now, is_refused=attempt.output_tokens == 0 and event.status != 200)
         request.last_failure = event.kind
         request.last_status = event.status
         other = request.rival if attempt is request.attempt else request.attempt
@@ -297,7 +295,7 @@ class Controller:
         route = self._dispatch.roster.routes.find(request.model)
         if route is not None:
             request.bind(route)
-            request.headroom = sum(self.policy.reserved[: request.priority])
+        request.headroom = sum(self.policy.reserved[: request.priority])
         bind(self._dispatch.limiter, request)
         return route is not None
 

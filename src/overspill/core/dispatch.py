@@ -8,6 +8,7 @@ from __future__ import annotations
 from overspill.core.budget import RetryBudget
 from overspill.core.charges import charge, settle, used
 from overspill.core.commands import AnyCommand, Reject, StartAttempt
+from overspill.core.events import Finished
 from overspill.core.lanes import Lane, LaneKey
 from overspill.core.limits import Limiter
 from overspill.core.options import Never, Option, Start, Wait
@@ -178,17 +179,17 @@ class Dispatcher:
             )
         )
 
-    def end(self, attempt: Attempt, now: float) -> None:
-        """Count an attempt out, however it ended."""
+    def end(self, attempt: Attempt, now: float, usage: Finished | None = None, *, is_refused: bool = False) -> None:
+        """Count an attempt out, however it ended; one that was refused was not worked on, so nobody bills it."""
         del self.attempts[attempt.attempt_id]
         if attempt.share is not None:
             attempt.share.owed_s += now - attempt.started_at - attempt.expected_s
         if attempt.charge is not None:
-            settle(attempt, now)
+            settle(attempt, usage, is_refused, now)
         if self.limiter.is_used:
             reservation = self.requests[attempt.request_id].reservation
             if reservation is not None:
-                reservation.used_tokens = max(reservation.used_tokens, sum(used(attempt)))
+                reservation.used_tokens = max(reservation.used_tokens, sum(used(attempt, usage, is_refused)))
         target = attempt.target
         target.ended(attempt)
         self.silent.drop(attempt)

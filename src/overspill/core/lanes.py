@@ -17,62 +17,107 @@ LaneKey = tuple[str, bool]
 """Route pattern, and whether only local targets are permitted."""
 Turn = tuple[int, float, bool, float, int]
 """Where a request stands, to be compared with those of other lanes: class, its key's tag, late, deadline, ticket."""
-Entry = tuple[bool, float, int, Request]
-"""(late, deadline, ticket, request): compared in that order, and tickets differ."""
-_FIRST = (False, 0.0, 0)
+Entry = tuple[float, int, Request]
+"""(deadline, ticket, request): compared in that order, and tickets differ."""
+_FIRST = (0.0, 0)
 _LAST_TICKET = 1 << 62
 _COMPACT_FROM = 64
 """Heaps shorter than this are not worth cleaning of stale entries."""
 
 
-class _Flow:
-    """The requests of one key in one class of one lane."""
+class _Line:
+    """The requests of a flow that are late, or those that are not: a heap by deadline."""
 
-    __slots__ = ("_heap", "_last", "is_queued", "live", "share")
+    __slots__ = ("_heap", "_is_late", "_last", "live")
 
-    def __init__(self, share: Share) -> None:
-        self.share = share
+    def __init__(self, is_late: bool) -> None:
+        self._is_late = is_late
         self._heap: list[Entry] = []
-        self._last: tuple[bool, float, int] = _FIRST
+        self._last = _FIRST
         """No request here comes later than this; it may itself be gone."""
         self.live = 0
-        self.is_queued = False
-        """True while the class has an entry for it, be it stale."""
 
     def add(self, request: Request) -> None:
-        place = (request.is_late, request.deadline_at, request.ticket)
-        self._last = max(self._last, place)
-        heapq.heappush(self._heap, (*place, request))
+        self._last = max(self._last, (request.deadline_at, request.ticket))
+        heapq.heappush(self._heap, (request.deadline_at, request.ticket, request))
+        self.live += 1
 
-    def clean(self) -> None:
-        """Drop what is stale once it prevails."""
+    def drop(self) -> None:
+        """Count a request out that is no longer live here, and clean up once stale entries prevail."""
+        self.live -= 1
         if self.live == 0:
             self._heap.clear()
             self._last = _FIRST
         elif len(self._heap) > max(_COMPACT_FROM, 4 * self.live):
-            self._heap = [entry for entry in self._heap if _is_live(entry)]
+            self._heap = [entry for entry in self._heap if self._is_live(entry)]
             heapq.heapify(self._heap)
 
     def first(self) -> Request:
         """Return the first in turn; there is one."""
         heap = self._heap
-        while not _is_live(heap[0]):
+        while not self._is_live(heap[0]):
             heapq.heappop(heap)
-        return heap[0][3]
+        return heap[0][2]
 
     def last(self) -> Request:
         """Return the last in turn; there is one. It takes a look at each, and is asked for when a lane is full."""
-        return max(entry for entry in self._heap if _is_live(entry))[3]
+        return max(entry for entry in self._heap if self._is_live(entry))[2]
 
-    def ahead_of(self, request: Request, ticket: int) -> int:
-        """Count those that come before ``request``."""
-        place = (request.is_late, request.deadline_at, ticket)
+    def ahead_of(self, deadline_at: float, ticket: int) -> int:
+        """Count those that come before this place."""
+        place = (deadline_at, ticket)
         if place > self._last:  # so it is for most: those of one route come in the order of their deadlines
             return self.live
-        return sum(1 for entry in self._heap if entry[:3] < place and _is_live(entry))
+        return sum(1 for entry in self._heap if entry[:2] < place and self._is_live(entry))
 
     def in_turn(self) -> list[Request]:
-        return [entry[3] for entry in sorted(self._heap, key=lambda e: e[:3]) if _is_live(entry)]
+        return [entry[2] for entry in sorted(self._heap, key=lambda e: e[:2]) if self._is_live(entry)]
+
+    def _is_live(self, entry: Entry) -> bool:
+        request = entry[2]
+        return request.lane is not None and request.ticket == entry[1] and request.is_late == self._is_late
+
+
+class _Flow:
+    """The requests of one key in one class of one lane: those that can keep their SLO, and then the others."""
+
+    __slots__ = ("_late", "_on_time", "is_queued", "share")
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+        self._on_time = _Line(False)
+        self._late = _Line(True)
+        self.is_queued = False
+        """True while the class has an entry for it, be it stale."""
+
+    @property
+    def live(self) -> int:
+        return self._on_time.live + self._late.live
+
+    def add(self, request: Request) -> None:
+        (self._late if request.is_late else self._on_time).add(request)
+
+    def drop(self, request: Request) -> None:
+        (self._late if request.is_late else self._on_time).drop()
+
+    def turn_late(self, request: Request) -> None:
+        request.is_late = True
+        self._on_time.drop()
+        self._late.add(request)
+
+    def first(self) -> Request:
+        return (self._on_time if self._on_time.live else self._late).first()
+
+    def last(self) -> Request:
+        return (self._late if self._late.live else self._on_time).last()
+
+    def ahead_of(self, request: Request, ticket: int) -> int:
+        if request.is_late:
+            return self._on_time.live + self._late.ahead_of(request.deadline_at, ticket)
+        return self._on_time.ahead_of(request.deadline_at, ticket)
+
+    def in_turn(self) -> list[Request]:
+        return self._on_time.in_turn() + self._late.in_turn()
 
 
 class _Class:
@@ -133,7 +178,6 @@ class Lane:
             group = self._classes[request.priority] = _Class()
         flow = group.flow_of(share)
         flow.add(request)
-        flow.live += 1
         group.live += 1
         self.live += 1
         group.queue(flow)
@@ -144,18 +188,16 @@ class Lane:
         flow = group.flows[request.key_id]
         self._fairness.leaves(flow.share)
         request.lane = None
-        flow.live -= 1
         group.live -= 1
         self.live -= 1
         if self.live:
-            flow.clean()
+            flow.drop(request)
         else:
             self._classes.clear()
 
     def turn_late(self, request: Request) -> None:
         """Put a request that waits here behind those of its key that can still keep their SLO."""
-        request.is_late = True
-        self._classes[request.priority].flows[request.key_id].add(request)
+        self._classes[request.priority].flows[request.key_id].turn_late(request)
 
     def first(self) -> Request | None:
         """Return the request whose turn it is, or ``None``."""
@@ -232,11 +274,6 @@ class Lane:
         last = own.last()
         is_before = (newcomer.is_late, newcomer.deadline_at) < (last.is_late, last.deadline_at)
         return last if is_before else None
-
-
-def _is_live(entry: Entry) -> bool:
-    request = entry[3]
-    return request.lane is not None and request.ticket == entry[2] and request.is_late == entry[0]
 
 
 def _served_before(flow: _Flow, tag: float, number: int) -> int:

@@ -28,20 +28,17 @@ class Attempt:
 
     __slots__ = (
         "attempt_id",
-        "cached_tokens",
         "charge",
         "due_at",
         "expected_end_at",
         "expected_s",
         "first_token_at",
         "is_queued",
-        "is_refused",
         "model",
         "output_tokens",
         "predicted_ttft_s",
         "prefill_ahead",
         "prompt_tokens",
-        "reported_prompt",
         "request_id",
         "share",
         "started_at",
@@ -77,11 +74,6 @@ class Attempt:
         """True once the target has said, by comments or blank lines, that the request waits there."""
         self.due_at = 0.0
         """When to look whether it has spoken; see ``racing``."""
-        self.is_refused = False
-        """True once it has failed without having been worked on: nobody bills it."""
-        self.reported_prompt: int | None = None
-        """Prompt tokens as the target counted them in the end; ``None`` if it did not say."""
-        self.cached_tokens: int | None = None
         self.charge: Charge | None = None
         """What it has taken from its target's rates and from budgets, where there are any."""
         self.share: Share | None = None

@@ -6,6 +6,7 @@ import pytest
 
 from overspill.config.compile import Wiring, compile_config
 from overspill.config.discover import Discovery, FoundServer, zero_config
+from overspill.config.explain import explain
 from overspill.config.load import load_text
 from overspill.config.schema import Config, RouteConfig
 from overspill.core.types import (
@@ -334,3 +335,27 @@ def test_a_budget_needs_the_price_of_every_target(limits: str) -> None:
     with pytest.raises(ConfigError, match="the price of ds/default/m is not known, so no budget could be kept"):
         wired(limits + TWO % "" + M)
     wired(limits + TWO % PRICED + M)
+
+
+def test_a_budget_asks_for_the_prices_of_those_it_bears_on_only() -> None:
+    other = "  - {model: other, tiers: [[ds]]}\n"
+    wired(
+        "limits: {models: {m: {budget: {day: 1}}}}\n" + TWO % "" + "routes:\n  - {model: m, tiers: [[gpu]]}\n" + other
+    )
+    pools = TWO % "" + "  ow: {upstream: openai_compatible, base_url: 'https://a.example', price: {input: 1, output: 2}"
+    account = ", accounts: [{name: a, api_key: env:K}], budget: {day: 1}}\n"
+    wired(pools + account + "routes:\n  - {model: m, tiers: [[ow], [ds]]}\n")
+
+
+def test_it_is_explained_who_may_use_how_much() -> None:
+    limits = (
+        "limits:\n  each_key: {tokens_per_minute: 9, budget: {hour: 1, month: 2.5}}\n  models: {m: {concurrency: 4}}\n"
+    )
+    said = explain(load_text(limits + TWO % PRICED + M, FACTS), FACTS)
+    assert "all clients together: 9 tokens per minute, $1 per hour, $2.5 per month" in said
+    assert "  all requests as m together: 4 requests at once" in said
+    said = explain(load_text(KEYS + "limits: {teams: {red: {}}}\n" + TWO % PRICED + M, FACTS), FACTS)
+    assert "key bob: team red; weight 2; models m; 3 requests at once, $4 per day" in said
+    assert "key carol: local pools only; $1 per hour" in said
+    assert "team red: no limits" in said
+    assert not any("key-1" in line for line in said)

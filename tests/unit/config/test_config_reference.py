@@ -16,7 +16,9 @@ import pytest
 import yaml
 
 from overspill.config import schema
+from overspill.config.compile import compile_config
 from overspill.config.example import example_yaml
+from overspill.config.explain import explain
 from overspill.config.load import load_file, load_text
 from overspill.config.reference import json_schema, reference_markdown
 from overspill.config.samples import SAMPLE
@@ -42,6 +44,16 @@ def test_the_copy_in_the_repository_is_current(path: str, text: str) -> None:
 
 def test_the_example_loads_and_says_what_its_values_say() -> None:
     assert load_file("examples/overspill.yaml", load_facts()) == load_text(yaml.safe_dump(dict(SAMPLE)), load_facts())
+
+
+def test_the_example_compiles_and_can_be_explained() -> None:
+    config = load_file("examples/overspill.yaml", load_facts())
+    assert compile_config(config, load_facts()).policy.clients
+    said = explain(config, load_facts())
+    assert "key alice: team research; weight 2; 120 requests per minute, 16 requests at once" in said
+    assert "key batch: team research; local pools only; 120 requests per minute, 16 requests at once" in said
+    assert "team research: 500000 tokens per minute" in said
+    assert "  all requests together: 60 requests per minute" in said
 
 
 def test_the_example_loads_with_every_default_written_out() -> None:

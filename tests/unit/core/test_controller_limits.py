@@ -161,6 +161,15 @@ def test_a_key_that_is_bound_never_leaves_local_targets_also_after_a_reload() ->
     assert world.start("r4", key_id="carol").target_id == "api"
 
 
+def test_a_key_that_a_reload_binds_binds_what_runs_also_where_its_route_is_gone() -> None:
+    world = World(cloud(), clients=(client("bob", weight=2.0),))
+    free = world.start("r1", key_id="bob")
+    bound = policy(cloud(), routes=(route(("api",), pattern="other"),), clients=(client("bob", local_only=True),))
+    world.tell(PolicyChanged(policy=bound))
+    refused = only_reject(world.fail(free.attempt_id, K.CONNECT))
+    assert (refused.reason, refused.outcome) == (R.NO_TARGET, Outcome.FAILED)
+
+
 # -- money
 
 

@@ -116,7 +116,7 @@ def test_stale_entries_are_dropped_when_they_prevail() -> None:
     for each in requests[10:]:
         lane.leave(each)
     assert names(lane.waiting()) == [str(i) for i in range(10)]
-    assert sum(len(f._heap) for c in lane._classes.values() for f in c.flows.values()) <= 64
+    assert sum(len(f._on_time._heap) for c in lane._classes.values() for f in c.flows.values()) <= 64
     assert head_name(lane) == "0"
 
 
