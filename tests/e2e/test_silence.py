@@ -118,6 +118,39 @@ def test_a_route_that_hedges_asks_twice_before_the_token_is_late() -> None:
     run(main())
 
 
+def test_a_gateway_that_stood_still_does_not_blame_the_target() -> None:
+    """What came while it did not look has not been read yet; a look later it has, or the stream has really stalled."""
+    routes = [{"model": "m", "tiers": [["local"]], "stall_timeout": "5s"}]
+
+    async def main() -> None:
+        async with (
+            scripted() as local,
+            serving(text_of({"local": attach(local.url)}, routes)) as gateway,
+            RawClient(address_of(gateway)) as client,
+        ):
+            driver = gateway.driver
+            client.ask(chat(stream=True))
+            call = await local.call()
+            call.start_stream(delta("x"))
+            reply = await client.head()
+            driver._sweep()  # has seen the token
+            driver._epoch -= 60.0  # a minute passes between two instructions
+            driver._sweep()
+            (relay,) = driver._relays.values()
+            assert relay.failure is None
+            call.chunk(delta("y"))
+            await client.read_until(reply, b"y")
+            driver._sweep()
+            assert relay.failure is None
+            driver._epoch -= 60.0
+            driver._sweep_due_at = driver.now()  # this time it did look, and in vain
+            driver._sweep()
+            await client.rest(reply)
+            assert b'"code":"stream_timeout"' in reply.body
+
+    run(main())
+
+
 # -- the commit deadline
 
 HASTY = {"commit_deadline": "1ms", "heartbeat": "1ms"}

@@ -95,6 +95,7 @@ class Driver:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
+        self._sweep_due_at = 0.0
         self._idle: asyncio.Future[None] | None = None
         self._wall_clock = wall_clock
         self._wall_ahead_s = 0.0
@@ -118,7 +119,7 @@ class Driver:
         self._sessions[session.request_id] = session
         session.exchange.on_gone = lambda: self._client_left(session)
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+            self._set_sweeper()
         self.feed(session.arrived())
 
     def _client_left(self, session: Session) -> None:
@@ -283,21 +284,32 @@ class Driver:
         self._alarm = None
         self.feed(Tick())
 
+    def _set_sweeper(self) -> None:
+        self._sweep_due_at = self.now() + _SWEEP_S
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
     def _sweep(self) -> None:
-        """Look after all that runs or waits, by one timer, and none while there is nothing."""
+        """Look after all that runs or waits, by one timer, and none while there is nothing.
+
+        A sweep that comes late tells of this process, which stood still, and not of the targets: what they sent
+        meanwhile is yet to be read.
+        """
         now = self.now()
+        stood_still = now - self._sweep_due_at > _SWEEP_S
         for relay in list(self._relays.values()):
             relay.look_for_progress(now)
         for session in list(self._sessions.values()):
             for attempt in (session.relay, session.rival):
-                if attempt is not None and attempt.outlasts(session.patience, now):
+                if attempt is not None and not stood_still and attempt.outlasts(session.patience, now):
                     attempt.expire()
             waits_long = not session.is_committed and now - session.arrived_at >= self._commit_deadline_s
             if waits_long and now - session.heartbeat_at >= self._heartbeat_s:
                 session.show_life(now)
         self.tell_time()
         # Only now: what starts meanwhile must not start a second sweeper.
-        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._sessions else None
+        self._sweeper = None
+        if self._sessions:
+            self._set_sweeper()
 
     def tell_time(self) -> None:
         """Tell the controller what the wall says, where budgets need it and the clocks have drifted apart."""
