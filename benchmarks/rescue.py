@@ -142,13 +142,13 @@ class Stage:
         await self.gateway.start()
         async with asyncio.timeout(PATIENCE_S):
             while not all(target.continues for target in self.gateway.driver.controller.targets.values()):
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # noqa: ASYNC110 - the gateway tells nobody
 
     async def all_up(self) -> None:
         """Wait until every engine is up."""
         async with asyncio.timeout(PATIENCE_S):
             while any(state.phase.value != "ready" for state in self.gateway.fleet.states().values()):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # noqa: ASYNC110 - likewise
 
     async def ask(self, question: str, kill_at: int | None = None) -> Answer:
         """Ask, and kill the engine that answers once ``kill_at`` events have come."""
@@ -212,7 +212,7 @@ class Tally:
         """Write the tally down."""
         gaps = sorted(self.gaps_s) or [0.0]
         return (
-            f"{name:12} kills {self.count:4} (in mid-thought {self.kills['thought']}, in content {self.kills['content']})"
+            f"{name:12} kills {self.count:4} ({self.kills['thought']} in mid-thought, {self.kills['content']} in content)"
             f"  the same {sum(self.same.values()):4}  pause p50 {statistics.median(gaps):.2f} s"
             f" p99 {gaps[int(0.99 * (len(gaps) - 1))]:.2f} s  too late {self.late}"
         )

@@ -80,7 +80,7 @@ def whole_usage(usage: Usage | None, resumption: Resumption | None) -> Usage | N
     prompt, output, reasoning = usage.prompt_tokens, usage.output_tokens, usage.reasoning_tokens
     return msgspec.structs.replace(
         usage,
-        prompt_tokens=None if prompt is None else max(0, prompt - seam.pieces),
-        output_tokens=None if output is None else output + seam.pieces,
-        reasoning_tokens=None if reasoning is None else reasoning + seam.reasoning_pieces,
+        prompt_tokens=None if prompt is None else max(0, prompt - seam.tokens),
+        output_tokens=None if output is None else output + seam.tokens,
+        reasoning_tokens=None if reasoning is None else reasoning + seam.reasoning_tokens,
     )

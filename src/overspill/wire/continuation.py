@@ -59,10 +59,13 @@ class Seam(msgspec.Struct, frozen=True, kw_only=True):
 
     overlap: tuple[tuple[Part, str], ...]
     """Must be generated first, in this order."""
-    pieces: int
-    """Pieces of the client's text before it: at least so many tokens were generated for what is not generated again."""
-    reasoning_pieces: int
-    """Those of them that were thoughts."""
+    tokens: int
+    """Generated for what is not generated again: the pieces of it, and the marks around a thought.
+
+    A piece may be more than one token, where those made one character; else this is exact.
+    """
+    reasoning_tokens: int
+    """Those of them that the client sees as thoughts."""
     echoed: tuple[tuple[Part, str], ...] = ()
     """What the target repeats before it generates anything."""
     carry: str = ""
@@ -153,16 +156,17 @@ def _continuation(
     else:
         reasoning_pieces = transcript.reasoning.pieces
         pieces += reasoning_pieces
+    tokens = pieces + _marks(transcript, part)
     seam = Seam(
         overlap=tuple(overlap),
-        pieces=pieces,
-        reasoning_pieces=reasoning_pieces,
+        tokens=tokens,
+        reasoning_tokens=reasoning_pieces,
         echoed=((part, text[:offset]),) if contract.echo else (),
         carry=_carry(text, offset, stops) if part is Part.CONTENT else "",
         stops=stops,
         characters=transcript.characters,
     )
-    extra.update(_limits(request, pieces))
+    extra.update(_limits(request, tokens))
     return Continuation(body=rewrite(request, model=model, stream=True, include_usage=True, extra=extra), seam=seam)
 
 
@@ -171,8 +175,8 @@ def _from_the_start(request: Request, transcript: Transcript, model: str, stops:
     parts = ((Part.REASONING, transcript.reasoning.text()), (Part.CONTENT, transcript.content.text()))
     seam = Seam(
         overlap=tuple((part, text) for part, text in parts if text),
-        pieces=0,
-        reasoning_pieces=0,
+        tokens=0,
+        reasoning_tokens=0,
         stops=stops,
         characters=transcript.characters,
     )
@@ -190,8 +194,8 @@ def _by_tokens(request: Request, transcript: Transcript, model: str, stops: tupl
     text = transcript.content.text()
     seam = Seam(
         overlap=(),
-        pieces=len(ids),
-        reasoning_pieces=0,
+        tokens=len(ids),
+        reasoning_tokens=0,
         carry=_carry(text, len(text), stops),
         stops=stops,
         characters=transcript.characters,
@@ -267,13 +271,20 @@ def _prompt_fields(request: Request, transcript: Transcript, offset: int) -> dic
     return {"prompt": prompt + transcript.content.text()[:offset]}
 
 
-def _limits(request: Request, pieces: int) -> dict[str, int]:
+def _marks(transcript: Transcript, part: Part) -> int:
+    """Count the tokens around a thought that no client sees. Where the prompt has the first, a limit ends one early."""
+    if not transcript.reasoning.characters:
+        return 0
+    return 1 if part is Part.REASONING else 2
+
+
+def _limits(request: Request, tokens: int) -> dict[str, int]:
     """Return what is left of the client's limits."""
     left = {}
     for name in _LIMITS:
         limit = _decode_any(request.fields[name]) if _is_on(request.fields, name) else None
         if isinstance(limit, int):
-            left[name] = max(0, limit - pieces)
+            left[name] = max(0, limit - tokens)
     if any(left.get(name) == 0 for name in _MOST):
         raise CannotContinue("no_tokens_left")
     return left

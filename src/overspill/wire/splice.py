@@ -196,17 +196,17 @@ def merged_usage(usage: dict[str, Any], seam: Seam) -> dict[str, Any]:
     """Return the usage that the client would have seen of one target: the prompt once, and all tokens of the answer.
 
     The second target counted the client's text as part of its prompt. How many tokens that was is counted in events of
-    the first, which is the least it can have been; the total is exact.
+    the first (see ``Seam``); the total is exact.
     """
     merged = dict(usage)
     prompt, output = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     if prompt is not None:
-        merged["prompt_tokens"] = max(0, prompt - seam.pieces)
+        merged["prompt_tokens"] = max(0, prompt - seam.tokens)
     if output is not None:
-        merged["completion_tokens"] = output + seam.pieces
+        merged["completion_tokens"] = output + seam.tokens
     details = usage.get("completion_tokens_details")
     if isinstance(details, dict) and _count(details.get("reasoning_tokens")) is not None:
-        reasoning = details["reasoning_tokens"] + seam.reasoning_pieces
+        reasoning = details["reasoning_tokens"] + seam.reasoning_tokens
         merged["completion_tokens_details"] = {**details, "reasoning_tokens": reasoning}
     return merged
 

@@ -52,7 +52,7 @@ def test_content_is_continued_from_the_last_words_beginning_without_its_space() 
     assert body["temperature"] == 0
     seam = continuation.seam
     assert seam.overlap == ((Part.CONTENT, " forty"),)
-    assert (seam.pieces, seam.reasoning_pieces, seam.characters) == (4, 0, 19)
+    assert (seam.tokens, seam.reasoning_tokens, seam.characters) == (4, 0, 19)
 
 
 def test_a_thought_is_continued_as_one() -> None:
@@ -63,7 +63,7 @@ def test_a_thought_is_continued_as_one() -> None:
     message = json.loads(continuation.body)["messages"][-1]
     assert message == {"role": "assistant", "prefix": True, "content": "", "reasoning": "Let me"}
     assert continuation.seam.overlap == ((Part.REASONING, " see"),)
-    assert (continuation.seam.pieces, continuation.seam.reasoning_pieces) == (2, 2)
+    assert (continuation.seam.tokens, continuation.seam.reasoning_tokens) == (3, 2)
     assert (
         json.loads(go_on(asked(), written(reasoning=("Let", " me", " see"))).body)["continue_final_message"]
         == "reasoning_content"
@@ -74,7 +74,7 @@ def test_a_finished_thought_travels_with_the_content() -> None:
     continuation = go_on(asked(), written("It", " is", " so", reasoning=("Hm", ".")))
     message = json.loads(continuation.body)["messages"][-1]
     assert message == {"role": "assistant", "content": "It is", "reasoning_content": "Hm."}
-    assert (continuation.seam.pieces, continuation.seam.reasoning_pieces) == (4, 2)
+    assert (continuation.seam.tokens, continuation.seam.reasoning_tokens) == (6, 2)
 
 
 def test_content_too_short_to_go_on_from_is_written_again_from_within_the_thought() -> None:
@@ -90,7 +90,7 @@ def test_an_answer_too_short_to_go_on_from_is_asked_for_again() -> None:
     assert (len(body["messages"]), body["max_tokens"]) == (1, 9)
     assert "continue_final_message" not in body
     assert continuation.seam.overlap == ((Part.REASONING, "So"), (Part.CONTENT, "I"))
-    assert continuation.seam.pieces == 0
+    assert continuation.seam.tokens == 0
 
 
 def test_a_continuation_never_begins_after_white_space() -> None:
@@ -214,7 +214,7 @@ def test_tokens_are_continued_as_tokens() -> None:
     continuation = go_on(completion([1, 2], max_tokens=5, stop="END"), transcript, TOKENS)
     body = json.loads(continuation.body)
     assert (body["prompt"], body["max_tokens"]) == ([1, 2, 3, 4], 3)
-    assert (continuation.seam.overlap, continuation.seam.pieces, continuation.seam.carry) == ((), 2, "on")
+    assert (continuation.seam.overlap, continuation.seam.tokens, continuation.seam.carry) == ((), 2, "on")
     assert json.loads(go_on(completion([[1, 2]]), transcript, TOKENS).body)["prompt"] == [1, 2, 3, 4]
     assert refused(completion([1, 2], max_tokens=2), transcript, TOKENS) == "no_tokens_left"
     assert refused(completion("Once"), transcript, TOKENS) == "no_token_ids"

@@ -33,7 +33,7 @@ def first(*, role: bool = True, **more: Any) -> Transcript:
 
 
 def splicer(*overlap: tuple[Part, str], transcript: Transcript | None = None, **more: Any) -> Splicer:
-    seam = Seam(overlap=overlap, pieces=3, reasoning_pieces=1, **more)
+    seam = Seam(overlap=overlap, tokens=3, reasoning_tokens=1, **more)
     return Splicer(seam, first() if transcript is None else transcript)
 
 
