@@ -141,14 +141,15 @@ class Stage:
         """Start, and wait until all engines are up and were seen to continue answers."""
         await self.gateway.start()
         async with asyncio.timeout(PATIENCE_S):
-            while not all(target.continues for target in self.gateway.driver.controller.targets.values()):
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 - the gateway tells nobody
+            # nobody is told when it is so far
+            while not all(target.continues for target in self.gateway.driver.controller.targets.values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     async def all_up(self) -> None:
         """Wait until every engine is up."""
         async with asyncio.timeout(PATIENCE_S):
-            while any(state.phase.value != "ready" for state in self.gateway.fleet.states().values()):
-                await asyncio.sleep(0.02)  # noqa: ASYNC110 - likewise
+            while any(state.phase.value != "ready" for state in self.gateway.fleet.states().values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
     async def ask(self, question: str, kill_at: int | None = None) -> Answer:
         """Ask, and kill the engine that answers once ``kill_at`` events have come."""
@@ -211,8 +212,9 @@ class Tally:
     def row(self, name: str) -> str:
         """Write the tally down."""
         gaps = sorted(self.gaps_s) or [0.0]
+        thought, content = self.kills["thought"], self.kills["content"]
         return (
-            f"{name:12} kills {self.count:4} ({self.kills['thought']} in mid-thought, {self.kills['content']} in content)"
+            f"{name:12} kills {self.count:4} ({thought} in mid-thought, {content} in content)"
             f"  the same {sum(self.same.values()):4}  pause p50 {statistics.median(gaps):.2f} s"
             f" p99 {gaps[int(0.99 * (len(gaps) - 1))]:.2f} s  too late {self.late}"
         )

@@ -1,4 +1,4 @@
-"""A stream breaks off in mid-answer: another server with the same weights goes on with it, exactly, or it ends as broken."""
+"""A stream breaks off in mid-answer: another server with the same weights goes on with it, or it ends as broken."""
 
 from __future__ import annotations
 
@@ -118,7 +118,12 @@ def test_the_other_server_goes_on_where_the_first_one_ended(tmp_path: Path) -> N
 
     staged(scenario, path=path)
     (request,) = rows(path, "requests")
-    assert (request["outcome"], request["rescues"], request["unrescued"], request["attempts"]) == ("completed", 1, None, 2)
+    assert (request["outcome"], request["rescues"], request["unrescued"], request["attempts"]) == (
+        "completed",
+        1,
+        None,
+        2,
+    )
     assert (request["prompt_tokens_reported"], request["output_tokens"]) == (5, 6)
     first, second = rows(path, "attempts")
     assert (first["outcome"], first["failure"], first["resumed_at"]) == ("failed", "cut", None)

@@ -110,7 +110,7 @@ class Relay:
         self.is_over = False
         """True once it has been cancelled or has told how it ended."""
         self.started_at = self.heard_at = reporter.now()
-        """``heard_at``: when the target was last seen to make progress: at its first token, then within a second or so."""
+        """``heard_at``: when it was last seen to make progress: at its first token, then within a second or so."""
         self.first_token_at: float | None = None
         self.ended_at: float | None = None
         self._read_tokens = self._seen_tokens = self._held_bytes = 0

@@ -80,7 +80,7 @@ def reasons_page() -> str:
         "client. *Breaker*: what the target's breaker makes of it.",
         table(("value", "meaning", "in words to a client: “the target …”", "another target", "breaker"), failures),
         "## RescueRefusal: why a broken stream was not continued",
-        "In the ledger's `unrescued`, in `overspill_rescues_total`, and in words in the error event that ends a stream.",
+        "In the ledger's `unrescued`, in `overspill_rescues_total`, and in words in the error that ends a stream.",
         table(("value", "meaning"), _rows(member_comments(RescueRefusal))),
         "## Refusal: why a target was no candidate",
         "In `refusal` of `GET /debug/route`.",
