@@ -126,10 +126,7 @@ def _look(
     if refusal is not None:
         retry_at = _retry_at(refusal, target, model, now)
     elif request.backoff is not None:
-        until = request.backoff.get(target.spec.target_id, 0.0)
-        if until > now:  # for ever, where the target itself has counted the prompt and it does not fit
-            refusal = Refusal.CONTEXT_TOO_LONG if until == _NEVER else Refusal.FAILED_BEFORE
-            retry_at = until
+        refusal, retry_at = _backed_off(request.backoff, target, now)
     if request.half is not None:
         refusal, retry_at = _of_half(request, request.half, place, target, refusal, retry_at)
     if refusal is None and (request.purses or target.purses):
@@ -151,6 +148,14 @@ def _look(
     elif request.tpot_slo_s is not None and target.tpot_s(refusal is _NO_SLOT, now) > request.tpot_slo_s:
         risk = _TPOT_AT_RISK
     return Option(target, model, tier, refusal, ttft_s, wait_s, retry_at, risk)
+
+
+def _backed_off(backoff: dict[str, float], target: TargetState, now: float) -> tuple[Refusal | None, float | None]:
+    until = backoff.get(target.spec.target_id, 0.0)
+    if until <= now:
+        return None, None
+    # For ever, where the target itself has counted the prompt and it does not fit.
+    return Refusal.CONTEXT_TOO_LONG if until == _NEVER else Refusal.FAILED_BEFORE, until
 
 
 def _of_half(

@@ -73,7 +73,6 @@ def unrescued(commands: list[AnyCommand]) -> RescueRefusal | None:
     assert isinstance(complete, Complete)
     assert complete.outcome is Outcome.BROKEN
     assert complete.failure is not None
-    assert complete.attempt_id is not None
     return complete.unrescued
 
 
