@@ -207,7 +207,7 @@ class _Build:
         match pool:
             case EnginePool():
                 model = item.model or pool.served_name or item.pool
-                weights = pool.weights or _weights_of(pool)
+                weights = pool.weights or engine_weights(pool.model, pool.sha256)
                 ids = [f"{item.pool}/{n}" for n in range(pool.replicas)]
                 return [RouteTarget(target_id=target_id, model=model, weights=weights) for target_id in ids]
             case AttachPool():
@@ -337,9 +337,9 @@ def _spec(
     )
 
 
-def _weights_of(pool: EnginePool) -> str:
+def engine_weights(model: str | None, sha256: str | None) -> str:
     """Name an engine's weights by where they come from: pools with the same file have the same."""
-    return "" if pool.model is None else f"{pool.model}#{pool.sha256 or ''}"
+    return "" if model is None else f"{model}#{sha256 or ''}"
 
 
 def _engine_options(replica: str, name: str, pool: EnginePool, needs_model: bool) -> EngineOptions:

@@ -63,7 +63,7 @@ def test_what_is_made_of_the_same_weights_has_the_same_name_for_them() -> None:
         "  c: {engine: llamacpp, model: n.gguf, verify_continuation: false}\n"
         "  d: {attach: vllm, url: ['http://h:1', 'http://h:2']}\n"
         "  e: {attach: vllm, url: 'http://h:3', weights: n, verify_continuation: true}\n"
-        "  f: {upstream: openai_compatible, base_url: 'http://h:4'}\n"
+        "  f: {upstream: openai_compatible, base_url: 'http://h:4', accounts: [{name: z, api_key: 'env:Z'}]}\n"
         "  g: {upstream: deepseek, weights: n, verify_continuation: true}\n"
         "routes:\n"
         "  - {model: x, tiers: [[a, b], [c], [d, e], [f, g]]}\n"
@@ -78,7 +78,7 @@ def test_what_is_made_of_the_same_weights_has_the_same_name_for_them() -> None:
         "d/0": "d:x",
         "d/1": "d:x",
         "e/0": "n",
-        "f/default/x": "",
+        "f/z/x": "",
         "g/default/x": "n",
     }
     verifies = {target.target_id: target.verifies for target in wiring.targets if target.verifies}
