@@ -99,7 +99,9 @@ def adapters_page() -> str:
 def _continues(contract: Contract) -> str:
     if contract.mode is Mode.NONE:
         return "not known"
-    return "content and thoughts, once it was seen to" if contract.continues_reasoning else "content, once it was seen to"
+    return (
+        "content and thoughts, once it was seen to" if contract.continues_reasoning else "content, once it was seen to"
+    )
 
 
 def _yes(claim: bool) -> str:
