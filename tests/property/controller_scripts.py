@@ -26,6 +26,7 @@ from overspill.core.events import (
     AnyEvent,
     Arrived,
     ClientGone,
+    Cut,
     DrainStarted,
     Failed,
     Finished,
@@ -35,17 +36,22 @@ from overspill.core.events import (
     Queued,
     TargetChanged,
     TargetReported,
+    TargetVerified,
     Tick,
 )
 from overspill.core.queueing import is_bound as is_bound_by_route
 from overspill.core.recording import encode_header, encode_step
 from overspill.core.types import (
     BreakerPolicy,
+    Continues,
     FailureKind,
     Health,
     LatencyPrior,
+    Outcome,
     Policy,
     Price,
+    RescuePolicy,
+    RescueRefusal,
     Route,
     RouteTarget,
     Slo,
@@ -122,7 +128,8 @@ def _route(choose: Choices, pattern: str) -> Route:
     for name in TARGETS:
         tier = choose.below(4)
         if tier < 3:
-            tiers[tier].append(RouteTarget(target_id=name, model=f"{name}:{pattern}"))
+            weights = choose.of(("w", "w", "v", ""))
+            tiers[tier].append(RouteTarget(target_id=name, model=f"{name}:{pattern}", weights=weights))
     return Route(
         pattern=pattern,
         tiers=tuple(tuple(tier) for tier in tiers),
@@ -133,6 +140,8 @@ def _route(choose: Choices, pattern: str) -> Route:
         local_only=choose.below(4) == 3,
         hedge_after_s=choose.of((None, None, None, 0.3)),
         screening=choose.of((0, 0, 0, 7, 8)),
+        rescue=choose.of((*(3 * [RescuePolicy.SAME_WEIGHTS]), RescuePolicy.OFF)),
+        rescue_wait_s=choose.of((30.0, 1.0, 0.0)),
     )
 
 
@@ -154,6 +163,8 @@ class Life:
     ended: list[int] = field(default_factory=list)
     known: dict[str, TargetSpec] = field(default_factory=dict)
     bound: set[str] = field(default_factory=set)
+    half_answered: set[str] = field(default_factory=set)
+    """Requests whose clients have a part of their answer, from an attempt that has ended."""
 
     def __post_init__(self) -> None:
         self.controller = Controller(self.policy)
@@ -168,7 +179,9 @@ class Life:
                 self.arrivals[event.request_id] = event
                 self._bind(event)
             case Finished() | Failed() if event.attempt_id in self.running:
-                del self.running[event.attempt_id]
+                start = self.running.pop(event.attempt_id)
+                if isinstance(event, Failed) and event.output_tokens:
+                    self.half_answered.add(start.request_id)
                 self.ended.append(event.attempt_id)
             case FirstToken() if event.attempt_id in self.running:
                 self.spoken.add(event.attempt_id)
@@ -205,6 +218,9 @@ class Life:
                 del self.running[command.attempt_id]
                 self.ended.append(command.attempt_id)
             case Complete() | Reject():
+                if command.request_id in self.half_answered:
+                    assert isinstance(command, Complete)  # nobody who has half an answer is told that he is refused
+                    assert (command.outcome is Outcome.BROKEN) == (command.unrescued is not None)
                 assert command.request_id in self.arrivals
                 assert command.request_id not in self.answered
                 assert command.request_id not in {s.request_id for s in self.running.values()}
@@ -225,6 +241,10 @@ class Life:
         event = self.arrivals[start.request_id]
         assert spec.is_local or event.request_id not in self.bound
         assert event.surface in spec.surfaces
+        assert start.resumes == (start.request_id in self.half_answered)
+        if start.resumes:
+            seen = self.controller.targets[start.target_id].continues
+            assert seen[start.model] is not Continues.NOTHING
         self.running[start.attempt_id] = start
         slots = self.controller.targets[start.target_id].slots
         used = sum(1 for s in self.running.values() if s.target_id == start.target_id)
@@ -302,6 +322,8 @@ def _step(life: Life, choose: Choices) -> None:
         life.tell(DrainStarted())
     elif kind == 30 and choose.below(4) == 3:
         life.tell(world_event(choose, life.now))
+    elif kind == 30 and choose.below(2):
+        life.tell(_verification(life, choose))
     else:
         life.tell(_change(choose))
 
@@ -347,8 +369,23 @@ def _of_an_attempt(life: Life, choose: Choices) -> AnyEvent:
         kind=choose.of(tuple(FailureKind)),
         status=choose.of((None, 429, 500)),
         retry_after_s=choose.of((None, None, 0.0, 1.5, 90.0)),
-        output_tokens=choose.of((0, 0, 0, 7)),
+        output_tokens=(tokens := choose.of((0, 0, 0, 7)) if attempt_id in life.spoken else 0),
+        cut=_cut(choose) if tokens and choose.below(4) else None,
     )
+
+
+def _cut(choose: Choices) -> Cut:
+    refusal = choose.of((*(6 * [None]), *RescueRefusal))
+    return Cut(output_tokens=choose.of((7, 40)), has_reasoning=choose.below(4) == 3, refusal=refusal)
+
+
+def _verification(life: Life, choose: Choices) -> TargetVerified:
+    places = [place for route in life.controller.policy.routes for tier in route.tiers for place in tier]
+    if not places:
+        return TargetVerified(target_id="gpu0", model="m", continues=Continues.CONTENT)
+    place = choose.of(places)
+    continues = choose.of((*(2 * [Continues.REASONING]), *Continues))
+    return TargetVerified(target_id=place.target_id, model=place.model, continues=continues)
 
 
 def _report(choose: Choices) -> TargetReported:

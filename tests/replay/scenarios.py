@@ -20,6 +20,7 @@ from overspill.core.events import (
     Arrived,
     ClientGone,
     ClockRead,
+    Cut,
     DrainStarted,
     Failed,
     Finished,
@@ -30,18 +31,21 @@ from overspill.core.events import (
     SpentBefore,
     TargetChanged,
     TargetReported,
+    TargetVerified,
     Tick,
 )
 from overspill.core.recording import encode_header, encode_step
 from overspill.core.types import (
     Budget,
     Client,
+    Continues,
     FailureKind,
     Health,
     LatencyPrior,
     Limits,
     Policy,
     Price,
+    RescueRefusal,
     Route,
     RouteTarget,
     Scope,
@@ -239,6 +243,35 @@ def crash() -> World:
     return world
 
 
+def broken_streams() -> World:
+    """Answers that break off: some go on elsewhere or at home once it is back, the others end as broken."""
+    tiers = (
+        (RouteTarget(target_id="gpu", model="m", weights="w"),),
+        (RouteTarget(target_id="cheap", model="m", weights="w"),),
+    )
+    route = Route(pattern="m", tiers=tiers, slo=Slo(ttft_s=1.0), deadline_s=20.0, rescue_wait_s=4.0)
+    world = World(Policy(targets=(GPU, CHEAP), routes=(route,), default_output_tokens=60), {**NORMAL})
+    for when, event in arrivals(6, 0.2):
+        world.at(when, event)
+    for when, event in arrivals(2, 0.1, prefix="mine", local_only=True):
+        world.at(when, event)
+    world.at(0.0, TargetVerified(target_id="gpu", model="m", continues=Continues.REASONING))
+    world.at(0.05, TargetVerified(target_id="cheap", model="m", continues=Continues.CONTENT))
+    world.at(1.0, TargetChanged(target_id="gpu", health=Health.DOWN))
+    cuts = (
+        Cut(output_tokens=9),
+        Cut(output_tokens=9, has_reasoning=True),
+        Cut(output_tokens=9, refusal=RescueRefusal.TOOL_CALL),
+        None,
+        Cut(output_tokens=20),
+        Cut(output_tokens=20, has_reasoning=True),
+    )
+    for attempt_id, cut in enumerate(cuts, start=1):
+        world.at(1.0 + attempt_id / 100, Failed(attempt_id=attempt_id, kind=FailureKind.CUT, output_tokens=9, cut=cut))
+    world.at(3.0, TargetChanged(target_id="gpu", health=Health.READY))
+    return world
+
+
 def troubled_upstreams() -> World:
     """No home: rate limits, overload, an empty account, a hollow answer, a client's own error."""
     limited = fails(FailureKind.RATE_LIMITED, status=429, retry_after_s=1.5)
@@ -387,5 +420,16 @@ def limits() -> World:
 
 SCENARIOS: dict[str, Callable[[], World]] = {
     scenario.__name__: scenario
-    for scenario in (burst, crash, troubled_upstreams, narrow, reload, odd_requests, slow_tokens, silence, limits)
+    for scenario in (
+        burst,
+        crash,
+        broken_streams,
+        troubled_upstreams,
+        narrow,
+        reload,
+        odd_requests,
+        slow_tokens,
+        silence,
+        limits,
+    )
 }

@@ -49,6 +49,7 @@ from overspill.core.types import (
     Limits,
     Policy,
     Price,
+    RescuePolicy,
     Route,
     RouteTarget,
     Shared,
@@ -97,6 +98,8 @@ class CompiledTarget(msgspec.Struct, frozen=True, kw_only=True):
     """True if an attached server is to say itself how many requests it takes: the configuration does not."""
     streams_whole: bool = True
     """See ``TargetSpec``."""
+    verifies: tuple[str, ...] = ()
+    """Models for which it is to be seen how it goes on with an answer that broke off."""
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,8 +130,26 @@ def compile_config(config: Config, facts: Facts) -> Wiring:
         default_output_tokens=config.scheduling.default_output_tokens,
     )
     _require_prices(policy)
-    targets = tuple(target for _, target in build.targets.values())
+    asked = _asked(config, routes)
+    targets = tuple(
+        msgspec.structs.replace(target, verifies=asked.get(target.target_id, ()))
+        for _, target in build.targets.values()
+    )
     return Wiring(policy=policy, targets=targets, screening=build.plans)
+
+
+def _asked(config: Config, routes: tuple[Route, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the models, by target, whose broken streams may be continued there; a name that is not known is none."""
+    asked: dict[str, tuple[str, ...]] = {}
+    for route in routes:
+        for place in (place for tier in route.tiers for place in tier):
+            pool = config.pools[place.target_id.split("/")[0]]
+            wanted = isinstance(pool, EnginePool) if pool.verify_continuation is None else pool.verify_continuation
+            known = asked.get(place.target_id, ())
+            may = route.rescue is not RescuePolicy.OFF and wanted and place.weights and place.model
+            if may and place.model not in known:
+                asked[place.target_id] = (*known, place.model)
+    return asked
 
 
 class _Build:
@@ -163,6 +184,8 @@ class _Build:
             patience=patience_of(route),
             hedge_after_s=None if route.hedge_after is None else float(route.hedge_after),
             screening=self._screening(route),
+            rescue=RescuePolicy(route.rescue),
+            rescue_wait_s=float(route.rescue_wait),
         )
 
     def _limits_of(self, pattern: str) -> Limits | None:
@@ -184,12 +207,17 @@ class _Build:
         match pool:
             case EnginePool():
                 model = item.model or pool.served_name or item.pool
-                return [RouteTarget(target_id=f"{item.pool}/{n}", model=model) for n in range(pool.replicas)]
+                weights = pool.weights or engine_weights(pool.model, pool.sha256)
+                ids = [f"{item.pool}/{n}" for n in range(pool.replicas)]
+                return [RouteTarget(target_id=target_id, model=model, weights=weights) for target_id in ids]
             case AttachPool():
-                return [RouteTarget(target_id=f"{item.pool}/{n}", model=sent) for n in range(len(urls_of(pool)))]
+                weights = pool.weights or f"{item.pool}:{sent}"
+                ids = [f"{item.pool}/{n}" for n in range(len(urls_of(pool)))]
+                return [RouteTarget(target_id=target_id, model=sent, weights=weights) for target_id in ids]
             case UpstreamPool():
-                accounts = self._accounts(pool)
-                return [RouteTarget(target_id=self._upstream(item.pool, pool, a, sent), model=sent) for a in accounts]
+                ids = [self._upstream(item.pool, pool, account, sent) for account in self._accounts(pool)]
+                weights = pool.weights or ""  # what somebody else runs may be another tomorrow
+                return [RouteTarget(target_id=target_id, model=sent, weights=weights) for target_id in ids]
             case _:
                 assert_never(pool)
 
@@ -309,6 +337,11 @@ def _spec(
     )
 
 
+def engine_weights(model: str | None, sha256: str | None) -> str:
+    """Name an engine's weights by where they come from: pools with the same file have the same."""
+    return "" if model is None else f"{model}#{sha256 or ''}"
+
+
 def _engine_options(replica: str, name: str, pool: EnginePool, needs_model: bool) -> EngineOptions:
     return EngineOptions(
         name=replica,
@@ -331,9 +364,13 @@ def _upstream_slots(pool: UpstreamPool, offer: Offer | None) -> int | None:
     return named or (None if offer is None else offer.max_concurrency)
 
 
+def _limits_of_clients(policy: Policy) -> list[Limits | None]:
+    return [*(client.limits for client in policy.clients), *(team.limits for team in policy.teams)]
+
+
 def _require_prices(policy: Policy) -> None:
     """Raise ``ConfigError`` if a budget bears on a target whose tokens have no known price."""
-    everywhere = any(_has_budget(holder.limits) for holder in (*policy.clients, *policy.teams))
+    everywhere = any(_has_budget(limits) for limits in _limits_of_clients(policy))
     routed = {
         place.target_id
         for route in policy.routes

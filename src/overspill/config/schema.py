@@ -123,6 +123,21 @@ class PoolBase(Section, frozen=True, kw_only=True):
     ] = None
     price: Annotated[PriceConfig | None, Meta(description="What its tokens cost; unknown if left out.")] = None
     prior: Annotated[PriorConfig | None, Meta(description="Its speed until it has been measured.")] = None
+    verify_continuation: Annotated[
+        bool | None,
+        Meta(
+            description="Whether to look, each time that it comes up, if it goes on exactly with an answer that broke "
+            "off; without that none is continued there. It costs some 200 tokens. If left out, only engines that "
+            "Overspill starts are looked at."
+        ),
+    ] = None
+    weights: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="A name for what its model is made of. A broken answer is continued only where the same name "
+            "stands. If left out: engines with the same `model` are alike, servers of one pool too, and no upstreams."
+        ),
+    ] = None
 
 
 class EnginePool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="engine"):
@@ -311,6 +326,16 @@ class RouteConfig(Section, frozen=True, kw_only=True):
     screening: Annotated[RouteScreening, Meta(description="Which detectors look at its requests.")] = msgspec.field(
         default_factory=RouteScreening
     )
+    rescue: Annotated[
+        Literal["off", "same_weights"],
+        Meta(
+            description="Whether a stream that breaks off is continued: same_weights on a target whose model is the "
+            "same, where that was seen to join exactly."
+        ),
+    ] = "same_weights"
+    rescue_wait: Annotated[
+        Duration, Meta(description="Longest wait of a client with half an answer until a target goes on with it.")
+    ] = duration(30)
     note: Annotated[str, Meta(description="Why it is so; shown by `overspill config explain`.")] = ""
 
 

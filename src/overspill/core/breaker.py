@@ -67,6 +67,7 @@ EVIDENCE: Mapping[FailureKind, Evidence] = {
     FailureKind.TIMEOUT: _E.FAILURE,
     FailureKind.HOLLOW: _E.FAILURE,
     FailureKind.MALFORMED: _E.FAILURE,
+    FailureKind.DIVERGED: _E.NONE,  # a draw of chance, as often as not
 }
 """What each failure of an attempt says."""
 _STICKY = {_E.BAD_KEY: _S.BAD_KEY, _E.NO_MONEY: _S.NO_MONEY, _E.NO_MODEL: _S.NO_MODEL}

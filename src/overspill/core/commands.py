@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overspill.core.types import FailureKind, LimitHit, Outcome, RejectReason, Spill, Value
+from overspill.core.types import FailureKind, LimitHit, Outcome, RejectReason, RescueRefusal, Spill, Value
 
 
 class Command(Value, frozen=True, tag=True):
@@ -23,6 +23,8 @@ class StartAttempt(Command, frozen=True):
     """Seconds from arrival to this command."""
     predicted_ttft_s: float = 0.0
     """From this command to the first token, as believed now."""
+    resumes: bool = False
+    """Go on with the answer that broke off, instead of beginning one."""
 
 
 class CancelAttempt(Command, frozen=True):
@@ -40,6 +42,8 @@ class Complete(Command, frozen=True):
     """The attempt whose answer the client has; ``None`` if there was none."""
     failure: FailureKind | None = None
     status: int | None = None
+    unrescued: RescueRefusal | None = None
+    """Why a broken answer is not continued."""
 
 
 class Reject(Command, frozen=True):

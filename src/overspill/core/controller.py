@@ -28,12 +28,14 @@ from overspill.core.events import (
     SpentBefore,
     TargetChanged,
     TargetReported,
+    TargetVerified,
     Tick,
 )
 from overspill.core.lanes import LaneKey
 from overspill.core.options import Never, Option, Start, Wait
 from overspill.core.queueing import Request
 from overspill.core.racing import Races
+from overspill.core.rescue import weights_of, why_not
 from overspill.core.routing import Survey, decide
 from overspill.core.target import Attempt, TargetState
 from overspill.core.types import FailureKind, Health, LimitHit, Outcome, Policy, RejectReason, Route
@@ -79,6 +81,8 @@ class Controller:
                 self._reported(event, out, now)
             case TargetChanged():
                 self._target_changed(event, out, now)
+            case TargetVerified():
+                self._target_verified(event, out, now)
             case PolicyChanged():
                 self._policy_changed(event, out, now)
             case DrainStarted():
@@ -199,8 +203,8 @@ class Controller:
     def _after_failure(
         self, request: Request, attempt: Attempt, event: Failed, out: list[AnyCommand], now: float
     ) -> None:
-        if event.output_tokens > 0:
-            self._complete_failed(request, Outcome.BROKEN, attempt, out, now)
+        if event.output_tokens > 0 or request.half is not None:
+            self._broke(request, attempt, event, out, now)
             return
         if event.kind in _ANSWERED:
             self._complete_failed(request, Outcome.CLIENT_ERROR, attempt, out, now)
@@ -214,6 +218,21 @@ class Controller:
         if now >= request.deadline_at:
             self._dispatch.refuse(request, RejectReason.DEADLINE_EVICTED, out, now, retry_after_s=5.0)
             return
+        self._dispatch.place(request, out, now)
+
+    def _broke(self, request: Request, attempt: Attempt, event: Failed, out: list[AnyCommand], now: float) -> None:
+        """Look for a target that goes on with an answer of which the client has a part."""
+        if event.cut is not None:
+            request.broke_off(event.cut, weights_of(request.route, attempt.target.spec.target_id), now)
+        elif event.output_tokens > 0:
+            request.half = None  # it wrote what nobody kept
+        if event.kind not in _BUSY:
+            request.failures += 1
+        refusal = why_not(request, event)
+        if refusal is not None:
+            self._dispatch.give_up(request, refusal, out, now, event.attempt_id)
+            return
+        request.back_off(attempt.target.spec.target_id, event, now)
         self._dispatch.place(request, out, now)
 
     def _complete_failed(
@@ -275,6 +294,12 @@ class Controller:
         if event.context_tokens is not None:
             target.context_tokens = event.context_tokens
         self._dispatch.reconsider_all(out, now)
+
+    def _target_verified(self, event: TargetVerified, out: list[AnyCommand], now: float) -> None:
+        target = self._dispatch.roster.find(event.target_id)
+        if target is not None:
+            target.continues[event.model] = event.continues
+            self._dispatch.reconsider_all(out, now)
 
     def _policy_changed(self, event: PolicyChanged, out: list[AnyCommand], now: float) -> None:
         self.policy = event.policy

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from overspill.core.budget import RetryBudget
 from overspill.core.charges import charge, settle, used
-from overspill.core.commands import AnyCommand, Reject, StartAttempt
+from overspill.core.commands import AnyCommand, Complete, Reject, StartAttempt
 from overspill.core.events import Finished
 from overspill.core.lanes import Lane, LaneKey
 from overspill.core.limits import Limiter
 from overspill.core.options import Never, Option, Start, Wait
 from overspill.core.queueing import Request
+from overspill.core.rescue import why_nowhere
 from overspill.core.roster import Roster
 from overspill.core.routing import Survey, decide, over_budget, spill_reason, start_at_home
 from overspill.core.silence import Silent, first_look_at, speaks
 from overspill.core.target import Attempt, TargetState
-from overspill.core.types import Health, LimitHit, Outcome, Policy, Refusal, RejectReason, Spill
+from overspill.core.types import Health, LimitHit, Outcome, Policy, Refusal, RejectReason, RescueRefusal, Spill
 from overspill.core.waiting import Queue
 
 _OFFERS = 32
@@ -66,7 +67,7 @@ class Dispatcher:
         waiting = lane.live if lane is not None else 0
         behind = lane.behind(request) if lane is not None and waiting else 0
         decision, seen = self._decide(request, behind, True, now)
-        is_full = waiting >= request.route.queue_limit
+        is_full = waiting >= request.route.queue_limit and request.half is None
         if isinstance(decision, Wait) and is_full and not self._makes_room(request, lane, decision, seen, out, now):
             decision, seen = self._decide(request, behind, False, now)  # anywhere, rather than not at all
             if isinstance(decision, Wait):
@@ -85,7 +86,7 @@ class Dispatcher:
             return False
         request.is_late = decision.is_late
         other = lane.gives_way(request)
-        if other is None:
+        if other is None or other.half is not None:
             return False
         self.refuse(other, RejectReason.QUEUE_FULL, out, now, self._retry_after_s(seen, now))
         return True
@@ -110,8 +111,12 @@ class Dispatcher:
         self, request: Request, decision: Start | Never, seen: list[Option], out: list[AnyCommand], now: float
     ) -> None:
         if isinstance(decision, Start):
-            spill = spill_reason(seen) if decision.tier > 0 else None
+            spill = None
+            if decision.tier > 0:
+                spill = spill_reason(seen) if request.half is None else Spill.STREAM_BROKE
             self.start(request, decision, spill, out, now)
+        elif request.half is not None:
+            self.give_up(request, why_nowhere(seen), out, now)
         elif decision is Never.CONTEXT_TOO_LONG:
             self.refuse(request, RejectReason.PROMPT_TOO_LONG, out, now)
         elif decision is Never.UNSUPPORTED:
@@ -176,6 +181,7 @@ class Dispatcher:
                 spill=spill,
                 queue_wait_s=now - request.arrived_at,
                 predicted_ttft_s=ttft_s,
+                resumes=request.half is not None,
             )
         )
 
@@ -206,6 +212,9 @@ class Dispatcher:
         limit: LimitHit | None = None,
     ) -> None:
         """Give a request an error as its final answer."""
+        if request.half is not None:
+            self.give_up(request, RescueRefusal.NO_TARGET, out, now)
+            return
         self.queue.leave(request)
         self.close(request, now)
         outcome = Outcome.FAILED if request.attempts else Outcome.EVICTED if request.ticket else Outcome.REJECTED
@@ -218,6 +227,23 @@ class Dispatcher:
                 failure=request.last_failure,
                 status=request.last_status,
                 limit=limit,
+            )
+        )
+
+    def give_up(
+        self, request: Request, refusal: RescueRefusal, out: list[AnyCommand], now: float, attempt_id: int | None = None
+    ) -> None:
+        """End a request whose client has half an answer that nobody goes on with."""
+        self.queue.leave(request)
+        self.close(request, now)
+        out.append(
+            Complete(
+                request_id=request.request_id,
+                outcome=Outcome.BROKEN,
+                attempt_id=attempt_id,
+                failure=request.last_failure,
+                status=request.last_status,
+                unrescued=refusal,
             )
         )
 

@@ -6,7 +6,7 @@ JSON each.
 
 from __future__ import annotations
 
-from overspill.core.types import FailureKind, Health, Policy, Scope, Surface, Value, Window
+from overspill.core.types import Continues, FailureKind, Health, Policy, RescueRefusal, Scope, Surface, Value, Window
 
 
 class Event(Value, frozen=True, tag=True):
@@ -79,6 +79,16 @@ class Finished(Event, frozen=True):
     output_tokens: int | None = None
 
 
+class Cut(Value, frozen=True):
+    """An answer that broke off, as far as it matters to who goes on with it."""
+
+    output_tokens: int
+    """Of the whole answer so far, also where several attempts wrote it; at least so many."""
+    has_reasoning: bool = False
+    refusal: RescueRefusal | None = None
+    """Why no target whatever can go on with it."""
+
+
 class Failed(Event, frozen=True):
     """An attempt ended otherwise."""
 
@@ -88,6 +98,8 @@ class Failed(Event, frozen=True):
     retry_after_s: float | None = None
     output_tokens: int = 0
     """Tokens that had reached the client before it failed; 0 means that another target may try."""
+    cut: Cut | None = None
+    """What the client has, where the stream was kept so that it can be continued."""
 
 
 class TargetReported(Event, frozen=True):
@@ -108,6 +120,15 @@ class TargetChanged(Event, frozen=True):
     slots: int | None = None
     """The slots it really has, where they differ from its specification."""
     context_tokens: int | None = None
+
+
+class TargetVerified(Event, frozen=True):
+    """It was seen how a target goes on with an answer that it is given the beginning of."""
+
+    target_id: str
+    model: str
+    """The name that it is asked for."""
+    continues: Continues
 
 
 class PolicyChanged(Event, frozen=True):
@@ -149,6 +170,7 @@ AnyEvent = (
     | Failed
     | TargetReported
     | TargetChanged
+    | TargetVerified
     | PolicyChanged
     | DrainStarted
     | ClockRead

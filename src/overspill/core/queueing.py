@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from overspill.core.events import Arrived, Failed
+from overspill.core.events import Arrived, Cut, Failed
 from overspill.core.limits import Reservation
 from overspill.core.rates import Purse
 from overspill.core.target import Attempt, TargetState
@@ -27,6 +27,17 @@ def is_bound(route: Route, screening: int) -> bool:
     return route.local_only or (route.screening != 0 and route.screening != screening)
 
 
+class HalfAnswer:
+    """What the client has of an answer that broke off, where that may be continued."""
+
+    __slots__ = ("cut", "weights")
+
+    def __init__(self, cut: Cut, weights: str) -> None:
+        self.cut = cut
+        self.weights = weights
+        """What wrote it: only the same goes on with it."""
+
+
 class Request:
     """One request from its arrival to its final answer. The controller's own record; it changes in place."""
 
@@ -39,6 +50,7 @@ class Request:
         "deadline_at",
         "expected_output",
         "failures",
+        "half",
         "headroom",
         "holding",
         "is_late",
@@ -99,11 +111,12 @@ class Request:
         self.rival: Attempt | None = None
         """The attempt that was started beside it because it did not speak in time."""
         self.attempts = self.failures = 0
-        """Failed attempts that were no "busy"."""
+        """Attempts that were started, and those of them that failed and were no "busy"."""
         self.backoff: dict[str, float] | None = None
         """Target → time before which this request does not try it again."""
         self.last_failure: FailureKind | None = None
         self.last_status: int | None = None
+        self.half: HalfAnswer | None = None
         self.spill: Spill | None = None
         self.lane: Lane | None = None
         """Where it waits, or ``None`` if it does not."""
@@ -125,6 +138,12 @@ class Request:
         """Take the route of a new policy. What was ``local_only`` stays so, and what it has not screened becomes so."""
         self.route = route
         self.local_only = self.local_only or is_bound(route, self.screening)
+
+    def broke_off(self, cut: Cut, weights: str, now: float) -> None:
+        """Take note of half an answer: to whoever goes on with it, it is a part of the prompt."""
+        self.prompt_tokens += cut.output_tokens - (0 if self.half is None else self.half.cut.output_tokens)
+        self.half = HalfAnswer(cut, weights)
+        self.deadline_at = now + self.route.rescue_wait_s
 
     def back_off(self, target_id: str, failed: Failed, now: float) -> None:
         """Leave this target alone for a while; for good, if the prompt does not fit there or it has not the model."""

@@ -16,7 +16,8 @@ from overspill.core.cost import cost_usd
 from overspill.core.limits import Denial, money_denial
 from overspill.core.names import compiled, is_glob
 from overspill.core.options import Never, Option, Start, Wait
-from overspill.core.queueing import Request
+from overspill.core.queueing import HalfAnswer, Request
+from overspill.core.rescue import can_continue
 from overspill.core.target import TargetState
 from overspill.core.types import Health, Refusal, Route, RouteTarget, Spill
 
@@ -25,7 +26,7 @@ _WAIT_MARGIN = 1.5
 _SPILL_MARGIN_S = 0.02
 """A holder is looked at again this much before its last chance to spill in time: timers ring late, and sums round."""
 _NEVER = float("inf")
-_NEEDS_ANOTHER = (Refusal.LOCAL_ONLY, Refusal.UNSUPPORTED, Refusal.CONTEXT_TOO_LONG)
+_NEEDS_ANOTHER = (Refusal.LOCAL_ONLY, Refusal.UNSUPPORTED, Refusal.CONTEXT_TOO_LONG, Refusal.CANNOT_CONTINUE)
 """Refusals that stand for as long as the request and the target are what they are."""
 _NO_SLOT = Refusal.NO_SLOT  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
 _AT_RATE_LIMIT = Refusal.AT_RATE_LIMIT
@@ -125,10 +126,9 @@ def _look(
     if refusal is not None:
         retry_at = _retry_at(refusal, target, model, now)
     elif request.backoff is not None:
-        until = request.backoff.get(target.spec.target_id, 0.0)
-        if until > now:  # for ever, where the target itself has counted the prompt and it does not fit
-            refusal = Refusal.CONTEXT_TOO_LONG if until == _NEVER else Refusal.FAILED_BEFORE
-            retry_at = until
+        refusal, retry_at = _backed_off(request.backoff, target, now)
+    if request.half is not None:
+        refusal, retry_at = _of_half(request, request.half, place, target, refusal, retry_at)
     if refusal is None and (request.purses or target.purses):
         denied = over_budget(request, target, now)
         if denied is not None:
@@ -148,6 +148,29 @@ def _look(
     elif request.tpot_slo_s is not None and target.tpot_s(refusal is _NO_SLOT, now) > request.tpot_slo_s:
         risk = _TPOT_AT_RISK
     return Option(target, model, tier, refusal, ttft_s, wait_s, retry_at, risk)
+
+
+def _backed_off(backoff: dict[str, float], target: TargetState, now: float) -> tuple[Refusal | None, float | None]:
+    until = backoff.get(target.spec.target_id, 0.0)
+    if until <= now:
+        return None, None
+    # For ever, where the target itself has counted the prompt and it does not fit.
+    return Refusal.CONTEXT_TOO_LONG if until == _NEVER else Refusal.FAILED_BEFORE, until
+
+
+def _of_half(
+    request: Request,
+    half: HalfAnswer,
+    place: RouteTarget,
+    target: TargetState,
+    refusal: Refusal | None,
+    retry_at: float | None,
+) -> tuple[Refusal | None, float | None]:
+    """Refuse a target that cannot go on with a broken answer, for ever or until it has been looked at."""
+    goes_on = can_continue(request, half, place, target)
+    if goes_on:
+        return refusal, retry_at
+    return Refusal.CANNOT_CONTINUE, None if goes_on is None else _NEVER
 
 
 def _rate_wait_s(request: Request, target: TargetState, ahead: int, now: float) -> float:

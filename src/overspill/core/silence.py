@@ -8,6 +8,8 @@ from overspill.core.types import Surface
 
 _FIRST_LOOK = 0.5
 """Of the time until the first token is due."""
+_LEAST_SLACK_S = 0.01
+"""Less is none: it would come to a look at this very moment."""
 _NEVER = float("inf")
 
 
@@ -64,7 +66,7 @@ def first_look_at(request: Request, attempt: Attempt, now: float) -> float:
     """Return when to look whether an attempt that starts now has spoken."""
     hedge_s = request.route.hedge_after_s
     slack_s = request.slo_at - now
-    if slack_s <= 0.0:  # it started too late to be in time: give it what it was predicted to need
+    if slack_s < _LEAST_SLACK_S:  # it started too late to be in time: give it what it was predicted to need
         slack_s = 2.0 * max(attempt.predicted_ttft_s, request.route.slo.ttft_s)
     wait_s = slack_s * _FIRST_LOOK
     return now + (wait_s if hedge_s is None else min(wait_s, hedge_s))

@@ -12,7 +12,7 @@ from overspill.core.estimate import Mean, Speed
 from overspill.core.events import TargetReported
 from overspill.core.fairness import Share
 from overspill.core.rates import Meter, Purse, Rate
-from overspill.core.types import BreakerPolicy, FailureKind, Health, Refusal, Scope, Surface, TargetSpec
+from overspill.core.types import BreakerPolicy, Continues, FailureKind, Health, Refusal, Scope, Surface, TargetSpec
 
 _REPORT_STALE_S = 10.0
 _EXACT_LIMIT = 64
@@ -107,6 +107,7 @@ class TargetState:
         "_report_at",
         "breaker",
         "context_tokens",
+        "continues",
         "health",
         "holding",
         "is_plain",
@@ -130,6 +131,8 @@ class TargetState:
         self.health = Health.READY if spec.ready_at_start else Health.STARTING
         self.slots = spec.slots
         self.context_tokens = spec.context_tokens
+        self.continues: dict[str, Continues] = {}
+        """Model → what was seen of it; nothing is assumed of one that is not here."""
         self.running: dict[int, Attempt] = {}
         self.prefill_tokens = 0
         """Prompt tokens of attempts that have no first token yet."""

@@ -39,6 +39,7 @@ class Spill(enum.StrEnum):
     OVER_BUDGET = "over_budget"  # the first tier is rented too, and a budget has too little left for it
     ATTEMPT_FAILED = "attempt_failed"  # it ran locally and failed before the first token
     SILENT = "silent"  # where it was sent first had not spoken in time, and this target did
+    STREAM_BROKE = "stream_broke"  # it broke off locally in mid-answer, and the rest is generated elsewhere
     HEDGED = "hedged"  # the route hedges: a second target was asked as well, and it spoke first
 
 
@@ -64,6 +65,7 @@ class Refusal(enum.StrEnum):
     BAD_KEY = "bad_key"  # it refused our key and the pause has not passed
     NO_MONEY = "no_money"  # its account had no balance and the pause has not passed
     NO_MODEL = "no_model"  # it did not have the model and the pause has not passed
+    CANNOT_CONTINUE = "cannot_continue"  # the answer broke off elsewhere, and it has other weights or cannot go on
     FAILED_BEFORE = "failed_before"  # this request failed here and its back-off has not passed
     NO_SLOT = "no_slot"  # it runs as many requests as it may
     AT_RATE_LIMIT = "at_rate_limit"  # one request more now would exceed its requests or tokens per minute
@@ -143,6 +145,48 @@ class FailureKind(enum.StrEnum):
     TIMEOUT = "timeout"  # nothing useful came in time
     HOLLOW = "hollow"  # a success without content
     MALFORMED = "malformed"  # bytes that are no answer
+    DIVERGED = "diverged"  # asked to go on with a broken answer, it did not begin with what the client already has
+
+
+class RescueRefusal(enum.StrEnum):
+    """Why a broken stream was not continued."""
+
+    OFF = "off"  # the route does not rescue
+    UNVERIFIED = "unverified"  # nobody has seen that the target goes on exactly where an answer ends
+    OTHER_WEIGHTS = "other_weights"  # no target of the route is known to have the same weights
+    REASONING = "reasoning"  # the client has seen a thought, and the target cannot go on with one
+    TOOL_CALL = "tool_call"  # a call of a tool has reached the client
+    SEVERAL_CHOICES = "several_choices"  # more than one answer was asked for
+    LOGPROBS = "logprobs"  # log-probabilities were asked for
+    GRAMMAR = "grammar"  # the output is bound to a grammar or a schema, which would begin anew
+    SEED = "seed"  # a repeatable draw was asked for, and it would begin anew
+    PREFILLED = "prefilled"  # the client itself asked for the continuation of a message, or for an echo or a suffix
+    TOKEN_PROMPT = "token_prompt"  # the prompt is not one text, so that no text can be added to it
+    NO_TOKEN_IDS = "no_token_ids"  # the target goes on by tokens only, and the first one did not tell its own
+    NO_TOKENS_LEFT = "no_tokens_left"  # it broke off at the client's limit of tokens
+    ANSWER_TOO_LONG = "answer_too_long"  # the answer is longer than what is remembered of one
+    NOT_UNDERSTOOD = "not_understood"  # the stream had something that cannot be joined, such as a refusal
+    MODERATION = "moderation"  # it was stopped for its content
+    REFUSED = "refused"  # the target would not take the continuation
+    DIVERGED = "diverged"  # the continuation did not begin with what the client already has
+    CONTEXT_TOO_LONG = "context_too_long"  # prompt and answer so far do not fit where it could be continued
+    NO_TARGET = "no_target"  # no target that could continue it became free in time
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"  # as many attempts failed as the route allows
+
+
+class Continues(enum.StrEnum):
+    """What a target has been seen to go on with, exactly where it ends."""
+
+    NOTHING = "nothing"
+    CONTENT = "content"
+    REASONING = "reasoning"  # and content
+
+
+class RescuePolicy(enum.StrEnum):
+    """Where a route's broken streams may be continued."""
+
+    OFF = "off"
+    SAME_WEIGHTS = "same_weights"
 
 
 class Health(enum.StrEnum):
@@ -259,6 +303,8 @@ class RouteTarget(Value, frozen=True):
     target_id: str
     model: str
     """Empty to call it by the name that the client used."""
+    weights: str = ""
+    """Names what the model is made of: targets with the same name give the same answers. Empty is unknown."""
 
 
 class Slo(Value, frozen=True):
@@ -305,6 +351,9 @@ class Route(Value, frozen=True):
     screening: int = 0
     """Which detectors must have found nothing in a request's text for it to leave local targets, as a number that
     changes with them; 0 if nothing looks. A request that was not looked at by these stays local."""
+    rescue: RescuePolicy = RescuePolicy.SAME_WEIGHTS
+    rescue_wait_s: float = 30.0
+    """Longest wait of a client with half an answer until a target goes on with it."""
 
 
 class BreakerPolicy(Value, frozen=True):

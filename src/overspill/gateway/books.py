@@ -11,10 +11,12 @@ from overspill.core.types import FailureKind, Outcome, Price, RejectReason, Targ
 from overspill.gateway.answer_lines import CACHE
 from overspill.gateway.cache import KeptAnswer
 from overspill.gateway.relay import Relay
+from overspill.gateway.rescue import whole_usage
 from overspill.gateway.session import Session
 from overspill.ledger.records import AttemptOutcome, AttemptRecord, BodyRecord, RequestRecord
 from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry.metrics import Metrics
+from overspill.wire.answers import Usage
 
 _POST_AT = 64
 """Records of one kind that wait to be counted, at most; a scrape counts what there is."""
@@ -92,6 +94,7 @@ class Bookkeeper:
             cached_tokens,
             output_tokens,
             cost,
+            None if relay.resumption is None else relay.resumption.continuation.seam.characters,
         )
         self._attempts.append(record)
         if self._ledger is not None:
@@ -102,9 +105,9 @@ class Bookkeeper:
     ) -> None:
         """Write a request that has its final answer."""
         relay = None if outcome in _UNANSWERED else session.relay
-        usage = None if relay is None else relay.usage
-        first_at = None if relay is None else relay.first_token_at
-        output_tokens = _output_tokens(relay)
+        usage = None if relay is None else whole_usage(relay.usage, relay.resumption)
+        first_at = None if relay is None else session.first_token_at or relay.first_token_at
+        output_tokens = _output_tokens(session, relay, usage)
         e2e_s = now - session.arrived_at
         ttft_s = None if first_at is None else first_at - session.arrived_at
         tpot_s = _tpot_s(first_at, now, output_tokens)
@@ -139,6 +142,8 @@ class Bookkeeper:
             None if relay is None else relay.finish_reason,
             session.client_status,
             session.local_only_by,
+            session.rescues,
+            session.unrescued,
         )
         self._written(session, record)
 
@@ -209,6 +214,8 @@ class Bookkeeper:
             )
         elif outcome is Outcome.CLIENT_GONE:
             metrics.client_left()
+        if request.rescues or request.unrescued is not None:
+            metrics.rescued(request.rescues, None if request.unrescued is None else request.unrescued.value)
         metrics.request_ended(request.route, outcome.value, reason.value if isinstance(reason, RejectReason) else None)
 
     def _keep_bodies(self, ledger: LedgerWriter, session: Session) -> None:
@@ -226,11 +233,16 @@ def _cost(
     return cost_usd(price, prompt_tokens, cached_tokens, output_tokens)
 
 
-def _output_tokens(relay: Relay | None) -> int | None:
+def _output_tokens(session: Session, relay: Relay | None, usage: Usage | None) -> int | None:
+    """Return the tokens of the whole answer, also of one that several attempts wrote."""
     if relay is None:
         return None
-    reported = relay.usage.output_tokens if relay.usage is not None else None
-    return reported if reported is not None else relay.tokens or None
+    reported = usage.output_tokens if usage is not None else None
+    if reported is not None:
+        return reported
+    if relay.resumption is not None and session.kept is not None:
+        return session.kept.transcript().pieces or None
+    return relay.tokens or None
 
 
 def _tpot_s(first_at: float | None, ended_at: float, output_tokens: int | None) -> float | None:

@@ -16,17 +16,28 @@ from typing import assert_never
 
 from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject, StartAttempt
 from overspill.core.controller import Controller
-from overspill.core.events import AnyEvent, ClientGone, ClockRead, DrainStarted, Failed, PolicyChanged, Tick
+from overspill.core.events import AnyEvent, ClientGone, ClockRead, Cut, DrainStarted, Failed, PolicyChanged, Tick
 from overspill.core.routing import RouteTable
-from overspill.core.types import FailureKind, LocalOnly, Outcome, Policy, RejectReason
+from overspill.core.types import (
+    FailureKind,
+    LocalOnly,
+    Outcome,
+    Policy,
+    RejectReason,
+    RescueRefusal,
+    Surface,
+)
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.exchange import Exchange
+from overspill.gateway.kept import Kept
 from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.refusals import answer
 from overspill.gateway.rejoin import Likeness, Rejoining
 from overspill.gateway.relay import Relay
+from overspill.gateway.rescue import resume
 from overspill.gateway.session import Session
+from overspill.wire.continuation import CannotContinue
 
 log = logging.getLogger("overspill.driver")
 
@@ -213,9 +224,14 @@ class Driver:
         if target is None:  # replaced between the decision and now: as if it had refused the connection
             self._inbox.append(Failed(attempt_id=command.attempt_id, kind=FailureKind.CONNECT))
             return
+        try:
+            relay = self._relay(command, session, target)
+        except CannotContinue as error:
+            cut = Cut(output_tokens=0, refusal=RescueRefusal(error.reason))
+            self._inbox.append(Failed(attempt_id=command.attempt_id, kind=FailureKind.DIVERGED, cut=cut))
+            return
         if session.relay is not None:
             self._book_ended(session)
-        relay = Relay(command, target, session.surface, session.request, session, self)
         self._relays[command.attempt_id] = relay
         session.attempt(relay)
         self._books.started(relay)
@@ -225,6 +241,16 @@ class Driver:
             # The task runner: an adapter's slip is this target's failure and must not lose the request.
             log.exception("the call to %s could not be made", target.target_id)
             relay.abandon("the gateway could not make the call; its log says why")
+
+    def _relay(self, command: StartAttempt, session: Session, target: LiveTarget) -> Relay:
+        """Make the relay of an attempt; raise ``CannotContinue`` if it was to go on with an answer and cannot."""
+        request, surface = session.request, session.surface
+        if command.resumes:
+            kept = session.kept
+            resumption = resume(command, kept, request, surface, target, session.answered_by)
+            return Relay(command, target, surface, request, session, self, kept=kept, resumption=resumption)
+        kept = Kept(request, is_chat=surface is Surface.CHAT) if session.may_be_rescued and target.contracts else None
+        return Relay(command, target, surface, request, session, self, kept=kept)
 
     def _book_ended(self, session: Session) -> None:
         """Write down the attempts of a request that are over, while it goes on."""
@@ -242,6 +268,7 @@ class Driver:
         relay = None if command.attempt_id is None else self._relays.get(command.attempt_id)
         if relay is not None:
             session.choose(relay)
+        session.unrescued = command.unrescued
         session.complete(command)
         self._settle(session, command.outcome, command.failure)
 
@@ -303,7 +330,7 @@ class Driver:
                 if attempt is not None and not stood_still and attempt.outlasts(session.patience, now):
                     attempt.expire()
             waits_long = not session.is_committed and now - session.arrived_at >= self._commit_deadline_s
-            if waits_long and now - session.heartbeat_at >= self._heartbeat_s:
+            if (waits_long or session.is_interrupted) and now - session.heartbeat_at >= self._heartbeat_s:
                 session.show_life(now)
         self.tell_time()
         # Only now: what starts meanwhile must not start a second sweeper.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from overspill.core.events import AnyEvent, TargetChanged
 from overspill.core.types import Health
 from overspill.errors import OverspillError
 from overspill.gateway.background import in_background
+from overspill.gateway.continuity import Continuity
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.live_target import LiveEngine, LiveTarget, LiveUpstream
 from overspill.gateway.poller import Poller, Watched
@@ -76,7 +77,9 @@ class Fleet:
         self._model_cache = model_cache
         self._feed = feed
         self._count_running = count_running
-        self._poller = Poller(client, feed)
+        self._continuity = Continuity(client, feed)
+        self._verifies: dict[str, tuple[str, ...]] = {}
+        self._poller = Poller(client, self._polled)
         self._wishes: dict[str, _Wish] = {}
         self._managed: dict[str, _Managed] = {}
         self._changes: dict[str, asyncio.Task[None]] = {}
@@ -110,7 +113,11 @@ class Fleet:
 
     def adopt(self, wiring: Wiring, targets: dict[str, LiveTarget]) -> None:
         """Run with ``targets`` (from ``prepare``): start new engines, keep unchanged ones, replace and stop others."""
+        for target_id, old in self.targets.items():
+            if target_id in targets:
+                targets[target_id].contracts.update(old.contracts)
         self.targets = targets
+        self._verifies = {target.target_id: target.verifies for target in wiring.targets}
         self._wishes = {t.target_id: _Wish(t.kind, t.engine) for t in wiring.targets if t.engine is not None}
         for target_id in {**self._wishes, **self._managed}:
             self._point(target_id)
@@ -118,6 +125,22 @@ class Fleet:
                 task = asyncio.get_running_loop().create_task(self._change(target_id))
                 self._changes[target_id] = task
         self._watch(wiring)
+        for live in targets.values():
+            if isinstance(live, LiveUpstream):
+                self._verify(live.target_id, f"{live.kind} {live.origin} {live.account.account_id}")
+
+    def _polled(self, event: AnyEvent) -> None:
+        """Pass on what the poller found; of a server that has come up nothing is known any more."""
+        self._feed(event)
+        if isinstance(event, TargetChanged) and event.health is Health.READY:
+            self._verify(event.target_id, None)
+
+    def _verify(self, target_id: str, version: Hashable) -> None:
+        """Have it seen how a target that is up goes on with an answer that broke off."""
+        live = self.targets.get(target_id)
+        if live is not None:
+            for model in self._verifies.get(target_id, ()):
+                self._continuity.verify(live, model, version)
 
     def _watch(self, wiring: Wiring) -> None:
         watched: list[Watched] = []
@@ -227,6 +250,9 @@ class Fleet:
                 context_tokens=state.context_tokens,
             )
         )
+        managed = self._managed.get(target_id)
+        if state.phase is Phase.READY and managed is not None:
+            self._verify(target_id, (target_id, repr(managed.wish)))
 
     def states(self) -> dict[str, SupervisorState]:
         """Return what is known of each managed engine."""
@@ -239,6 +265,7 @@ class Fleet:
     async def close(self, grace_s: float = 5.0) -> None:
         """Stop polling and end every engine; the gateway has drained them before."""
         await self._poller.close()
+        await self._continuity.close()
         changes = list(self._changes.values())
         for task in changes:
             task.cancel()

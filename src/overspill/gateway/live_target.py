@@ -13,6 +13,7 @@ import msgspec
 from overspill.core.types import Surface
 from overspill.pools.engines.protocol import Engine
 from overspill.pools.upstreams.protocol import Account, Failure, Upstream
+from overspill.wire.contract import Contract
 from overspill.wire.http import Headers, HttpCall, Origin
 
 
@@ -25,6 +26,10 @@ class LiveTarget(Protocol):
     reuses_connections: bool
     streams_whole: bool
     """If true, a call for a client that wants one whole body is still made as a stream."""
+    declared: Contract
+    """How its adapter says that it goes on with an answer that has begun."""
+    contracts: dict[str, Contract]
+    """Model → how it was seen to."""
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """Turn a request body in OpenAI's form into this target's call."""
@@ -38,7 +43,17 @@ class LiveTarget(Protocol):
 class LiveEngine:
     """A replica of an engine on this machine or network, started by us or found running."""
 
-    __slots__ = ("api_key", "engine", "kind", "origin", "reuses_connections", "streams_whole", "target_id")
+    __slots__ = (
+        "api_key",
+        "contracts",
+        "declared",
+        "engine",
+        "kind",
+        "origin",
+        "reuses_connections",
+        "streams_whole",
+        "target_id",
+    )
 
     def __init__(
         self, target_id: str, engine: Engine, origin: Origin, api_key: str, *, streams_whole: bool = True
@@ -50,6 +65,8 @@ class LiveEngine:
         self.api_key = api_key
         self.reuses_connections = engine.reuses_connections
         self.streams_whole = streams_whole or engine.cancels_only_streams
+        self.declared = engine.contract
+        self.contracts: dict[str, Contract] = {}
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """See ``LiveTarget``."""
@@ -65,7 +82,17 @@ class LiveEngine:
 class LiveUpstream:
     """One account at one provider."""
 
-    __slots__ = ("account", "kind", "origin", "reuses_connections", "streams_whole", "target_id", "upstream")
+    __slots__ = (
+        "account",
+        "contracts",
+        "declared",
+        "kind",
+        "origin",
+        "reuses_connections",
+        "streams_whole",
+        "target_id",
+        "upstream",
+    )
 
     def __init__(self, target_id: str, upstream: Upstream, account: Account, *, streams_whole: bool = True) -> None:
         self.target_id = target_id
@@ -75,6 +102,8 @@ class LiveUpstream:
         self.origin = account.origin
         self.reuses_connections = True
         self.streams_whole = streams_whole
+        self.declared = upstream.contract
+        self.contracts: dict[str, Contract] = {}
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """See ``LiveTarget``."""

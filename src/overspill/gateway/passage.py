@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from overspill.gateway.kept import Kept
 from overspill.wire.plain import learn_shape
 
 _LESSONS = 6
@@ -26,10 +27,12 @@ _LEAST_3 = 0x100 + _FRAMING_3
 class StraightPassage:
     """Takes chunks that are one event with one plain token, and counts them. See ``http.client_call.Passage``."""
 
-    __slots__ = ("_before", "_behind", "_lessons", "_passed_before", "_send", "passed")
+    __slots__ = ("_before", "_behind", "_kept", "_lessons", "_passed_before", "_send", "passed")
 
-    def __init__(self, send: Callable[[bytes], None]) -> None:
+    def __init__(self, send: Callable[[bytes], None], kept: Kept | None = None) -> None:
+        """Make it; ``kept`` remembers what the client has, where that may be needed."""
         self._send = send
+        self._kept = kept
         self._before = self._behind = b""
         self._lessons = _LESSONS
         self._passed_before = 0
@@ -54,6 +57,8 @@ class StraightPassage:
         if shape is not None:
             self._before = shape.before
             self._behind = shape.behind + b"\r\n"
+            if self._kept is not None:
+                self._kept.texts_are(shape.field)
 
     def take(self, chunk: bytes) -> bool:
         """Pass on ``chunk``, framing included, if it is one whole chunk with one plain token; else return False."""
@@ -74,5 +79,7 @@ class StraightPassage:
         if not text.isprintable() or '"' in text or "\\" in text or not text:
             return False
         self.passed += 1
+        if self._kept is not None:
+            self._kept.texts.append(text)
         self._send(chunk)
         return True

@@ -9,7 +9,7 @@ import math
 from typing import Literal, NamedTuple, assert_never
 
 from overspill.core.commands import Reject
-from overspill.core.types import FailureKind, RejectReason, Resource
+from overspill.core.types import FailureKind, RejectReason, RescueRefusal, Resource
 
 
 class Answer(NamedTuple):
@@ -150,4 +150,29 @@ FAILURE_WORDS = {
     FailureKind.TIMEOUT: "it did not answer in time",
     FailureKind.HOLLOW: "it answered without content",
     FailureKind.MALFORMED: "its answer could not be read",
+    FailureKind.DIVERGED: "it did not go on where the answer had broken off",
+}
+
+RESCUE_WORDS = {
+    RescueRefusal.OFF: "its route does not want that",
+    RescueRefusal.UNVERIFIED: "no target was seen to go on exactly where an answer ends",
+    RescueRefusal.OTHER_WEIGHTS: "no other target is known to have the same weights and to go on exactly",
+    RescueRefusal.REASONING: "the target cannot go on with a thought",
+    RescueRefusal.TOOL_CALL: "a tool call had begun",
+    RescueRefusal.SEVERAL_CHOICES: "several choices were asked for",
+    RescueRefusal.LOGPROBS: "log-probabilities were asked for",
+    RescueRefusal.GRAMMAR: "its form was bound to a grammar or a schema, which cannot begin in the middle",
+    RescueRefusal.SEED: "a seed was given, and the draw would begin anew",
+    RescueRefusal.PREFILLED: "the request was itself the continuation of a message, or wanted an echo or a suffix",
+    RescueRefusal.TOKEN_PROMPT: "the prompt is not one text",
+    RescueRefusal.NO_TOKEN_IDS: "the target goes on by tokens only, and they are not known",
+    RescueRefusal.NO_TOKENS_LEFT: "it had reached the limit of tokens",
+    RescueRefusal.ANSWER_TOO_LONG: "it is longer than what is remembered of an answer",
+    RescueRefusal.NOT_UNDERSTOOD: "it had parts that cannot be joined",
+    RescueRefusal.MODERATION: "it was stopped for its content",
+    RescueRefusal.REFUSED: "the target refused to go on with it",
+    RescueRefusal.DIVERGED: "the continuation did not begin with what had been sent already",
+    RescueRefusal.CONTEXT_TOO_LONG: "prompt and answer so far do not fit the context window",
+    RescueRefusal.NO_TARGET: "no target that could have done so became free in time",
+    RescueRefusal.ATTEMPTS_EXHAUSTED: "every attempt to do so failed",
 }

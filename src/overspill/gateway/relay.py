@@ -12,15 +12,19 @@ from overspill.core.events import Failed, Finished, FirstToken, Progress, Queued
 from overspill.core.types import FailureKind, Patience, Surface
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.client_call import ClientCall
-from overspill.gateway.http.fault import FaultKind, TransportFault
+from overspill.gateway.http.fault import TransportFault
+from overspill.gateway.kept import Kept
 from overspill.gateway.live_target import LiveTarget
+from overspill.gateway.pace import Pace
 from overspill.gateway.passage import StraightPassage
 from overspill.gateway.ports import Reporter, Sink
+from overspill.gateway.rescue import DONE, Resumption, body_of, cut_of
+from overspill.gateway.verdict import FAULTS, OUT_OF_RESOURCES, Body, content_type, error_of, failure_of
 from overspill.wire.aggregate import Aggregator, AnswerTooLong
 from overspill.wire.answers import ErrorBody, MalformedChunk, Usage
-from overspill.wire.chat import rewrite
 from overspill.wire.chunks import PLAIN_TOKEN, is_done, read_chunk, read_whole
 from overspill.wire.request import Request as WireRequest
+from overspill.wire.splice import Diverged
 from overspill.wire.sse import Event as SseEvent
 from overspill.wire.sse import SseDecoder, SseTooLong
 
@@ -28,19 +32,6 @@ _ERROR_BODY_BYTES = 64 * 1024
 _WHOLE_BODY_BYTES = 64 * 1024 * 1024
 _HELD_BYTES = 1024 * 1024
 """Most that a stream may send before its first token; roles and empty deltas are a few hundred bytes."""
-_OUT_OF_RESOURCES = "insufficient_system_resource"
-"""DeepSeek's finish reason for an answer that it broke off (api-docs.deepseek.com, chat completion)."""
-
-_FAULTS = {
-    FaultKind.CUT: FailureKind.CUT,
-    FaultKind.MALFORMED: FailureKind.MALFORMED,
-    FaultKind.CONNECT_TIMEOUT: FailureKind.CONNECT,
-    FaultKind.REFUSED: FailureKind.CONNECT,
-    FaultKind.UNREACHABLE: FailureKind.CONNECT,
-    FaultKind.DNS: FailureKind.CONNECT,
-    FaultKind.TLS: FailureKind.CONNECT,
-    FaultKind.IDLE_TIMEOUT: FailureKind.TIMEOUT,
-}
 
 
 class Relay:
@@ -54,16 +45,13 @@ class Relay:
         "_done_raw",
         "_held",
         "_held_bytes",
-        "_limit",
-        "_model",
         "_pace",
         "_passage",
         "_read_tokens",
         "_reporter",
+        "_request",
         "_seen_tokens",
         "_sink",
-        "_wants_usage",
-        "client_streams",
         "command",
         "ended_at",
         "error",
@@ -77,6 +65,8 @@ class Relay:
         "is_queued",
         "is_stream",
         "is_whole",
+        "kept",
+        "resumption",
         "started_at",
         "status",
         "surface",
@@ -92,23 +82,26 @@ class Relay:
         request: WireRequest,
         sink: Sink,
         reporter: Reporter,
+        *,
+        kept: Kept | None = None,
+        resumption: Resumption | None = None,
     ) -> None:
         self.command = command
         self.target = target
         self.surface = surface
-        self.client_streams = request.stream
         self.is_stream = request.stream or (target.streams_whole and self.surface is not Surface.EMBEDDINGS)
         self._sink = sink
         self._reporter = reporter
-        self._wants_usage = request.include_usage
-        self._model = command.model or request.model
+        self._request = request
+        self.kept = kept
+        """What the client gets, where it is remembered."""
+        self.resumption = resumption
+        """With what this attempt goes on; ``None`` where it begins."""
         self._call: ClientCall | None = None
         self._decoder: SseDecoder | None = None
         self._aggregator: Aggregator | None = None
-        self._body: bytes | bytearray = b""
-        self._limit = _ERROR_BODY_BYTES
+        self._body = Body()
         self._held: list[bytes] = []
-        self._held_bytes = 0
         self._done_raw = b""
         self.has_reached_client = False
         """True once the client has a part of this attempt's answer, so that no other attempt can replace it."""
@@ -116,15 +109,12 @@ class Relay:
         """True once the target has kept the connection alive without a token: the request waits there."""
         self.is_over = False
         """True once it has been cancelled or has told how it ended."""
-        self.started_at = reporter.now()
-        self.heard_at = self.started_at
-        """When the target was last seen to have made progress: at its first token, then within a second or so."""
+        self.started_at = self.heard_at = reporter.now()
+        """``heard_at``: when it was last seen to make progress: at its first token, then within a second or so."""
         self.first_token_at: float | None = None
         self.ended_at: float | None = None
-        self._read_tokens = 0
-        self._seen_tokens = 0
-        self._pace = (0.0, 0)
-        """When the floor rate was last judged, and the tokens at that time."""
+        self._read_tokens = self._seen_tokens = self._held_bytes = 0
+        self._pace: Pace | None = None
         self._passage: StraightPassage | None = None
         self.status: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
@@ -138,7 +128,7 @@ class Relay:
     @property
     def model(self) -> str:
         """The name that the target is asked for: the route's, or the client's own where the route names none."""
-        return self._model
+        return self.command.model or self._request.model
 
     @property
     def tokens(self) -> int:
@@ -149,13 +139,8 @@ class Relay:
     # -- towards the target
 
     def start(self, client: HttpClient, request: WireRequest) -> None:
-        """Send the request. A stream always asks for usage: the ledger needs it even if the client does not."""
-        if self.surface is Surface.EMBEDDINGS:
-            body = rewrite(request, model=self._model)
-        elif self.is_stream:
-            body = rewrite(request, model=self._model, stream=True, include_usage=True)
-        else:
-            body = rewrite(request, model=self._model)
+        """Send the request."""
+        body = body_of(request, self.surface, self.model, is_stream=self.is_stream, resumption=self.resumption)
         target = self.target
         call = target.call(self.surface, body)
         self._call = client.request(target.origin, call, self, reuse=target.reuses_connections)
@@ -186,7 +171,8 @@ class Relay:
         """Read on; what the target did not send meanwhile is not its fault."""
         if self._call is not None and self._call.is_paused:
             self.heard_at = now = self._reporter.now()
-            self._pace = (now, self.tokens)
+            if self._pace is not None:
+                self._pace.restart(now, self.tokens)
             self._call.resume()
 
     def look_for_progress(self, now: float) -> None:
@@ -196,6 +182,8 @@ class Relay:
             self._seen_tokens = tokens
             self.heard_at = now
             self._reporter.feed(Progress(self.command.attempt_id, tokens))
+            if self.kept is not None:
+                self.kept.tidy()
 
     def outlasts(self, patience: Patience, now: float) -> bool:
         """Tell whether it has made too little progress for too long. What the client did not read is not its fault."""
@@ -206,20 +194,11 @@ class Relay:
             return silent_s > patience.whole_s
         if self.first_token_at is None:
             return silent_s > patience.first_token_s
-        return silent_s > patience.stall_s or self._is_below_floor(patience, now)
-
-    def _is_below_floor(self, patience: Patience, now: float) -> bool:
-        """Judge the rate once for each ``stall_s``."""
-        floor = patience.floor_tokens_per_s
-        if floor is None or self.first_token_at is None:
-            return False
-        since, before = self._pace
-        elapsed_s = now - max(since, self.first_token_at)
-        if elapsed_s < patience.stall_s:
-            return False
-        tokens = self.tokens
-        self._pace = (now, tokens)
-        return tokens - before < floor * elapsed_s
+        if silent_s > patience.stall_s:
+            return True
+        if self._pace is None:
+            self._pace = Pace(self.first_token_at)
+        return self._pace.is_below_floor(patience, self.tokens, now)
 
     def expire(self) -> None:
         """Give up on a target that makes too little progress."""
@@ -232,14 +211,10 @@ class Relay:
         """Take the answer's head; what follows is a stream only if it says so."""
         self.status = status
         self.headers = headers
-        if status != 200:
-            return
-        if self.is_stream and _content_type(headers).startswith(b"text/event-stream"):
+        if status == 200 and self.is_stream and content_type(headers).startswith(b"text/event-stream"):
             self._decoder = SseDecoder()
-            if not self.client_streams:
+            if not self._request.stream:
                 self._aggregator = Aggregator(self.surface.value)
-            return
-        self._limit = _WHOLE_BODY_BYTES
 
     def on_body(self, data: bytes) -> None:
         """Take the next bytes of the answer."""
@@ -248,20 +223,12 @@ class Relay:
         if self._decoder is not None:
             self._read_stream(self._decoder, data)
             return
-        if not self._body and data.isspace():  # blank lines before a whole answer
+        if self._body.is_empty and data.isspace():  # blank lines before a whole answer
             self._waits_there(len(data))
             return
-        if len(self._body) + len(data) > self._limit:
-            if self.status == 200:
-                self._fail(FailureKind.MALFORMED)
-                return
-            data = data[: self._limit - len(self._body)]
-        if not self._body:
-            self._body = data  # the whole of most answers, and then it need not be copied
-            return
-        if isinstance(self._body, bytes):
-            self._body = bytearray(self._body)
-        self._body += data
+        limit = _WHOLE_BODY_BYTES if self.status == 200 else _ERROR_BODY_BYTES
+        if not self._body.add(data, limit) and self.status == 200:
+            self._fail(FailureKind.MALFORMED)
 
     def on_end(self) -> None:
         """Judge an answer that ended as HTTP says; whether it is whole is another question."""
@@ -270,7 +237,7 @@ class Relay:
             return
         if self._decoder is not None:
             self._stream_ended()
-        elif self.status == 200 and not self.client_streams:
+        elif self.status == 200 and not self._request.stream:
             self._whole_ended()
         else:
             self._error_ended()
@@ -278,9 +245,11 @@ class Relay:
     def on_fault(self, fault: TransportFault) -> None:
         """Take a failed connection as the attempt's end."""
         self._call = None
-        if not self.is_over:
+        if self._decoder is not None and self.finish_reason is not None and not self.is_over:
+            self._stream_ended()  # the answer is whole; what is missing is the stream's own end
+        elif not self.is_over:
             self.error = ErrorBody(message=fault.message)
-            self._fail(_FAULTS[fault.kind])
+            self._fail(FAULTS[fault.kind])
 
     # -- streams
 
@@ -297,9 +266,9 @@ class Relay:
                     self._waits_there(len(event.raw))
                     if self.is_over:
                         return
-        except (AnswerTooLong, MalformedChunk, SseTooLong) as error:
+        except (AnswerTooLong, MalformedChunk, SseTooLong, Diverged) as error:
             self.error = ErrorBody(message=str(error))
-            self._fail(FailureKind.MALFORMED)
+            self._fail(FailureKind.DIVERGED if isinstance(error, Diverged) else FailureKind.MALFORMED)
             return
         # Before the first token nothing has been written for this client, so nothing would say when to read on.
         if self.has_reached_client:
@@ -315,10 +284,11 @@ class Relay:
             self._stream_ended()
             return
         chunk = read_chunk(data)
-        if chunk is PLAIN_TOKEN and self.has_reached_client:  # nearly every event: there is nothing more to read in it
-            self._read_tokens += 1
-            self._held.append(event.raw)
-            self._learn(event.raw)
+        if chunk is PLAIN_TOKEN and self.has_reached_client and self.resumption is None:
+            self._read_tokens += 1  # nearly every event: there is nothing more to read in it
+            if not self._waits_for_call(event.raw, data):
+                self._held.append(event.raw)
+                self._learn(event.raw)
             return
         if chunk.error is not None:
             self.error = chunk.error
@@ -329,24 +299,50 @@ class Relay:
             self.usage = chunk.usage
         if chunk.finish_reason is not None:
             self.finish_reason = chunk.finish_reason
-            if chunk.finish_reason == _OUT_OF_RESOURCES:
+            if chunk.finish_reason == OUT_OF_RESOURCES:
                 self._fail(FailureKind.OVERLOADED)
                 return
         if chunk.has_token:
             self._token()
         if self._aggregator is not None:
             self._aggregator.add(data)
-        elif self._wants_usage or chunk.has_choices or chunk.usage is None:
-            self._pass_on(event.raw)
+        elif self._request.include_usage or chunk.has_choices or chunk.usage is None:
+            if self.resumption is None:
+                self._pass_on(event.raw, data, has_token=chunk.has_token)
+            else:
+                self._join(self.resumption, data)
 
     def _token(self) -> None:
         self._read_tokens += 1
-        if self.first_token_at is not None:
-            return
-        self.first_token_at = self.heard_at = self._reporter.now()
-        self._reporter.feed(FirstToken(attempt_id=self.command.attempt_id))
-        if self._aggregator is None:
-            self._commit()
+        if self.first_token_at is None:
+            self.first_token_at = self.heard_at = self._reporter.now()
+            self._reporter.feed(FirstToken(attempt_id=self.command.attempt_id))
+
+    def _join(self, resumption: Resumption, data: bytes) -> None:
+        """Pass on what is new of an answer that goes on here."""
+        joined = resumption.splicer.feed(data)
+        if joined is not None:
+            self._pass_on(b"data: %b\n\n" % joined, joined, has_token=True)
+        if resumption.splicer.is_stopped:
+            self.finish_reason, self._done_raw = "stop", DONE
+            self._stream_ended()
+            if self._call is not None:
+                self._call.cancel()
+
+    def _waits_for_call(self, raw: bytes, data: bytes) -> bool:
+        """Remember what the client is to have; return whether it waits until a tool call is whole."""
+        kept = self.kept
+        if kept is None or not kept.take(raw, data):
+            return False
+        if kept.is_overfull:
+            self._let_calls_go(kept)
+        return True
+
+    def _let_calls_go(self, kept: Kept) -> None:
+        for raw in kept.release():
+            if not self.has_reached_client:
+                self._commit()
+            self._held.append(raw)
 
     def _waits_there(self, size_bytes: int) -> None:
         """Note that the target keeps the connection alive and says nothing: that is no progress, and has a bound."""
@@ -364,7 +360,7 @@ class Relay:
             send = self._sink.passage
             if send is None:  # the answer's head is still to be sent, or the answer is to be kept
                 return
-            passage = self._passage = StraightPassage(send)
+            passage = self._passage = StraightPassage(send, self.kept)
         passage.learn(raw)
 
     def _open_passage(self, passage: StraightPassage, decoder: SseDecoder) -> None:
@@ -372,8 +368,12 @@ class Relay:
         if self._call is not None:
             self._call.set_passage(passage if passage.has_shape and not decoder.is_within_event else None)
 
-    def _pass_on(self, raw: bytes) -> None:
+    def _pass_on(self, raw: bytes, data: bytes, *, has_token: bool) -> None:
         """Hold until the end of this wake-up, or until the first token: before it another target may take over."""
+        if self._waits_for_call(raw, data):
+            return
+        if has_token and not self.has_reached_client:
+            self._commit()
         self._held.append(raw)
         if self.has_reached_client:
             return
@@ -400,6 +400,8 @@ class Relay:
         elif self._aggregator is not None:
             self._aggregated(self._aggregator)
         else:
+            if self.kept is not None:
+                self._let_calls_go(self.kept)
             if not self.has_reached_client:
                 self._commit()
             self._release()
@@ -407,7 +409,7 @@ class Relay:
 
     def _aggregated(self, aggregator: Aggregator) -> None:
         try:
-            self._body = aggregator.finish()
+            self._body.replace(aggregator.finish())
         except MalformedChunk as error:
             self.error = ErrorBody(message=str(error))
             self._fail(FailureKind.MALFORMED)
@@ -418,27 +420,24 @@ class Relay:
 
     def _whole_ended(self) -> None:
         try:
-            whole = read_whole(bytes(self._body))
+            whole = read_whole(self.body())
         except MalformedChunk:
             self._error_ended()
             return
         self.usage = whole.usage
         self.finish_reason = whole.finish_reason
+        failure = failure_of(whole, self.surface)
         if whole.error is not None:
             self._error_ended()
-        elif whole.finish_reason == _OUT_OF_RESOURCES:
-            self._fail(FailureKind.OVERLOADED)
-        elif not whole.has_choices or not (whole.has_content or (whole.usage and whole.usage.output_tokens)):
-            self._fail(FailureKind.HOLLOW)
-        elif whole.finish_reason is None and self.surface is not Surface.EMBEDDINGS:
-            self._fail(FailureKind.CUT)  # the server says itself that it did not come to an end
+        elif failure is not None:
+            self._fail(failure)
         else:
             self._finish()
 
     def _error_ended(self) -> None:
-        body = bytes(self._body)
+        body = self.body()
         failure = self.target.classify(self.status or 0, tuple(self.headers), body)
-        self.error = _error_of(body) or ErrorBody(message=failure.message)
+        self.error = error_of(body) or ErrorBody(message=failure.message)
         self._fail(failure.kind, failure.retry_after_s)
 
     # -- the end
@@ -465,13 +464,17 @@ class Relay:
             self._release()
         if self._call is not None:
             self._call.cancel()
+        if self.kept is not None:
+            self.kept.forget_calls()
+        has_reached = self.has_reached_client
         self._reporter.feed(
             Failed(
                 attempt_id=self.command.attempt_id,
                 kind=kind,
                 status=self.status,
                 retry_after_s=retry_after_s,
-                output_tokens=self.tokens if self.has_reached_client else 0,
+                output_tokens=self.tokens if has_reached else 0,
+                cut=cut_of(self.kept, self._request) if has_reached and self.kept is not None else None,
             )
         )
 
@@ -487,15 +490,4 @@ class Relay:
 
     def body(self) -> bytes:
         """Return the whole answer, for a client that does not stream."""
-        return bytes(self._body)
-
-
-def _error_of(body: bytes) -> ErrorBody | None:
-    try:
-        return read_whole(body).error
-    except MalformedChunk:
-        return None
-
-
-def _content_type(headers: list[tuple[bytes, bytes]]) -> bytes:
-    return next((value.lower() for name, value in headers if name == b"content-type"), b"")
+        return self._body.whole()

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from overspill.core.commands import Complete, Reject
 from overspill.core.events import Arrived
 from overspill.core.queueing import is_bound
-from overspill.core.types import FailureKind, LocalOnly, Outcome, Patience, RejectReason, Route, Spill
+from overspill.core.types import (
+    FailureKind,
+    LocalOnly,
+    Outcome,
+    Patience,
+    RejectReason,
+    RescuePolicy,
+    RescueRefusal,
+    Route,
+    Spill,
+)
 from overspill.gateway.answer_lines import (
     CACHE,
     CACHED,
@@ -26,7 +36,8 @@ from overspill.gateway.answer_lines import (
 from overspill.gateway.cache import Keeping, KeptAnswer
 from overspill.gateway.caller import Caller
 from overspill.gateway.http.exchange import Exchange
-from overspill.gateway.refusals import FAILURE_WORDS, Answer, headers_of
+from overspill.gateway.kept import Kept
+from overspill.gateway.refusals import FAILURE_WORDS, RESCUE_WORDS, Answer, headers_of
 from overspill.wire.answers import ErrorBody
 from overspill.wire.reply import JSON_HEARTBEAT, SSE_HEARTBEAT, error_body, stream_error_event
 from overspill.wire.request import Request as WireRequest
@@ -45,6 +56,7 @@ class WholeAnswer(NamedTuple):
 
 
 _PATIENCE = Patience()
+_NO_RESCUE = RescuePolicy.OFF
 
 
 class Session:
@@ -53,30 +65,36 @@ class Session:
     __slots__ = (
         "_lines",
         "answer",
+        "answered_by",
         "arrived_at",
         "arrived_wall_s",
         "attempts",
         "client_status",
         "cost_usd",
         "exchange",
+        "first_token_at",
         "heartbeat_at",
         "is_committed",
         "keeping",
+        "kept",
         "key_id",
         "left_at",
         "likeness",
         "local_only_by",
+        "may_be_rescued",
         "patience",
         "queue_wait_s",
         "relay",
         "request",
         "request_id",
+        "rescues",
         "rival",
         "route_pattern",
         "screening",
         "spill",
         "surface",
         "unread",
+        "unrescued",
         "wishes",
     )
 
@@ -112,6 +130,18 @@ class Session:
         """The ``Route.screening`` that found nothing in its text."""
         self.is_committed = False
         """True once tokens go to the client."""
+        self.may_be_rescued = False
+        """Whether its route wants a broken stream continued."""
+        self.kept: Kept | None = None
+        """What the client has, where it is kept."""
+        self.answered_by = ""
+        """The target whose tokens the client got last."""
+        self.rescues = 0
+        """Seams in the answer that the client has."""
+        self.unrescued: RescueRefusal | None = None
+        """Why a broken answer was not continued."""
+        self.first_token_at: float | None = None
+        """Of a streamed answer, whichever attempt wrote it."""
         self.heartbeat_at = 0.0
         """When the client was last sent a sign of life; 0 if never."""
         self.likeness: Likeness | None = None
@@ -151,6 +181,7 @@ class Session:
     def bind(self, route: Route) -> None:
         """Take note of the route; what it binds to local targets stays bound, whatever a reload brings."""
         self.route_pattern = route.pattern
+        self.may_be_rescued = self.request.stream and route.rescue is not _NO_RESCUE
         self.patience = route.patience
         if self.local_only_by is None and is_bound(route, self.screening):
             self.local_only_by = LocalOnly.MODEL if route.local_only else LocalOnly.DETECTOR
@@ -204,12 +235,22 @@ class Session:
         return not self.exchange.is_writable
 
     def commit(self, relay: Relay) -> None:
-        """Begin a streamed answer with this attempt's head; only its label, if a sign of life went out before."""
+        """Begin a streamed answer with this attempt's head, or go on with one.
+
+        It is only labelled if it goes on, or if a sign of life went out before.
+        """
         self.choose(relay)
+        self.kept = relay.kept
+        self.answered_by = relay.command.target_id
         self.is_committed = True
         self.client_status = 200
         self.exchange.on_stalled = relay.pause
         self.exchange.on_writable = relay.resume
+        if relay.resumption is not None:
+            self.rescues += 1
+            self.forward(b"%b to=%b\n\n" % (relay.resumption.label, self.answered_by.encode()))
+            return
+        self.first_token_at = relay.first_token_at
         if self.exchange.is_started:
             label = late_label(self.spill, relay.command.target_id, self.attempts)
             if self.answer is not None:
@@ -217,6 +258,12 @@ class Session:
             self.exchange.send(label)  # of this answer alone: not to be kept for others
         else:
             self.exchange.start_encoded(200, self._answer_lines(relay, is_stream=True), length=None)
+
+    @property
+    def is_interrupted(self) -> bool:
+        """True while the client has half an answer and nothing more comes."""
+        relay = self.relay
+        return self.is_committed and (relay is None or relay.is_over or not relay.has_reached_client)
 
     def show_life(self, now: float) -> None:
         """Send the client a sign of life; the first one brings the answer's head, which names no target yet."""
@@ -304,7 +351,7 @@ class Session:
     def _keep(self) -> None:
         """Have a whole answer kept, if it is to be."""
         relay = self.relay
-        if self.keeping is not None and relay is not None and relay.ended_at is not None:
+        if self.keeping is not None and not self.rescues and relay is not None and relay.ended_at is not None:
             self.keeping.whole(
                 is_stream=self.request.stream,
                 usage=relay.usage,
@@ -328,6 +375,8 @@ class Session:
         assert relay is not None  # only an attempt can break
         kind = command.failure or FailureKind.CUT
         message = f"the answer broke off: {FAILURE_WORDS[kind]} ({relay.target.target_id})"
+        if self.unrescued is not None:
+            message += f"; it was not continued: {RESCUE_WORDS[self.unrescued]}"
         self._write(stream_error_event(message, kind="upstream_error", code=f"stream_{kind.value}"))
         self.exchange.finish()
 

@@ -13,7 +13,7 @@ import enum
 
 import msgspec
 
-from overspill.core.types import FailureKind, LocalOnly, Outcome, RejectReason, Spill, Surface
+from overspill.core.types import FailureKind, LocalOnly, Outcome, RejectReason, RescueRefusal, Spill, Surface
 
 
 class AttemptOutcome(enum.StrEnum):
@@ -83,6 +83,10 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """HTTP status that the client saw; ``None`` if it left before one was sent."""
     local_only_by: LocalOnly | None = None
     """What made it ``local_only``."""
+    rescues: int = 0
+    """Times that the stream broke and another attempt went on with it: seams in the answer."""
+    unrescued: RescueRefusal | None = None
+    """Why a stream that broke was not continued."""
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
@@ -122,6 +126,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """Counted by the target, else by the events with a token."""
     cost_usd: float | None
     """``None`` is unknown, never free."""
+    resumed_at: int | None = None
+    """Characters that the client had of an answer that broke off when this attempt went on with it."""
 
 
 class BodyRecord(msgspec.Struct, frozen=True, gc=False):

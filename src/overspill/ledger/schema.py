@@ -34,6 +34,11 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE requests ADD COLUMN local_only_by TEXT;
     """,
+    """
+    ALTER TABLE requests ADD COLUMN rescues INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE requests ADD COLUMN unrescued TEXT;
+    ALTER TABLE attempts ADD COLUMN resumed_at INTEGER;
+    """,
 )
 
 

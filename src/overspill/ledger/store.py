@@ -184,6 +184,8 @@ def request_row(r: RequestRecord) -> Row:
         _NULL if r.finish_reason is None else r.finish_reason,
         _NULL if r.client_status is None else r.client_status,
         _NULL if r.local_only_by is None else r.local_only_by._value_,
+        r.rescues,
+        _NULL if r.unrescued is None else r.unrescued._value_,
     )
 
 
@@ -207,6 +209,7 @@ def attempt_row(a: AttemptRecord) -> Row:
         _NULL if a.cached_tokens is None else a.cached_tokens,
         _NULL if a.output_tokens is None else a.output_tokens,
         _NULL if a.cost_usd is None else a.cost_usd,
+        _NULL if a.resumed_at is None else a.resumed_at,
     )
 
 

@@ -55,6 +55,11 @@ DECISION_S = (5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2)
 REQUESTS = _counter("overspill_requests_total", "Requests that have their final answer.", "model", "outcome")
 ATTEMPTS = _counter("overspill_attempts_total", "Tries on a target that have ended.", "target", "outcome")
 SPILLS = _counter("overspill_spills_total", "Attempts started outside the first tier.", "reason")
+RESCUES = _counter(
+    "overspill_rescues_total",
+    "Streams that broke off: `rescued` for each seam in an answer, else why one was not continued.",
+    "outcome",
+)
 REJECTIONS = _counter("overspill_rejections_total", "Requests rejected or evicted.", "reason")
 CLIENT_DISCONNECTS = _counter(
     "overspill_client_disconnects_total", "Clients that left before their answer was complete."
@@ -109,6 +114,7 @@ TABLE: tuple[Metric, ...] = (
     REQUESTS,
     ATTEMPTS,
     SPILLS,
+    RESCUES,
     REJECTIONS,
     CLIENT_DISCONNECTS,
     QUEUE_WAIT,

@@ -111,6 +111,7 @@ class Metrics:
         self.requests = Counter(d.REQUESTS)
         self.attempts = Counter(d.ATTEMPTS)
         self.spills = Counter(d.SPILLS)
+        self.rescues = Counter(d.RESCUES)
         self.rejections = Counter(d.REJECTIONS)
         self.client_disconnects = Counter(d.CLIENT_DISCONNECTS)
         self.prompt_tokens = Counter(d.PROMPT_TOKENS)
@@ -137,6 +138,7 @@ class Metrics:
             self.requests,
             self.attempts,
             self.spills,
+            self.rescues,
             self.rejections,
             self.client_disconnects,
             self.prompt_tokens,
@@ -173,6 +175,13 @@ class Metrics:
     def spilled(self, reason: str) -> None:
         """Count an attempt that goes to a target outside the first tier."""
         self.spills.cell((reason,))[0] += 1
+
+    def rescued(self, seams: int, unrescued: str | None) -> None:
+        """Count the seams of an answer, and why it ended at one where it did."""
+        if seams:
+            self.rescues.cell(("rescued",))[0] += seams
+        if unrescued is not None:
+            self.rescues.cell((unrescued,))[0] += 1
 
     def attempt_ended(
         self,

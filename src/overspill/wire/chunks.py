@@ -32,6 +32,16 @@ def is_done(data: bytes) -> bool:
     return data[:6] == b"[DONE]"
 
 
+def has_tool_call(data: bytes) -> bool:
+    """Tell whether an event that was read has a part of a tool call."""
+    if b"tool_calls" not in data and b"function_call" not in data:  # nearly every event
+        return False
+    for choice in _decode_chunk(data).choices or ():
+        if choice.delta is not None and (choice.delta.tool_calls or choice.delta.function_call):
+            return True
+    return False
+
+
 def read_chunk(data: bytes) -> Chunk:
     """Read one event's data; raise ``MalformedChunk`` if it is none. ``[DONE]`` is the caller's to see first."""
     try:

@@ -27,6 +27,8 @@ class PlainShape(msgspec.Struct, frozen=True, gc=False):
     before: bytes
     behind: bytes
     """With the empty line that ends the event."""
+    field: str
+    """The name of the text: ``text`` of a completion, or what a chat calls its content or its reasoning."""
 
 
 def is_plain_text(raw: bytes) -> bool:
@@ -59,7 +61,7 @@ def learn_shape(raw: bytes) -> PlainShape | None:
     if data.count(quoted) != 1 or not is_plain_text(text):
         return None
     start = raw.index(quoted) + 1
-    shape = PlainShape(raw[:start], raw[start + len(text) :])
+    shape = PlainShape(raw[:start], raw[start + len(text) :], name)
     holder[name] += _PROBE
     longer = shape.before + text + _PROBE.encode() + shape.behind
     return shape if _decode(longer[len(_FIELD) :]) == value else None

@@ -10,6 +10,7 @@ from overspill.detectors import registry as detectors
 from overspill.detectors.known import KNOWN
 from overspill.pools.engines import registry as engines
 from overspill.pools.upstreams import registry as upstreams
+from overspill.wire.contract import Contract, Mode
 
 _INTRODUCTION = """
 An adapter translates between Overspill and one kind of target; it does no I/O. What is listed under *not supported* is
@@ -56,6 +57,7 @@ def adapters_page() -> str:
             ("statistics", f"`GET {managed.stats_path.decode()}`" if managed.stats_path else "none"),
             ("called as a stream even for a client that wants one body", _yes(managed.cancels_only_streams)),
             ("connections used again", _yes(managed.reuses_connections)),
+            ("goes on with a broken answer", _continues(managed.contract)),
         ]
         parts += [f"### `{name}`", table(("", ""), rows), _unsupported(managed.unsupported)]
     parts += ["## Servers that already run", _ATTACHED]
@@ -72,13 +74,17 @@ def adapters_page() -> str:
             ("says its slots itself", f"`GET {attached.slots_path.decode()}`" if attached.slots_path else "no"),
             ("called as a stream even for a client that wants one body", _yes(attached.cancels_only_streams)),
             ("connections used again", _yes(attached.reuses_connections)),
+            ("goes on with a broken answer", _continues(attached.contract)),
         ]
         rows = [row for row in rows if row[1]]
         parts += [f"### `{name}`", table(("", ""), rows), _unsupported(attached.unsupported)]
     parts += ["## Dialects of providers", _UPSTREAMS]
     for name in upstreams.names():
         upstream = upstreams.create(name)
-        rows = [("endpoints", ", ".join(f"`{surface}`" for surface in upstream.surfaces))]
+        rows = [
+            ("endpoints", ", ".join(f"`{surface}`" for surface in upstream.surfaces)),
+            ("goes on with a broken answer", _continues(upstream.contract)),
+        ]
         parts += [f"### `{name}`", table(("", ""), rows), _unsupported(upstream.unsupported)]
     parts += ["## Detectors", _DETECTORS]
     parts.append(
@@ -88,6 +94,14 @@ def adapters_page() -> str:
     parts.append(table(("`known`", "what it finds"), [(f"`{n}`", known.description) for n, known in KNOWN.items()]))
     parts += ["### `presidio`", _PRESIDIO]
     return page("Adapters", _INTRODUCTION, *[part for part in parts if part])
+
+
+def _continues(contract: Contract) -> str:
+    if contract.mode is Mode.NONE:
+        return "not known"
+    return (
+        "content and thoughts, once it was seen to" if contract.continues_reasoning else "content, once it was seen to"
+    )
 
 
 def _yes(claim: bool) -> str:

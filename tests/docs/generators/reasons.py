@@ -6,7 +6,7 @@ from tests.docs.generators.source import member_comments, page, table
 
 from overspill.core.breaker import BreakerState
 from overspill.core.commands import Reject
-from overspill.core.types import FailureKind, LocalOnly, Outcome, Refusal, RejectReason, Spill
+from overspill.core.types import FailureKind, LocalOnly, Outcome, Refusal, RejectReason, RescueRefusal, Spill
 from overspill.gateway.answer_lines import CACHED
 from overspill.gateway.refusals import FAILURE_WORDS, answer
 from overspill.gateway.screening import TextVerdict
@@ -40,6 +40,7 @@ _RETRY = {
     FailureKind.TIMEOUT: ("yes", "counts"),
     FailureKind.HOLLOW: ("yes", "counts"),
     FailureKind.MALFORMED: ("yes", "counts"),
+    FailureKind.DIVERGED: ("no", "nothing"),
 }
 
 
@@ -78,6 +79,9 @@ def reasons_page() -> str:
         "of an error event in a stream. *Another target*: whether another may try, before anything has reached the "
         "client. *Breaker*: what the target's breaker makes of it.",
         table(("value", "meaning", "in words to a client: “the target …”", "another target", "breaker"), failures),
+        "## RescueRefusal: why a broken stream was not continued",
+        "In the ledger's `unrescued`, in `overspill_rescues_total`, and in words in the error that ends a stream.",
+        table(("value", "meaning"), _rows(member_comments(RescueRefusal))),
         "## Refusal: why a target was no candidate",
         "In `refusal` of `GET /debug/route`.",
         table(("value", "meaning"), _rows(member_comments(Refusal))),

@@ -51,8 +51,41 @@ def test_an_engines_replicas_are_targets_that_must_first_report_ready() -> None:
     assert options is not None
     assert (options.name, options.served_name, options.cache_ram_mib, options.extra) == ("e-1", "e", 1024, {"a": 1})
     assert wiring.policy.routes[0].tiers == (
-        (RouteTarget(target_id="e/0", model="e"), RouteTarget(target_id="e/1", model="e")),
+        tuple(RouteTarget(target_id=f"e/{n}", model="e", weights="m.gguf#") for n in range(2)),
     )
+    assert [target.verifies for target in wiring.targets] == [("e",), ("e",)]
+
+
+def test_what_is_made_of_the_same_weights_has_the_same_name_for_them() -> None:
+    wiring = wired(
+        "pools:\n"
+        "  a: {engine: llamacpp, model: m.gguf}\n"
+        "  b: {engine: llamacpp, model: m.gguf, context_tokens: 8192}\n"
+        "  c: {engine: llamacpp, model: n.gguf, verify_continuation: false}\n"
+        "  d: {attach: vllm, url: ['http://h:1', 'http://h:2']}\n"
+        "  e: {attach: vllm, url: 'http://h:3', weights: n, verify_continuation: true}\n"
+        "  f: {upstream: openai_compatible, base_url: 'http://h:4', accounts: [{name: z, api_key: 'env:Z'}]}\n"
+        "  g: {upstream: deepseek, weights: n, verify_continuation: true}\n"
+        "routes:\n"
+        "  - {model: x, tiers: [[a, b], [c], [d, e], [f, g]]}\n"
+        "  - {model: y, tiers: [[e]], rescue: 'off', rescue_wait: 5s}\n"
+        "  - {model: 'z*', tiers: [[e]]}"
+    )
+    places = {place.target_id: place.weights for tier in wiring.policy.routes[0].tiers for place in tier}
+    assert places == {
+        "a/0": "m.gguf#",
+        "b/0": "m.gguf#",
+        "c/0": "n.gguf#",
+        "d/0": "d:x",
+        "d/1": "d:x",
+        "e/0": "n",
+        "f/z/x": "",
+        "g/default/x": "n",
+    }
+    verifies = {target.target_id: target.verifies for target in wiring.targets if target.verifies}
+    assert verifies == {"a/0": ("a",), "b/0": ("b",), "e/0": ("x",), "g/default/x": ("x",)}
+    policies = [(route.rescue.value, route.rescue_wait_s) for route in wiring.policy.routes]
+    assert policies == [("same_weights", 30.0), ("off", 5.0), ("same_weights", 30.0)]
 
 
 def test_one_replica_keeps_its_pools_name() -> None:

@@ -16,7 +16,7 @@ from overspill.core.events import (
     TargetChanged,
     TargetReported,
 )
-from overspill.core.types import BreakerPolicy, FailureKind, Health, Outcome, RejectReason, Spill
+from overspill.core.types import BreakerPolicy, FailureKind, Health, Outcome, RejectReason, RescueRefusal, Spill
 
 K = FailureKind
 RETRIED = [kind for kind in K if kind not in (K.BAD_REQUEST, K.MODERATION)]
@@ -127,12 +127,19 @@ def test_a_failure_before_the_first_token_is_retried_elsewhere(kind: FailureKind
 
 
 @pytest.mark.parametrize("kind", list(FailureKind))
-def test_a_failure_after_tokens_is_never_retried(kind: FailureKind) -> None:
+def test_a_failure_after_tokens_is_never_retried_from_the_beginning(kind: FailureKind) -> None:
     world = World(local(), cloud())
     attempt = world.start().attempt_id
     world.first_token(attempt)
     assert world.fail(attempt, kind, output_tokens=3, status=200) == [
-        Complete(request_id="r1", outcome=Outcome.BROKEN, attempt_id=attempt, failure=kind, status=200)
+        Complete(
+            request_id="r1",
+            outcome=Outcome.BROKEN,
+            attempt_id=attempt,
+            failure=kind,
+            status=200,
+            unrescued=RescueRefusal.UNVERIFIED,
+        )
     ]
     assert world.controller.open_requests == 0
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 from pathlib import Path
@@ -8,10 +9,10 @@ import msgspec
 import pytest
 from tests.unit.ledger.sample_records import a_body, a_request, an_attempt
 
-from overspill.core.types import FailureKind, Outcome, RejectReason, Spill
+from overspill.core.types import FailureKind, Outcome, RejectReason, RescueRefusal, Spill
 from overspill.errors import LedgerError
 from overspill.ledger.records import AttemptOutcome
-from overspill.ledger.schema import MIGRATIONS
+from overspill.ledger.schema import APPLICATION_ID, MIGRATIONS
 from overspill.ledger.store import ATTEMPTS, BODIES, REQUESTS, TABLES, LedgerStore
 
 
@@ -152,6 +153,27 @@ def test_opening_again_keeps_the_rows_and_the_version(tmp_path: Path) -> None:
     assert len(list(again.rows(REQUESTS))) == 1
     assert again.connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     again.close()
+
+
+def test_a_ledger_of_an_older_version_keeps_its_rows_and_gets_the_new_columns(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(f"PRAGMA application_id = {APPLICATION_ID}; {MIGRATIONS[0]} PRAGMA user_version = 1;")
+        old.execute(
+            "INSERT INTO requests (request_id, arrived_at, model, route, surface, key_id, stream, priority, local_only,"
+            " prompt_tokens, outcome, attempts, queue_wait_s, e2e_s)"
+            " VALUES ('req_old', 1000.0, 'm', 'm', 'chat', 'k', 1, 1, 0, 5, 'completed', 1, 0.0, 1.0)"
+        )
+        old.commit()
+    store = LedgerStore.open(path)
+    store.write([a_request(1, rescues=2, unrescued=RescueRefusal.TOOL_CALL)], [])
+    found = [(row["request_id"], row["rescues"], row["unrescued"]) for row in _dicts(store)]
+    assert found == [("req_old", 0, None), ("req_1", 2, "tool_call")]
+    store.close()
+
+
+def _dicts(store: LedgerStore) -> list[dict[str, object]]:
+    return [dict(zip(REQUESTS.columns, row, strict=True)) for row in store.rows(REQUESTS)]
 
 
 def test_reading_a_ledger_that_is_not_there_says_so_and_makes_none(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Usage, Whole
-from overspill.wire.chunks import is_done, read_chunk, read_whole
+from overspill.wire.chunks import has_tool_call, is_done, read_chunk, read_whole
 
 
 def delta(fields: Any, **choice: Any) -> Chunk:
@@ -28,6 +28,18 @@ def test_each_kind_of_text_is_a_token(name: str) -> None:
     assert delta({name: " "}).has_token
     assert not delta({name: ""}).has_token
     assert not delta({name: None}).has_token
+
+
+def test_a_tool_call_is_told_from_other_tokens() -> None:
+    def event(*choices: Any) -> bytes:
+        return json.dumps({"choices": choices}).encode()
+
+    assert has_tool_call(event({"delta": {"tool_calls": [{"index": 0}]}}))
+    assert has_tool_call(event({"delta": None}, {"delta": {"function_call": {"name": "f"}}}))
+    assert not has_tool_call(event({"delta": {"content": "tool_calls"}}))
+    assert not has_tool_call(event({"delta": {"content": "a", "tool_calls": None}}))
+    assert not has_tool_call(event({"delta": {"content": "a"}}))
+    assert not has_tool_call(b'{"usage":{"tool_calls":0}}')
 
 
 def test_parts_of_a_tool_call_are_tokens() -> None:

@@ -28,6 +28,7 @@ def test_the_shape_of_a_plain_token_is_what_stands_around_its_text(raw: bytes) -
     assert shape is not None
     before, _, behind = raw.partition(b"TEXT")
     assert (shape.before, shape.behind) == (before, behind)
+    assert shape.field == before.rpartition(b'"')[0].rstrip(b' :"').rpartition(b'"')[2].decode()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import msgspec
 from overspill import __version__
 from overspill.cli.rehearsal.measure import LOCAL_TARGET, Capacity, ModeFigures
 from overspill.cli.rehearsal.stage import CLOUD_ONLY, HYBRID, LOCAL_ONLY, Scene
+from overspill.config.compile import engine_weights
 from overspill.core.types import Policy, Price, Route, RouteTarget, Slo, TargetSpec
 from overspill.errors import TraceError
 from overspill.perf.batching import Batch, EngineModel
@@ -89,7 +90,7 @@ def policy_of(outcome: Outcome) -> Policy:
     price = Price(input_usd_per_mtok=scene.price_input, output_usd_per_mtok=scene.price_output)
     account = CLOUD_TARGET.rpartition("/")[0]
     cloud = TargetSpec(target_id=CLOUD_TARGET, pool="cloud", is_local=False, price=price, account=account)
-    home = (RouteTarget(target_id=LOCAL_TARGET, model="rehearsed"),)
+    home = (RouteTarget(target_id=LOCAL_TARGET, model="rehearsed", weights=engine_weights(scene.model, None)),)
     away = (RouteTarget(target_id=CLOUD_TARGET, model="rehearsal"),)
     tiers = {HYBRID: (home, away), LOCAL_ONLY: (home,), CLOUD_ONLY: (away,)}
     routes = tuple(

@@ -16,6 +16,7 @@ from overspill.pools.engines.llamacpp_config import WorkerConfig
 from overspill.pools.engines.openai_server import AttachedServer, OpenAIServer, positive, read_object
 from overspill.pools.engines.prometheus_text import read_samples, whole_sum
 from overspill.pools.engines.protocol import EngineSpec, EngineStats, Launch, Probe
+from overspill.wire.contract import Contract, Mode
 from overspill.wire.http import Origin
 
 _WORKER_ENVIRONMENT = {
@@ -35,6 +36,21 @@ class _LlamaCpp(OpenAIServer):
     stats_path: bytes | None = b"/metrics"
     reuses_connections = False
     cancels_only_streams = True
+    # Both flags since 2026-05 (llama.cpp #22727, #23012); a stream never repeats the given text, a whole body does.
+    contract: Contract = Contract(
+        mode=Mode.TEXT,
+        continues_reasoning=True,
+        body_fields={"continue_final_message": True, "add_generation_prompt": False},
+        reasoning_body_fields={"continue_final_message": "reasoning_content", "add_generation_prompt": False},
+    )
+    render_path: bytes | None = b"/apply-template"
+
+    def parse_rendered(self, body: bytes) -> str:
+        """Read ``{"prompt"}`` of ``/apply-template``."""
+        prompt = read_object(body).get("prompt")
+        if not isinstance(prompt, str):
+            raise ValueError("the answer shows no prompt")  # noqa: TRY004 - one error for "not what was asked for"
+        return prompt
 
     def parse_stats(self, body: bytes) -> EngineStats:
         """Read ``/metrics``. llama.cpp has no gauge for the use of its KV cache."""

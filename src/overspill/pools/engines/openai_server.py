@@ -14,6 +14,7 @@ from overspill.core.types import Surface
 from overspill.pools.engines.classification import classify
 from overspill.pools.engines.protocol import EngineStats, Probe, ServedModel
 from overspill.pools.upstreams.protocol import Failure
+from overspill.wire.contract import NO_CONTRACT, Contract
 from overspill.wire.http import Headers, HttpCall
 
 PATHS = {
@@ -34,6 +35,8 @@ class OpenAIServer:
     unsupported: Mapping[str, str] = {}
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
     reasoning_field: str = "reasoning_content"
+    contract: Contract = NO_CONTRACT
+    render_path: bytes | None = None
 
     def translate(self, surface: Surface, body: bytes, api_key: str) -> HttpCall:
         """Build the POST. The sender writes ``host`` and ``content-length``; ``api_key`` may be empty."""
@@ -49,6 +52,10 @@ class OpenAIServer:
     def parse_stats(self, body: bytes) -> EngineStats:  # noqa: ARG002 - the protocol's signature
         """Refuse: a server without ``stats_path`` publishes nothing."""
         raise ValueError(f"{self.kind} publishes no statistics")
+
+    def parse_rendered(self, body: bytes) -> str:  # noqa: ARG002 - the protocol's signature
+        """Refuse: a server without ``render_path`` shows no prompts."""
+        raise ValueError(f"{self.kind} does not show what a prompt comes to")
 
 
 class AttachedServer(OpenAIServer):

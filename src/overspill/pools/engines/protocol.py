@@ -13,6 +13,7 @@ import msgspec
 
 from overspill.core.types import Surface
 from overspill.pools.upstreams.protocol import Failure
+from overspill.wire.contract import Contract
 from overspill.wire.http import Headers, HttpCall, Origin
 
 
@@ -79,6 +80,14 @@ class Engine(Protocol):
     unsupported: Mapping[str, str]
     """Feature → why not, in words."""
     surfaces: tuple[Surface, ...]
+    contract: Contract
+    """How it goes on with an answer that has begun, as declared; it is verified before it is relied on."""
+    render_path: bytes | None
+    """POST a chat request here for ``parse_rendered``; ``None`` if the server does not show prompts."""
+
+    def parse_rendered(self, body: bytes) -> str:
+        """Read the prompt that a chat request comes to; raise ``ValueError`` if it is none."""
+        ...
 
     def parse_stats(self, body: bytes) -> EngineStats:
         """Read the answer to ``stats_path``; raise ``ValueError`` if it is none."""

@@ -11,6 +11,7 @@ from typing import ClassVar
 from overspill.pools.engines.openai_server import AttachedServer, positive, read_object
 from overspill.pools.engines.prometheus_text import read_samples, whole_sum
 from overspill.pools.engines.protocol import EngineStats, Probe
+from overspill.wire.contract import Contract, Mode
 
 _RUNNING = b"sglang:num_running_reqs"
 _WAITING = b"sglang:num_queue_reqs"
@@ -29,6 +30,11 @@ class SGLang(AttachedServer):
     default_slots: int | None = 256
     """Where it does not say. It computes ``--max-running-requests`` from the memory that is free, so that no number is
     its default; this is as for vLLM."""
+    # Without the flag a last message of the assistant becomes one of the user.
+    contract: Contract = Contract(
+        mode=Mode.TEXT,
+        body_fields={"continue_final_message": True, "add_generation_prompt": False},
+    )
 
     def parse_slots(self, body: bytes) -> int | None:
         """Read ``/get_server_info``: what each data-parallel rank may run, added up."""

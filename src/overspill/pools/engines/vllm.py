@@ -10,6 +10,7 @@ from typing import ClassVar
 from overspill.pools.engines.openai_server import AttachedServer
 from overspill.pools.engines.prometheus_text import read_samples, whole_sum
 from overspill.pools.engines.protocol import EngineStats, Probe
+from overspill.wire.contract import Contract, Mode
 
 _RUNNING = b"vllm:num_requests_running"
 _WAITING = b"vllm:num_requests_waiting"
@@ -28,6 +29,13 @@ class Vllm(AttachedServer):
     A100, and 128 on a CPU (as of 0.30). With too few it works below what it could; with too many, requests wait in it
     and not in our queue, until its metrics say so. The middle errs least; ``slots`` in the pool says it exactly."""
     reasoning_field = "reasoning"
+    # Both flags, or the template ends the message; templates that trim do so here too. Its tokenizer modes for newer
+    # models of DeepSeek ignore the flags (vllm#46256): only looking shows whether they hold.
+    contract: Contract = Contract(
+        mode=Mode.TEXT,
+        reasoning_field="reasoning",
+        body_fields={"continue_final_message": True, "add_generation_prompt": False},
+    )
 
     def parse_stats(self, body: bytes) -> EngineStats:
         """Read ``/metrics``; counts are summed over data-parallel ranks, the fullest KV cache counts."""

@@ -12,6 +12,7 @@ Busy answers do not look like errors: HTTP 200 with blank lines or ``: keep-aliv
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ from overspill.core.types import Surface
 from overspill.pools.upstreams.classify import classify
 from overspill.pools.upstreams.openai_compat import PATHS, post
 from overspill.pools.upstreams.protocol import Account, Failure
+from overspill.wire.contract import Contract, Mode
 from overspill.wire.http import Headers, HttpCall
 
 MODEL = b'"deepseek-flash"'
@@ -33,6 +35,14 @@ class _Model(msgspec.Struct):
     model: msgspec.Raw = msgspec.Raw(b"")
 
 
+class _Message(msgspec.Struct):
+    prefix: Any = None
+
+
+class _Chat(msgspec.Struct):
+    messages: list[_Message] = []
+
+
 class DeepSeek:
     """``api.deepseek.com``."""
 
@@ -42,19 +52,33 @@ class DeepSeek:
         "embeddings": "DeepSeek's API has no embeddings",
         "completions with thinking": "its completions (fill in the middle) run on the beta path and never think",
     }
+    # api-docs.deepseek.com, chat prefix completion (beta): content only; a thought is not continued.
+    contract: Contract = Contract(mode=Mode.TEXT, message_fields={"prefix": True})
 
     def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:
         """Build the call; a retired model name is replaced and its thinking mode set, unless the client set one."""
         path = PATHS[surface]
         if surface is Surface.COMPLETIONS:
-            # The beta path stands beside /v1, not below it.
-            prefix = account.origin.prefix.removesuffix(b"/beta").removesuffix(b"/v1")
-            return post(account, prefix + b"/beta" + path, _modern(body, with_thinking=False))
-        return post(account, account.origin.prefix + path, _modern(body, with_thinking=True))
+            return post(account, _beta(account) + path, _modern(body, with_thinking=False))
+        prefix = _beta(account) if _has_prefix(body) else account.origin.prefix
+        return post(account, prefix + path, _modern(body, with_thinking=True))
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
         """Say what an error answer means. 402 is an empty balance, 429 too many requests at once on this account."""
         return classify(status, headers, body)
+
+
+def _beta(account: Account) -> bytes:
+    """Return the beta path, which stands beside /v1, not below it."""
+    return account.origin.prefix.removesuffix(b"/beta").removesuffix(b"/v1") + b"/beta"
+
+
+def _has_prefix(body: bytes) -> bool:
+    """Tell whether the last message is to be continued, which only the beta path does."""
+    if b'"prefix"' not in body:
+        return False
+    messages = msgspec.json.decode(body, type=_Chat).messages
+    return bool(messages) and messages[-1].prefix is True
 
 
 def _modern(body: bytes, *, with_thinking: bool) -> bytes:

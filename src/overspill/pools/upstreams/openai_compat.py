@@ -12,6 +12,7 @@ from overspill import __version__
 from overspill.core.types import Surface
 from overspill.pools.upstreams.classify import classify
 from overspill.pools.upstreams.protocol import Account, Failure
+from overspill.wire.contract import NO_CONTRACT, Contract
 from overspill.wire.http import Headers, HttpCall, Origin
 
 PATHS = {
@@ -35,6 +36,9 @@ class OpenAICompatible:
     kind = "openai_compatible"
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS)
     unsupported: Mapping[str, str] = {}
+    contract: Contract = (
+        NO_CONTRACT  # servers of this dialect differ: some take a last message of the assistant as done
+    )
 
     def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:
         """Build ``POST <prefix>/chat/completions`` (or the surface's path) with the account's key."""

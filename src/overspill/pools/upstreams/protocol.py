@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from overspill.core.types import FailureKind, Surface
+from overspill.wire.contract import Contract
 from overspill.wire.http import Headers, HttpCall, Origin
 
 
@@ -37,6 +38,8 @@ class Upstream(Protocol):
     kind: str
     surfaces: tuple[Surface, ...]
     unsupported: Mapping[str, str]
+    contract: Contract
+    """How it goes on with an answer that has begun, as declared; it is verified before it is relied on."""
 
     def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:
         """Turn a request body in OpenAI's form (model already renamed) into the provider's call."""

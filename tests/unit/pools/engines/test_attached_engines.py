@@ -146,3 +146,10 @@ def test_an_attached_server_without_a_key_gets_no_authorization() -> None:
     call = registry.create_attached("ollama").translate(Surface.EMBEDDINGS, b"{}", "")
     assert call.path == b"/v1/embeddings"
     assert b"authorization" not in dict(call.headers)
+
+
+def test_a_server_that_shows_no_prompts_says_so() -> None:
+    engine = registry.create_attached("openai")
+    assert engine.render_path is None
+    with pytest.raises(ValueError, match="openai does not show what a prompt comes to"):
+        engine.parse_rendered(b"{}")

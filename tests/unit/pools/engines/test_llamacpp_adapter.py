@@ -40,6 +40,15 @@ def test_a_call_carries_the_key_and_the_body_untouched() -> None:
     assert EmbeddedLlamaCpp().translate(Surface.COMPLETIONS, b"{}", "").path == b"/v1/completions"
 
 
+def test_a_prompt_is_shown_as_it_was_rendered() -> None:
+    engine = EmbeddedLlamaCpp()
+    assert engine.render_path == b"/apply-template"
+    assert engine.parse_rendered(b'{"prompt":"<|user|>hi"}') == "<|user|>hi"
+    for body in (b"{}", b'{"prompt":null}', b"<html>"):
+        with pytest.raises(ValueError, match="the answer"):
+            engine.parse_rendered(body)
+
+
 def test_embeddings_are_refused_with_a_reason() -> None:
     engine = EmbeddedLlamaCpp()
     assert Surface.EMBEDDINGS not in engine.surfaces

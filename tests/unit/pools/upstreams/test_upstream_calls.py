@@ -103,5 +103,19 @@ def test_deepseeks_completions_go_to_the_beta_path_without_thinking(prefix: byte
     assert json.loads(call.body) == {"model": "deepseek-flash", "prompt": "a"}
 
 
+def test_deepseek_continues_a_message_on_the_beta_path_only() -> None:
+    def path_of(*messages: dict[str, object]) -> bytes:
+        body = json.dumps({"model": "deepseek-flash", "messages": messages}).encode()
+        return DeepSeek().call(Surface.CHAT, body, _account()).path
+
+    assert path_of({"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "prefix": True}) == (
+        b"/beta/chat/completions"
+    )
+    assert path_of({"role": "user", "content": "a"}) == b"/v1/chat/completions"
+    assert path_of({"role": "user", "content": "a", "prefix": False}) == b"/v1/chat/completions"
+    assert path_of({"role": "user", "content": 'say "prefix"'}) == b"/v1/chat/completions"
+    assert DeepSeek().call(Surface.CHAT, b'{"model":"m","x":"prefix"}', _account()).path == b"/v1/chat/completions"
+
+
 def test_deepseek_chat_keeps_the_prefix() -> None:
     assert DeepSeek().call(Surface.CHAT, b"{}", _account()).path == b"/v1/chat/completions"

@@ -1,0 +1,66 @@
+"""Whether a stream that broke off is continued, and on which target.
+
+The gateway says what the client has (``Cut``) and where a target was seen to go on exactly (``TargetVerified``); here
+is the decision. Another target continues an answer only if it is known to have the same weights: what goes on is then
+the answer that would have come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from overspill.core.events import Failed
+from overspill.core.options import Option
+from overspill.core.queueing import HalfAnswer, Request
+from overspill.core.target import TargetState
+from overspill.core.types import Continues, FailureKind, Refusal, RescuePolicy, RescueRefusal, Route, RouteTarget
+
+_NOT_CONTINUED = {
+    FailureKind.MODERATION: RescueRefusal.MODERATION,
+    FailureKind.BAD_REQUEST: RescueRefusal.REFUSED,
+    FailureKind.DIVERGED: RescueRefusal.DIVERGED,
+}
+"""Failures that are an answer to the question whether it can be continued."""
+
+
+def why_not(request: Request, failed: Failed) -> RescueRefusal | None:
+    """Say why a request whose client has half an answer is given up; ``None`` if a target is to be looked for."""
+    half = request.half
+    if request.route.rescue is RescuePolicy.OFF:
+        return RescueRefusal.OFF
+    if half is None:
+        return RescueRefusal.UNVERIFIED
+    if half.cut.refusal is not None:
+        return half.cut.refusal
+    if not half.weights:
+        return RescueRefusal.OTHER_WEIGHTS
+    if failed.kind in _NOT_CONTINUED:
+        return _NOT_CONTINUED[failed.kind]
+    if request.failures >= request.route.max_attempts:
+        return RescueRefusal.ATTEMPTS_EXHAUSTED
+    return None
+
+
+def can_continue(request: Request, half: HalfAnswer, place: RouteTarget, target: TargetState) -> bool | None:
+    """Tell whether the target can go on with the request's answer; ``None`` if that is yet to be seen."""
+    if place.weights != half.weights:
+        return False
+    seen = target.continues.get(place.model or request.model)
+    if seen is None:
+        return None
+    if half.cut.has_reasoning:
+        return seen is Continues.REASONING
+    return seen is not Continues.NOTHING
+
+
+def weights_of(route: Route, target_id: str) -> str:
+    """Return the name of the weights that a route's requests meet on a target; empty if unknown."""
+    return next((place.weights for tier in route.tiers for place in tier if place.target_id == target_id), "")
+
+
+def why_nowhere(seen: Sequence[Option]) -> RescueRefusal:
+    """Say why no target of the route will go on, from how they look."""
+    refusals = [option.refusal for option in seen]
+    if all(refusal is Refusal.CANNOT_CONTINUE for refusal in refusals):
+        return RescueRefusal.OTHER_WEIGHTS
+    return RescueRefusal.CONTEXT_TOO_LONG if Refusal.CONTEXT_TOO_LONG in refusals else RescueRefusal.NO_TARGET

@@ -1,0 +1,315 @@
+"""A stream breaks off in mid-answer: another server with the same weights goes on with it, or it ends as broken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.gateways import address_of, chat, metric, rows, serving, text_of
+from tests.support.loops import run, until
+from tests.support.raw_client import RawClient, Reply
+from tests.support.scripted_upstream import DONE, ROLE, Call, ScriptedUpstream, delta, event, scripted, usage
+
+from overspill.gateway.service import Gateway
+
+TRIAL = ["One", ",", " two", ",", " three", "."]
+"""What the servers here answer to the gateway's own question."""
+
+
+async def show_continuing(server: ScriptedUpstream, *, thoughts: bool = True) -> None:
+    """Play a llama.cpp that goes on exactly, for as long as the gateway looks."""
+    for _ in range(10 if thoughts else 6):
+        call = await server.call()
+        message = call.json()["messages"][-1]
+        given = message.get("reasoning_content", "") or message["content"]
+        if not thoughts and "reasoning_content" in message:
+            given = "something else"
+        call.reply(200, {"prompt": f"<|user|>…<|assistant|>{given}"})
+    (await server.call()).stream(ROLE + b"".join(map(delta, TRIAL)) + delta(finish="stop") + DONE)
+    call = await server.call()
+    given = call.json()["messages"][-1]["content"]
+    rest = "".join(TRIAL).removeprefix(given)
+    call.stream(ROLE + delta(rest) + delta(finish="stop") + DONE)
+
+
+class Stage:
+    """A gateway over two servers with the same weights, both seen to go on exactly."""
+
+    def __init__(self, gateway: Gateway, servers: tuple[ScriptedUpstream, ScriptedUpstream], client: RawClient) -> None:
+        self.gateway = gateway
+        self.servers = servers
+        self.client = client
+
+    async def begin(self, *events: bytes, **more: Any) -> tuple[Reply, Call, int]:
+        """Ask, let one of the servers send ``events``, and return it once the client has the last of them."""
+        self.client.ask(chat(stream=True, **more))
+        calls = [asyncio.ensure_future(server.call()) for server in self.servers]
+        done, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        first = done.pop()
+        call = first.result()
+        call.start_stream(ROLE)
+        for data in events:
+            call.chunk(data)
+            await call.drained()
+        reply = await self.client.head()
+        await self.client.read_until(reply, events[-1][-40:])
+        return reply, call, calls.index(first)
+
+    async def second(self, first: int) -> Call:
+        """Return what the other server is asked."""
+        return await self.servers[1 - first].call()
+
+
+def staged(scenario: Callable[[Stage], Awaitable[None]], *, path: Path | None = None, **route: Any) -> None:
+    async def main() -> None:
+        async with scripted() as a, scripted() as b:
+            pool = {"attach": "llamacpp", "url": [a.url, b.url], "slots": 4, "verify_continuation": True}
+            routes = [{"model": "m", "tiers": [["p"]], **route}]
+            async with serving(text_of({"p": pool}, routes, path=path)) as gateway, playing(a, b):
+                await until(lambda: all(t.continues for t in gateway.driver.controller.targets.values()))
+                async with RawClient(address_of(gateway)) as client:
+                    await scenario(Stage(gateway, (a, b), client))
+
+    run(main())
+
+
+@contextlib.asynccontextmanager
+async def playing(*servers: ScriptedUpstream) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        for server in servers:
+            group.create_task(show_continuing(server))
+        yield
+
+
+def said(body: bytes) -> str:
+    chunks = [json.loads(part[6:]) for part in body.split(b"\n\n") if part.startswith(b"data: {")]
+    return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk.get("choices", ()))
+
+
+def test_the_other_server_goes_on_where_the_first_one_ended(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+
+    async def scenario(stage: Stage) -> None:
+        options = {"stream_options": {"include_usage": True}, "max_tokens": 50}
+        reply, call, first = await stage.begin(delta("The"), delta(" answer"), delta(" is fo"), **options)
+        call.cut()
+        second = await stage.second(first)
+        body = second.json()
+        assert body["messages"][-1] == {"role": "assistant", "content": "The answer"}
+        assert (body["continue_final_message"], body["add_generation_prompt"], body["max_tokens"]) == (True, False, 48)
+        rest = ROLE + delta(" is") + delta(" forty") + delta("-two.") + delta(finish="stop") + usage(7, 4) + DONE
+        second.stream(rest.replace(b'"c1"', b'"c2"'))
+        await stage.client.rest(reply)
+        assert said(reply.body) == "The answer is forty-two."
+        assert reply.body.count(b"[DONE]") == 1
+        assert reply.body.count(b'"role"') == 1
+        assert b'"c2"' not in reply.body
+        assert f"\n\n: overspill rescued at=16 from=p/{first} to=p/{1 - first}\n\n".encode() in reply.body
+        assert b'"prompt_tokens":5,"completion_tokens":6,"total_tokens":11' in reply.body
+        assert reply.headers["x-overspill-target"] == f"p/{first}"
+        assert metric(stage.gateway, "overspill_rescues_total", "rescued") == 1
+
+    staged(scenario, path=path)
+    (request,) = rows(path, "requests")
+    assert (request["outcome"], request["rescues"], request["unrescued"], request["attempts"]) == (
+        "completed",
+        1,
+        None,
+        2,
+    )
+    assert (request["prompt_tokens_reported"], request["output_tokens"]) == (5, 6)
+    first, second = rows(path, "attempts")
+    assert (first["outcome"], first["failure"], first["resumed_at"]) == ("failed", "cut", None)
+    assert (second["outcome"], second["resumed_at"]) == ("finished", 16)
+    assert (second["prompt_tokens"], second["output_tokens"]) == (7, 4)
+    assert request["ttft_s"] == pytest.approx(first["ttft_s"], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        event({"error": {"message": "CUDA error", "type": "server_error", "code": 500}}),
+        delta(finish="insufficient_system_resource"),
+        DONE,
+        b"data: {broken\n\n",
+    ],
+)
+def test_whatever_breaks_a_stream_it_goes_on(end: bytes) -> None:
+    async def scenario(stage: Stage) -> None:
+        reply, call, first = await stage.begin(delta("One"), delta(" two"))
+        call.end_stream(end)
+        second = await stage.second(first)
+        second.stream(delta(" two three") + delta(finish="stop") + DONE)
+        await stage.client.rest(reply)
+        assert said(reply.body) == "One two three"
+        assert b"error" not in reply.body
+        assert b"insufficient" not in reply.body
+
+    staged(scenario)
+
+
+def test_a_thought_goes_on_and_so_does_a_stream_that_breaks_twice() -> None:
+    async def scenario(stage: Stage) -> None:
+        thoughts = (delta(reasoning_content="Let"), delta(reasoning_content=" me"), delta(reasoning_content=" see"))
+        reply, call, first = await stage.begin(*thoughts)
+        call.cut()
+        second = await stage.second(first)
+        message = second.json()["messages"][-1]
+        assert (message["content"], message["reasoning_content"]) == ("", "Let me")
+        assert second.json()["continue_final_message"] == "reasoning_content"
+        second.start_stream(ROLE + delta(reasoning_content=" see this") + delta("Four") + delta(" and"))
+        await stage.client.read_until(reply, b" and")
+        second.cut()
+        third = await stage.servers[first].call()
+        message = third.json()["messages"][-1]
+        assert (message["content"], message["reasoning_content"]) == ("Four", "Let me see this")
+        third.stream(delta(" and five") + delta(finish="stop") + DONE)
+        await stage.client.rest(reply)
+        assert said(reply.body) == "Four and five"
+        assert reply.body.count(b": overspill rescued") == 2
+        assert metric(stage.gateway, "overspill_rescues_total", "rescued") == 2
+
+    staged(scenario)
+
+
+def test_a_continuation_that_says_something_else_is_not_passed_on(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+
+    async def scenario(stage: Stage) -> None:
+        reply, call, first = await stage.begin(delta("One"), delta(" two"))
+        call.cut()
+        second = await stage.second(first)
+        second.start_stream(ROLE + delta(" dozen"))
+        await second.gone()
+        await stage.client.rest(reply)
+        assert said(reply.body) == "One two"
+        assert b"[DONE]" not in reply.body
+        assert b'"code":"stream_diverged"' in reply.body
+        assert b"did not begin with what had been sent already" in reply.body
+        assert metric(stage.gateway, "overspill_rescues_total", "diverged") == 1
+
+    staged(scenario, path=path)
+    (request,) = rows(path, "requests")
+    assert (request["outcome"], request["reason"], request["unrescued"]) == ("broken", "diverged", "diverged")
+    assert request["output_tokens"] == 2
+
+
+def test_half_a_tool_call_is_never_seen_and_the_whole_one_comes_from_elsewhere() -> None:
+    async def scenario(stage: Stage) -> None:
+        reply, call, first = await stage.begin(delta("I"), delta(" look"), tools=[{"type": "function"}])
+        call.chunk(delta(tool_calls=[{"index": 0, "id": "t1", "function": {"name": "f", "arguments": '{"a'}}]))
+        await call.drained()
+        call.cut()
+        second = await stage.second(first)
+        whole = delta(tool_calls=[{"index": 0, "id": "t2", "function": {"name": "f", "arguments": '{"a":1}'}}])
+        second.stream(delta(" look") + whole + delta(finish="tool_calls") + DONE)
+        await stage.client.rest(reply)
+        assert b"t1" not in reply.body
+        assert reply.body.count(b'"t2"') == 1
+        assert b'"finish_reason":"tool_calls"' in reply.body
+
+    staged(scenario)
+
+
+def test_a_stream_that_is_cut_behind_its_finish_reason_is_whole() -> None:
+    async def scenario(stage: Stage) -> None:
+        reply, call, _ = await stage.begin(delta("One"), delta(" two"), delta(finish="stop"))
+        call.cut()
+        await stage.client.rest(reply)
+        assert said(reply.body) == "One two"
+        assert b"error" not in reply.body
+        assert b"rescued" not in reply.body
+
+    staged(scenario)
+
+
+def test_a_stop_string_across_the_seam_ends_the_answer() -> None:
+    async def scenario(stage: Stage) -> None:
+        reply, call, first = await stage.begin(delta("to"), delta(" the E"), delta("-N"), stop=["E-ND"])
+        call.cut()
+        second = await stage.second(first)
+        assert second.json()["messages"][-1]["content"] == "to the E"
+        second.start_stream(delta("-N"))
+        second.chunk(delta("D of it all"))
+        await stage.client.rest(reply)
+        await second.gone()
+        assert said(reply.body) == "to the E-N"
+        assert b'"finish_reason":"stop"' in reply.body
+        assert reply.body.endswith(b"data: [DONE]\n\n")
+
+    staged(scenario)
+
+
+def test_what_no_continuation_keeps_ends_as_broken_and_says_why() -> None:
+    async def scenario(stage: Stage) -> None:
+        reply, call, _ = await stage.begin(delta("{"), delta('"a"'), response_format={"type": "json_object"})
+        call.cut()
+        await stage.client.rest(reply)
+        assert b"its form was bound to a grammar or a schema" in reply.body
+        assert b"[DONE]" not in reply.body
+
+    staged(scenario)
+
+
+def test_a_client_that_waits_for_the_rest_is_shown_signs_of_life(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with scripted() as a:
+            pool = {"attach": "llamacpp", "url": a.url, "verify_continuation": True}
+            text = text_of({"p": pool}, server={"commit_deadline": "1ms", "heartbeat": "1ms"})
+            async with serving(text) as gateway, playing(a), RawClient(address_of(gateway)) as client:
+                await until(lambda: all(t.continues for t in gateway.driver.controller.targets.values()))
+                client.ask(chat(stream=True))
+                call = await a.call()
+                call.start_stream(ROLE + delta("One") + delta(" two"))
+                reply = await client.head()
+                await client.read_until(reply, b" two")
+                call.cut()
+                second = await a.call()
+                await client.read_until(reply, b": keep-alive")
+                second.stream(delta(" two") + delta(" three") + delta(finish="stop") + DONE)
+                await client.rest(reply)
+                assert said(reply.body) == "One two three"
+
+    run(main())
+
+
+def test_a_route_that_wants_no_rescue_gets_none() -> None:
+    async def scenario(stage: Stage) -> None:
+        reply, call, _ = await stage.begin(delta("One"), delta(" two"))
+        call.cut()
+        await stage.client.rest(reply)
+        assert b"its route does not want that" in reply.body
+
+    async def main() -> None:
+        async with scripted() as a:
+            pool = {"attach": "llamacpp", "url": a.url, "verify_continuation": True}
+            routes = [{"model": "m", "tiers": [["p"]], "rescue": "off"}]
+            async with serving(text_of({"p": pool}, routes)) as gateway, RawClient(address_of(gateway)) as client:
+                await scenario(Stage(gateway, (a, a), client))
+
+    run(main())
+
+
+def test_a_server_that_nobody_has_looked_at_goes_on_with_nothing() -> None:
+    async def main() -> None:
+        async with scripted() as a:
+            pool = {"attach": "llamacpp", "url": a.url}
+            async with serving(text_of({"p": pool})) as gateway, RawClient(address_of(gateway)) as client:
+                client.ask(chat(stream=True))
+                call = await a.call()
+                call.start_stream(ROLE + delta("One"))
+                reply = await client.head()
+                await client.read_until(reply, b"One")
+                call.cut()
+                await client.rest(reply)
+                assert b"no target was seen to go on exactly" in reply.body
+                assert a.received == 1
+
+    run(main())
