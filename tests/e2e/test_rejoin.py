@@ -26,7 +26,7 @@ def test_a_retry_takes_over_the_attempt_that_runs(stream: bool) -> None:
             async with RawClient(address_of(gateway)) as client:
                 client.ask(chat(stream=stream), headers=FIRST)
                 call = await local.call()
-            await until(lambda: all(s.left_at is not None for s in gateway.driver._sessions.values()))
+            await until(lambda: all(s.comeback.left_at for s in gateway.driver._sessions.values() if s.comeback))
             asking = asyncio.ensure_future(ask(address_of(gateway), chat(stream=stream), headers=SECOND))
             await until(lambda: gateway.driver.rejoining.rejoined == 1)
             call.stream(STREAM + DONE)
@@ -70,7 +70,7 @@ def test_an_answer_that_came_meanwhile_is_given_once_to_the_retry() -> None:
             async with RawClient(address_of(gateway)) as client:
                 client.ask(chat(), headers=FIRST)
                 call = await local.call()
-            await until(lambda: all(s.left_at is not None for s in gateway.driver._sessions.values()))
+            await until(lambda: all(s.comeback.left_at for s in gateway.driver._sessions.values() if s.comeback))
             call.stream(STREAM + DONE)
             await until(lambda: gateway.driver.open_sessions == 0)
             reply = await ask(address_of(gateway), chat(), headers=SECOND)

@@ -98,8 +98,7 @@ class Request:
         self.purses: tuple[tuple[Scope, str, Purse], ...] = ()
         """The budgets that its expenses are counted on."""
         self.arrived_at = now
-        slo_s = event.ttft_slo_s
-        self.slo_at = now + (route.slo.ttft_s if slo_s is None else slo_s)
+        self.slo_at = now + (route.slo.ttft_s if event.ttft_slo_s is None else event.ttft_slo_s)
         """When its first token is due."""
         self.tpot_slo_s = None if event.surface is Surface.EMBEDDINGS else route.slo.tpot_s
         """Seconds per output token that are promised to it; ``None`` if that is not judged."""

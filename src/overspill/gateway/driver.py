@@ -28,12 +28,13 @@ from overspill.core.types import (
     Surface,
 )
 from overspill.gateway.books import Bookkeeper
+from overspill.gateway.comeback import Comeback, Likeness
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.kept import Kept
 from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.refusals import answer
-from overspill.gateway.rejoin import Likeness, Rejoining
+from overspill.gateway.rejoin import Rejoining
 from overspill.gateway.relay import Relay
 from overspill.gateway.rescue import resume
 from overspill.gateway.session import Session
@@ -134,15 +135,16 @@ class Driver:
         self.feed(session.arrived())
 
     def _client_left(self, session: Session) -> None:
-        if session.likeness is None or session.is_committed:
+        comeback = session.comeback
+        if comeback is None or session.is_committed:
             self.feed(ClientGone(request_id=session.request_id))
             return
-        session.left_at = left_at = self.now()
-        self._loop.call_later(self.rejoining.linger_s, self._stayed_away, session, left_at)
+        comeback.left_at = left_at = self.now()
+        self._loop.call_later(self.rejoining.linger_s, self._stayed_away, session.request_id, comeback, left_at)
 
-    def _stayed_away(self, session: Session, left_at: float) -> None:
-        if session.left_at == left_at and session.request_id in self._sessions:
-            self.feed(ClientGone(request_id=session.request_id))
+    def _stayed_away(self, request_id: str, comeback: Comeback, left_at: float) -> None:
+        if comeback.left_at == left_at and request_id in self._sessions:
+            self.feed(ClientGone(request_id=request_id))
 
     def rejoin(self, likeness: Likeness, exchange: Exchange) -> bool:
         """Answer a client's retry with what runs for it already; return whether there is such a thing."""

@@ -10,23 +10,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from typing import NamedTuple
 
 from overspill.gateway.caller import Caller
+from overspill.gateway.comeback import Comeback, Likeness, WholeAnswer
 from overspill.gateway.http.exchange import Exchange
-from overspill.gateway.session import Session, WholeAnswer
+from overspill.gateway.session import Session
 
 _HEADER = b"x-stainless-retry-count"
 _KEPT_ANSWERS = 64
 _KEPT_BYTES = 1024 * 1024
 """A longer answer is not kept; the retry runs anew then."""
-
-
-class Likeness(NamedTuple):
-    """What two requests must share for one to be the other's retry."""
-
-    caller: Caller
-    digest: bytes
 
 
 def retry_count(headers: list[tuple[bytes, bytes]]) -> int | None:
@@ -56,7 +49,7 @@ class Rejoining:
 
     def watch(self, session: Session, likeness: Likeness) -> None:
         """Take a new request in; an older one like it keeps its client and is not found any more."""
-        session.likeness = likeness
+        session.comeback = Comeback(likeness)
         self._open[likeness] = session
 
     def original(self, likeness: Likeness) -> Session | None:
@@ -71,12 +64,13 @@ class Rejoining:
 
     def ended(self, session: Session, now: float) -> None:
         """Let a request go that has its final answer; keep what its client was not there to read."""
-        likeness = session.likeness
-        if likeness is None:
+        comeback = session.comeback
+        if comeback is None:
             return
+        likeness = comeback.likeness
         if self._open.get(likeness) is session:
             del self._open[likeness]
-        answer = session.unread
+        answer = comeback.unread
         if answer is not None and len(answer.body) <= _KEPT_BYTES:
             self._answers[likeness] = (now + self.linger_s, answer)
             self._answers.move_to_end(likeness)

@@ -14,7 +14,7 @@ from overspill import __version__
 from overspill.config.compile import compile_config
 from overspill.config.facts import Facts
 from overspill.config.keys import keys_of
-from overspill.config.schema import Config, LimitsConfig
+from overspill.config.schema import Config, LimitsConfig, ServerConfig
 from overspill.config.secrets import key_digest
 from overspill.core.events import AnyEvent
 from overspill.core.types import Policy
@@ -72,19 +72,7 @@ class Gateway:
         books = Bookkeeper(self.ledger, self.metrics, store_bodies=config.ledger.store_bodies)
         books.set_prices(self._wiring.policy.targets)
         self.metrics.before_scrape(books.post)
-        self.driver = Driver(
-            self._wiring.policy,
-            self.fleet.prepare(self._wiring),
-            self.client,
-            books,
-            loop=asyncio.get_running_loop(),
-            known_models=lambda model: known_models(self.driver.controller.policy, model),
-            recorder=recorder,
-            commit_deadline_s=float(config.server.commit_deadline),
-            heartbeat_s=float(config.server.heartbeat),
-            linger_s=float(config.server.retry_linger),
-            wall_clock=wall_clock,
-        )
+        self.driver = self._make_driver(config.server, books, recorder)
         self.app = App(
             self.driver,
             keyring(config, self._environ),
@@ -97,6 +85,21 @@ class Gateway:
         self.entrance = Entrance(self.driver, books)
         self._server: Server | None = None
         self._telling: asyncio.Task[None] | None = None
+
+    def _make_driver(self, server: ServerConfig, books: Bookkeeper, recorder: Recorder | None) -> Driver:
+        return Driver(
+            self._wiring.policy,
+            self.fleet.prepare(self._wiring),
+            self.client,
+            books,
+            loop=asyncio.get_running_loop(),
+            known_models=lambda model: known_models(self.driver.controller.policy, model),
+            recorder=recorder,
+            commit_deadline_s=float(server.commit_deadline),
+            heartbeat_s=float(server.heartbeat),
+            linger_s=float(server.retry_linger),
+            wall_clock=self._wall_clock,
+        )
 
     async def start(self) -> None:
         """Listen, and start the engines; ``OverspillError`` if the address or the ledger cannot be had."""

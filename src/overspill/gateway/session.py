@@ -7,7 +7,7 @@ the bytes. Nothing is committed to the client before the first token, so until t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from overspill.core.commands import Complete, Reject
 from overspill.core.events import Arrived
@@ -35,6 +35,7 @@ from overspill.gateway.answer_lines import (
 )
 from overspill.gateway.cache import Keeping, KeptAnswer
 from overspill.gateway.caller import Caller
+from overspill.gateway.comeback import Comeback, WholeAnswer
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.kept import Kept
 from overspill.gateway.refusals import FAILURE_WORDS, RESCUE_WORDS, Answer, headers_of
@@ -43,16 +44,7 @@ from overspill.wire.reply import JSON_HEARTBEAT, SSE_HEARTBEAT, error_body, stre
 from overspill.wire.request import Request as WireRequest
 
 if TYPE_CHECKING:
-    from overspill.gateway.rejoin import Likeness
     from overspill.gateway.relay import Relay
-
-
-class WholeAnswer(NamedTuple):
-    """A good answer in one piece."""
-
-    lines: bytes
-    """As ``Exchange.reply_encoded`` takes them."""
-    body: bytes
 
 
 _PATIENCE = Patience()
@@ -70,6 +62,7 @@ class Session:
         "arrived_wall_s",
         "attempts",
         "client_status",
+        "comeback",
         "cost_usd",
         "exchange",
         "first_token_at",
@@ -78,8 +71,6 @@ class Session:
         "keeping",
         "kept",
         "key_id",
-        "left_at",
-        "likeness",
         "local_only_by",
         "may_be_rescued",
         "patience",
@@ -93,7 +84,6 @@ class Session:
         "screening",
         "spill",
         "surface",
-        "unread",
         "unrescued",
         "wishes",
     )
@@ -144,12 +134,8 @@ class Session:
         """Of a streamed answer, whichever attempt wrote it."""
         self.heartbeat_at = 0.0
         """When the client was last sent a sign of life; 0 if never."""
-        self.likeness: Likeness | None = None
-        """What a retry of it is known by; ``None`` if its client does not number its tries."""
-        self.left_at: float | None = None
-        """When its client went away, while it may come back."""
-        self.unread: WholeAnswer | None = None
-        """The answer, if it came while the client was away."""
+        self.comeback: Comeback | None = None
+        """What its client can come back to; ``None`` if the client does not number its tries."""
         self.client_status: int | None = None
         self.cost_usd: float | None = 0.0
         """Sum over the attempts; ``None`` once one of them is unknown."""
@@ -218,7 +204,8 @@ class Session:
         before.on_gone = before.on_stalled = before.on_writable = None
         before.abort()
         self.exchange = exchange
-        self.left_at = None
+        if self.comeback is not None:
+            self.comeback.left_at = None
         self.client_status = None
         self.heartbeat_at = 0.0
 
@@ -338,8 +325,8 @@ class Session:
             self.exchange.finish()
             return
         body = relay.body()
-        if self.left_at is not None:
-            self.unread = WholeAnswer(self._answer_lines(relay, is_stream=False), body)
+        if self.comeback is not None and self.comeback.left_at is not None:
+            self.comeback.unread = WholeAnswer(self._answer_lines(relay, is_stream=False), body)
         elif self.exchange.is_started:
             self._write(body)
             self.exchange.finish()

@@ -35,6 +35,7 @@ def metrics() -> Metrics:
             Sample(d.BREAKER_STATE, ("local", "closed"), 1),
             Sample(d.ENGINE_RESTARTS, ("local",), 4),
             Sample(d.SCREENINGS, ("found",), 1),
+            Sample(d.REJOINED, (), 1),
             Sample(d.CACHE_LOOKUPS, ("hit",), 2),
             Sample(d.CACHE_ANSWERS, (), 1),
             Sample(d.CACHE_BYTES, (), 900),
