@@ -8,6 +8,8 @@ from overspill.core.types import Surface
 
 _FIRST_LOOK = 0.5
 """Of the time until the first token is due."""
+_LEAST_WAIT_S = 1e-3
+"""A request may start within a rounding of its SLO, and a wake-up must lie in the future."""
 _NEVER = float("inf")
 
 
@@ -67,4 +69,4 @@ def first_look_at(request: Request, attempt: Attempt, now: float) -> float:
     if slack_s <= 0.0:  # it started too late to be in time: give it what it was predicted to need
         slack_s = 2.0 * max(attempt.predicted_ttft_s, request.route.slo.ttft_s)
     wait_s = slack_s * _FIRST_LOOK
-    return now + (wait_s if hedge_s is None else min(wait_s, hedge_s))
+    return now + max(_LEAST_WAIT_S, wait_s if hedge_s is None else min(wait_s, hedge_s))
