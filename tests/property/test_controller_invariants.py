@@ -1,6 +1,7 @@
 """What holds for every life of a controller. The checks stand in ``controller_scripts.Life``.
 
-``CONTROLLER_EXAMPLES=20000 pytest tests/property/test_controller_invariants.py`` looks longer than the default.
+``CONTROLLER_EXAMPLES=100000 pytest tests/property/test_controller_invariants.py -k one_answer`` looks longer than the
+default, for a quarter of an hour or so.
 """
 
 from __future__ import annotations

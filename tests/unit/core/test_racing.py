@@ -35,6 +35,14 @@ def test_a_silent_target_gets_a_rival_at_the_last_moment_at_which_that_is_in_tim
     assert stage.now - began == pytest.approx(SLO_S - 0.5 - 0.02)
 
 
+def test_the_first_look_lies_in_the_future_also_within_a_rounding_of_the_slo() -> None:
+    stage = world()
+    stage.now = 0.43
+    stage.start("r1")
+    stage.now = 1.43 + 1.0  # 2.43 - 4e-16: the SLO is due, but for a rounding
+    assert only_start(stage.tick()).target_id == "api"
+
+
 def test_a_target_that_speaks_in_time_gets_none() -> None:
     stage = world()
     stage.first_token(stage.start().attempt_id, after_s=0.3)
