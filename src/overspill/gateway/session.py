@@ -133,15 +133,12 @@ class Session:
         self.may_be_rescued = False
         """Whether its route wants a broken stream continued."""
         self.kept: Kept | None = None
-        """What the client has, where it is kept."""
         self.answered_by = ""
-        """The target whose tokens the client got last."""
+        """What the client has of a stream, where that is kept, and the target whose tokens it got last."""
         self.rescues = 0
-        """Seams in the answer that the client has."""
         self.unrescued: RescueRefusal | None = None
-        """Why a broken answer was not continued."""
+        """Seams in the client's answer, and why it was not continued where it broke off."""
         self.first_token_at: float | None = None
-        """Of a streamed answer, whichever attempt wrote it."""
         self.heartbeat_at = 0.0
         """When the client was last sent a sign of life; 0 if never."""
         self.likeness: Likeness | None = None
