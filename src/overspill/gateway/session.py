@@ -18,7 +18,6 @@ from overspill.core.types import (
     Outcome,
     Patience,
     RejectReason,
-    RescuePolicy,
     RescueRefusal,
     Route,
     Spill,
@@ -56,7 +55,6 @@ class WholeAnswer(NamedTuple):
 
 
 _PATIENCE = Patience()
-_NO_RESCUE = RescuePolicy.OFF
 
 
 class Session:
@@ -81,7 +79,6 @@ class Session:
         "left_at",
         "likeness",
         "local_only_by",
-        "may_be_rescued",
         "patience",
         "queue_wait_s",
         "relay",
@@ -130,8 +127,6 @@ class Session:
         """The ``Route.screening`` that found nothing in its text."""
         self.is_committed = False
         """True once tokens go to the client."""
-        self.may_be_rescued = False
-        """Whether its route wants a broken stream continued."""
         self.kept: Kept | None = None
         self.answered_by = ""
         """What the client has of a stream, where that is kept, and the target whose tokens it got last."""
@@ -178,7 +173,6 @@ class Session:
     def bind(self, route: Route) -> None:
         """Take note of the route; what it binds to local targets stays bound, whatever a reload brings."""
         self.route_pattern = route.pattern
-        self.may_be_rescued = self.request.stream and route.rescue is not _NO_RESCUE
         self.patience = route.patience
         if self.local_only_by is None and is_bound(route, self.screening):
             self.local_only_by = LocalOnly.MODEL if route.local_only else LocalOnly.DETECTOR
