@@ -15,23 +15,6 @@ SLO_S = 2.5
 """Of the route: so much that no busy machine makes the healthy target late."""
 CASES = [(scenario, form) for scenario in SCENARIOS for form in FORMS if form.fits(scenario)]
 
-RESCUE = "continuing a broken stream is to come"
-NOT_YET_STREAMED = dict.fromkeys(
-    (
-        "silent_stall",
-        "engine_stopped",
-        "hollow_no_finish_reason",
-        "hollow_no_terminator",
-        "cut_in_content",
-        "cut_in_reasoning",
-        "cut_in_tool_call",
-        "bad_event",
-        "error_event",
-        "no_resources_in_mid_answer",
-        "engine_killed",
-    ),
-    RESCUE,
-)
 AT_HOME = frozenset({"rate_limited_once_alone", "slow_start_alone"})
 """Faults after which the faulty target itself answers."""
 
@@ -42,13 +25,11 @@ def cells() -> dict[tuple[str, Form], Cell]:
     return {(cell.scenario, cell.form): cell for cell in found}
 
 
-def marked(scenario: Scenario, form: Form) -> object:
-    reason = NOT_YET_STREAMED.get(scenario.name) if form.is_stream else None
-    marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
-    return pytest.param(scenario, form, marks=marks, id=f"{scenario.name}, {form.words}")
+def named(scenario: Scenario, form: Form) -> object:
+    return pytest.param(scenario, form, id=f"{scenario.name}, {form.words}")
 
 
-@pytest.mark.parametrize(("scenario", "form"), [marked(*case) for case in CASES])
+@pytest.mark.parametrize(("scenario", "form"), [named(*case) for case in CASES])
 def test_what_must_come_of_a_fault_comes_of_it(
     cells: dict[tuple[str, Form], Cell], scenario: Scenario, form: Form
 ) -> None:

@@ -25,6 +25,8 @@ class StartAttempt(Command, frozen=True):
     """From this command to the first token, as believed now."""
     resumes: bool = False
     """Go on with the answer that broke off, instead of beginning one."""
+    is_kept: bool = False
+    """Remember what the client gets: a target was seen that could go on with it."""
 
 
 class CancelAttempt(Command, frozen=True):

@@ -299,6 +299,7 @@ class Controller:
         target = self._dispatch.roster.find(event.target_id)
         if target is not None:
             target.continues[event.model] = event.continues
+            self._dispatch.roster.note_rescuers()
             self._dispatch.reconsider_all(out, now)
 
     def _policy_changed(self, event: PolicyChanged, out: list[AnyCommand], now: float) -> None:

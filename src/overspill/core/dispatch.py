@@ -182,6 +182,7 @@ class Dispatcher:
                 queue_wait_s=now - request.arrived_at,
                 predicted_ttft_s=ttft_s,
                 resumes=request.half is not None,
+                is_kept=request.route.pattern in target.kept_for,
             )
         )
 

@@ -123,10 +123,8 @@ class Request:
         """True once it waits without a prospect of keeping its SLO: those of its key that have one go first."""
         self.holding: TargetState | None = None
         """The target whose slot it waits for."""
-        self.alarm = 0
-        """The number of its latest alarm, 0 if it never had one; all others are void."""
-        self.ticket = 0
-        """Its latest place in a lane, 0 if it never waited; an entry with another ticket is stale."""
+        self.alarm = self.ticket = 0
+        """Numbers of its latest alarm and its latest place in a lane, 0 if it had none; what has another is void."""
 
     @property
     def expected_tokens(self) -> float:

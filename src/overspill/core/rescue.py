@@ -53,6 +53,18 @@ def can_continue(request: Request, half: HalfAnswer, place: RouteTarget, target:
     return seen is not Continues.NOTHING
 
 
+def rescuers(route: Route, targets: dict[str, TargetState]) -> frozenset[str]:
+    """Return the names of weights with which a target of the route was seen to go on with answers."""
+    if route.rescue is RescuePolicy.OFF:
+        return frozenset()
+    places = [place for tier in route.tiers for place in tier if place.weights and place.target_id in targets]
+    return frozenset(place.weights for place in places if _goes_on(targets[place.target_id], place.model))
+
+
+def _goes_on(target: TargetState, model: str) -> bool:
+    return target.continues.get(model, Continues.NOTHING) is not Continues.NOTHING
+
+
 def weights_of(route: Route, target_id: str) -> str:
     """Return the name of the weights that a route's requests meet on a target; empty if unknown."""
     return next((place.weights for tier in route.tiers for place in tier if place.target_id == target_id), "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from overspill.core.limits import Limiter
+from overspill.core.rescue import rescuers
 from overspill.core.routing import RouteTable
 from overspill.core.target import TargetState
 from overspill.core.types import Policy
@@ -33,6 +34,7 @@ class Roster:
             self.targets[spec.target_id] = target
         self.leaving = {name: target for name, target in known.items() if target.running}
         self.routes = RouteTable(policy.routes)
+        self.note_rescuers()
         for target_id, target in self.targets.items():
             spec = target.spec
             target.equip(
@@ -40,6 +42,17 @@ class Roster:
                 limiter.purses_of_account(spec.account),
                 target_id in self.routes.of_many_models,
             )
+
+    def note_rescuers(self) -> None:
+        """Find out from which targets, on which routes, a broken answer could be continued somewhere."""
+        for target in self.targets.values():
+            target.kept_for = set()
+        for route in self.routes.all:
+            seen = rescuers(route, self.targets)
+            for place in (place for tier in route.tiers for place in tier):
+                found = self.targets.get(place.target_id)
+                if found is not None and place.weights in seen:
+                    found.kept_for.add(route.pattern)
 
     def find(self, target_id: str) -> TargetState | None:
         """Return a target, be it one that leaves; ``None`` if it is unknown."""

@@ -55,6 +55,7 @@ class RouteTable:
                 self._globs.append((compiled(route.pattern), route))
             else:
                 self._exact.setdefault(route.pattern, route)
+        self.all = tuple(routes)
         self.with_choice = frozenset(route.pattern for route in routes if sum(map(len, route.tiers)) > 1)
         """Patterns of the routes that name more than one target."""
         self.of_many_models = _of_many_models(routes)

@@ -111,6 +111,7 @@ class TargetState:
         "health",
         "holding",
         "is_plain",
+        "kept_for",
         "meter",
         "models",
         "prefill_tokens",
@@ -133,6 +134,8 @@ class TargetState:
         self.context_tokens = spec.context_tokens
         self.continues: dict[str, Continues] = {}
         """Model → what was seen of it; nothing is assumed of one that is not here."""
+        self.kept_for: set[str] = set()
+        """Patterns of the routes on which a target was seen that could go on with an answer from here."""
         self.running: dict[int, Attempt] = {}
         self.prefill_tokens = 0
         """Prompt tokens of attempts that have no first token yet."""

@@ -251,7 +251,7 @@ class Driver:
             kept = session.kept
             resumption = resume(command, kept, request, surface, target, session.answered_by)
             return Relay(command, target, surface, request, session, self, kept=kept, resumption=resumption)
-        kept = Kept(request, is_chat=surface is Surface.CHAT) if session.may_be_rescued and target.contracts else None
+        kept = Kept(request, is_chat=surface is Surface.CHAT) if command.is_kept and request.stream else None
         return Relay(command, target, surface, request, session, self, kept=kept)
 
     def _book_ended(self, session: Session) -> None:

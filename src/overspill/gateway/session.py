@@ -18,7 +18,6 @@ from overspill.core.types import (
     Outcome,
     Patience,
     RejectReason,
-    RescuePolicy,
     RescueRefusal,
     Route,
     Spill,
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 
 _PATIENCE = Patience()
-_NO_RESCUE = RescuePolicy.OFF
 
 
 class Session:
@@ -72,7 +70,6 @@ class Session:
         "kept",
         "key_id",
         "local_only_by",
-        "may_be_rescued",
         "patience",
         "queue_wait_s",
         "relay",
@@ -120,18 +117,13 @@ class Session:
         """The ``Route.screening`` that found nothing in its text."""
         self.is_committed = False
         """True once tokens go to the client."""
-        self.may_be_rescued = False
-        """Whether its route wants a broken stream continued."""
         self.kept: Kept | None = None
-        """What the client has, where it is kept."""
         self.answered_by = ""
-        """The target whose tokens the client got last."""
+        """What the client has of a stream, where that is kept, and the target whose tokens it got last."""
         self.rescues = 0
-        """Seams in the answer that the client has."""
         self.unrescued: RescueRefusal | None = None
-        """Why a broken answer was not continued."""
+        """Seams in the client's answer, and why it was not continued where it broke off."""
         self.first_token_at: float | None = None
-        """Of a streamed answer, whichever attempt wrote it."""
         self.heartbeat_at = 0.0
         """When the client was last sent a sign of life; 0 if never."""
         self.comeback: Comeback | None = None
@@ -167,7 +159,6 @@ class Session:
     def bind(self, route: Route) -> None:
         """Take note of the route; what it binds to local targets stays bound, whatever a reload brings."""
         self.route_pattern = route.pattern
-        self.may_be_rescued = self.request.stream and route.rescue is not _NO_RESCUE
         self.patience = route.patience
         if self.local_only_by is None and is_bound(route, self.screening):
             self.local_only_by = LocalOnly.MODEL if route.local_only else LocalOnly.DETECTOR

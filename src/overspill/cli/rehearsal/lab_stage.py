@@ -37,6 +37,7 @@ PRIMARY = "home"
 BACKUP = "backup"
 _KEY_VARIABLE = "OVERSPILL_LAB_KEY"
 _SPEED = EngineModel(slots=32, step_base_s=0.005)
+_WEIGHTS = "rehearsed"
 _SLOW = EngineModel(slots=32, step_base_s=0.2)
 """Slow enough that something can happen to the gateway in mid-answer, and between two tokens."""
 _STALL_S = 1.0
@@ -121,7 +122,7 @@ async def build_lab_stage(
         if in_one_piece:
             pools[PRIMARY]["stream_whole_answers"] = False
         if scenario.backup is not Backup.NONE:
-            pools[BACKUP] = _attached(await stack.enter_async_context(_fake_engine(scenario.backup_faults)))
+            pools[BACKUP] = _attached(scenario, await stack.enter_async_context(_fake_engine(scenario.backup_faults)))
         is_full = scenario.surroundings is Surroundings.DISK_FULL
         ledger = folder / "ledger.db" if is_full else None
         text = json.dumps(lab_config(scenario, options, pools, ledger))
@@ -130,7 +131,7 @@ async def build_lab_stage(
             yield LabStage(child.origin, None, child.pid)
             return
         watch = Watch(jump_s=_JUMPS_S.get(scenario.surroundings, 0.0))
-        yield LabStage(await stack.enter_async_context(_gateway(text, watch)), watch)
+        yield LabStage(await stack.enter_async_context(_gateway(text, watch, rescues=_may_rescue(scenario))), watch)
 
 
 def lab_config(
@@ -178,7 +179,8 @@ async def _primary(scenario: Scenario, stack: contextlib.AsyncExitStack) -> dict
         case Place.ENGINE:
             faults = msgspec.to_builtins(scenario.faults)
             step = {"step_base_s": _SPEED.step_base_s}
-            return {"engine": "fake", "max_batch_size": _SPEED.slots, "options": {"faults": faults, "engine": step}}
+            options = {"faults": faults, "engine": step}
+            return {"engine": "fake", "max_batch_size": _SPEED.slots, "options": options, "weights": _WEIGHTS}
 
 
 def _upstream(origin: Origin, scheme: str = "http") -> dict[str, Any]:
@@ -187,11 +189,24 @@ def _upstream(origin: Origin, scheme: str = "http") -> dict[str, Any]:
         "base_url": f"{scheme}://{origin.host}:{origin.port}/v1",
         "accounts": [{"name": "lab", "api_key": f"env:{_KEY_VARIABLE}"}],
         "price": {"input": 1.0, "output": 2.0},
+        "weights": _WEIGHTS,
     }
 
 
-def _attached(origin: Origin) -> dict[str, Any]:
-    return {"attach": "vllm", "url": f"http://{origin.host}:{origin.port}", "slots": _SPEED.slots}
+def _attached(scenario: Scenario, origin: Origin) -> dict[str, Any]:
+    """Attach the healthy target as a llama.cpp, whose way of going on with an answer the rehearsal engine has."""
+    return {
+        "attach": "llamacpp",
+        "url": f"http://{origin.host}:{origin.port}",
+        "slots": _SPEED.slots,
+        "weights": _WEIGHTS if scenario.backup is Backup.SAME_WEIGHTS else f"not {_WEIGHTS}",
+        "verify_continuation": _may_rescue(scenario),
+    }
+
+
+def _may_rescue(scenario: Scenario) -> bool:
+    """Tell whether the healthy target is to be looked at; that would use up the faults of one that has some."""
+    return scenario.backup is not Backup.NONE and not scenario.backup_faults
 
 
 @contextlib.asynccontextmanager
@@ -216,7 +231,7 @@ def _reserved_port() -> Any:
 
 
 @contextlib.asynccontextmanager
-async def _gateway(text: str, watch: Watch) -> AsyncIterator[Origin]:
+async def _gateway(text: str, watch: Watch, *, rescues: bool) -> AsyncIterator[Origin]:
     facts = load_facts()
     config = load_text(text, facts, file="the lab's configuration")
     gateway = Gateway(config, facts, environ=environ(), recorder=watch.record, wall_clock=watch.wall_clock)
@@ -224,6 +239,8 @@ async def _gateway(text: str, watch: Watch) -> AsyncIterator[Origin]:
     try:
         targets = gateway.driver.controller.targets
         await until(lambda: all(target.health is Health.READY for target in targets.values()), "its targets are ready")
+        if rescues:
+            await until(lambda: any(target.continues for target in targets.values()), "one was seen to continue answers")
         yield origin_of(gateway.addresses[0])
     finally:
         await gateway.stop()
