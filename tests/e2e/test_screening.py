@@ -143,6 +143,17 @@ def test_a_detector_that_raises_or_crashes_keeps_the_request_local_and_the_next_
     run(main())
 
 
+def test_detectors_get_none_of_the_keys(touchy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUD_KEY", "sk-cloud")
+
+    async def main() -> None:
+        async with outside() as cloud, fake_engine() as local, serving(config(cloud, local, **touchy)) as gateway:
+            await leaves(gateway, "environment-has CLOUD_KEY")
+            await stays(gateway, cloud, "environment-has PATH")
+
+    run(main())
+
+
 def test_a_detector_that_hangs_is_given_up_while_everything_else_goes_on(touchy: dict[str, Any]) -> None:
     async def main() -> None:
         async with (
