@@ -26,7 +26,7 @@ from tests.support.gateways import (
 )
 from tests.support.loops import LOOPS, run
 from tests.support.outside import outside
-from tests.support.raw_client import Reply, ask
+from tests.support.raw_client import RawClient, Reply, ask
 from tests.support.scripted_upstream import DONE, STREAM, delta, scripted, usage
 
 from overspill.gateway.rehearsal.faults import CutAfterTokens
@@ -297,3 +297,27 @@ def test_bodies_are_stored_of_an_answer_from_the_cache_too(tmp_path: Path) -> No
     run(main())
     first, second = rows(path, "bodies")
     assert first["answer"] == second["answer"] != b""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_signs_of_life_are_not_kept_with_an_answer(stream: bool) -> None:
+    async def main() -> None:
+        hasty = {"commit_deadline": "1ms", "heartbeat": "1ms"}
+        async with (
+            scripted() as local,
+            serving(text_of({"local": attach(local.url)}, cache=CACHE, server=hasty)) as gateway,
+            RawClient(address_of(gateway)) as client,
+        ):
+            client.ask(chat(stream=stream, temperature=0))
+            call = await local.call()
+            first = await client.head()
+            assert first.headers["x-overspill-reason"] == "waited"
+            call.stream(STREAM + usage() + DONE)
+            await client.rest(first)
+            second = await ask(address_of(gateway), chat(stream=stream, temperature=0))
+            assert is_hit(second)
+            assert b": " not in second.body.replace(b"data: ", b"")
+            assert first.body.endswith(second.body)
+            assert len(first.body) > len(second.body)
+
+    run(main())

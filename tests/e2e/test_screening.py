@@ -375,3 +375,19 @@ def test_presidio_looks_at_requests_in_its_own_process() -> None:
             await stays(gateway, cloud, "Write to jane.doe@example.com, the card is 4111 1111 1111 1111.")
 
     run(main())
+
+
+def test_the_driver_sends_nothing_where_it_must_not_even_if_the_controller_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A second lock: here driver and controller do not agree on which targets are outside."""
+
+    async def main() -> None:
+        async with outside() as cloud, fake_engine() as local, serving(config(cloud, local)) as gateway:
+            gateway.driver._outside = frozenset({"local/0"})
+            reply = await ask(address_of(gateway), said("hush", "near"))
+            assert (reply.status, local.received, cloud.seen) == (502, 0, b"")
+            assert (await ask(address_of(gateway), said("plain", "near"))).status == 200
+
+    run(main())
+    assert "must stay local and was to be sent to local/0" in caplog.text
