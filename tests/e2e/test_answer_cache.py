@@ -134,6 +134,19 @@ def test_a_client_says_what_it_wants_of_the_cache() -> None:
     run(main())
 
 
+def test_a_retry_that_the_cache_answers_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        async with fake_engine() as local, serving(text_of({"local": attach(url_of(local))}, cache=CACHE)) as gateway:
+            for count in ("0", "0", "1"):
+                headers = (("x-stainless-retry-count", count),)
+                reply = await ask(address_of(gateway), chat(temperature=0, max_tokens=2), headers=headers)
+            assert is_hit(reply)
+            assert local.received == 1
+            assert not gateway.driver.rejoining._open
+
+    run(main())
+
+
 def test_nothing_is_kept_where_the_cache_is_off() -> None:
     async def main() -> None:
         async with fake_engine() as local, serving(text_of({"local": attach(url_of(local))})) as gateway:

@@ -265,6 +265,31 @@ def test_a_client_that_leaves_while_its_text_is_looked_at_is_forgotten(tmp_path:
     assert (row["outcome"], row["attempts"], row["route"]) == ("client_gone", 0, "far")
 
 
+@pytest.mark.parametrize("comes_back", ["while it is looked at", "later", "never"])
+def test_a_retry_goes_on_with_what_is_with_the_detectors(touchy: dict[str, Any], comes_back: str) -> None:
+    first, second = (("x-stainless-retry-count", "0"),), (("x-stainless-retry-count", "1"),)
+
+    async def main() -> None:
+        async with outside() as cloud, fake_engine() as local:
+            text = config(cloud, local, route={"when_failed": "allow"}, **{**touchy, "timeout": "500ms"})
+            async with serving(text) as gateway:
+                intake = gateway.app.intake
+                assert intake is not None
+                async with RawClient(address_of(gateway)) as client:
+                    client.ask(said("hang-me"), headers=first)
+                    await until(lambda: intake.is_busy)
+                if comes_back == "later":
+                    await until(lambda: not intake.is_busy)
+                if comes_back != "never":
+                    assert (await ask(address_of(gateway), said("hang-me"), headers=second)).status == 200
+                    assert gateway.driver.rejoining.rejoined == 1
+                await until(lambda: cloud.count("hang-me") == 1)
+                await until(lambda: not gateway.driver.open_sessions)
+                assert not gateway.driver.rejoining._open
+
+    run(main())
+
+
 @pytest.mark.parametrize("change", ["stop", "reload"])
 def test_what_is_with_the_detectors_at_the_end_stays_local(touchy: dict[str, Any], change: str) -> None:
     async def main() -> None:
