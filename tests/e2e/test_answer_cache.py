@@ -26,7 +26,7 @@ from tests.support.gateways import (
 )
 from tests.support.loops import LOOPS, run
 from tests.support.outside import outside
-from tests.support.raw_client import Reply, ask
+from tests.support.raw_client import RawClient, Reply, ask
 from tests.support.scripted_upstream import DONE, STREAM, delta, scripted, usage
 
 from overspill.gateway.rehearsal.faults import CutAfterTokens
@@ -130,6 +130,19 @@ def test_a_client_says_what_it_wants_of_the_cache() -> None:
             refused = await say(gateway, cache="always")
             assert (refused.status, refused.error["code"]) == (400, "invalid_header")
             assert "'always' is none of auto, on, off, refresh" in refused.error["message"]
+
+    run(main())
+
+
+def test_a_retry_that_the_cache_answers_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        async with fake_engine() as local, serving(text_of({"local": attach(url_of(local))}, cache=CACHE)) as gateway:
+            for count in ("0", "0", "1"):
+                headers = (("x-stainless-retry-count", count),)
+                reply = await ask(address_of(gateway), chat(temperature=0, max_tokens=2), headers=headers)
+            assert is_hit(reply)
+            assert local.received == 1
+            assert not gateway.driver.rejoining._open
 
     run(main())
 
@@ -297,3 +310,27 @@ def test_bodies_are_stored_of_an_answer_from_the_cache_too(tmp_path: Path) -> No
     run(main())
     first, second = rows(path, "bodies")
     assert first["answer"] == second["answer"] != b""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_signs_of_life_are_not_kept_with_an_answer(stream: bool) -> None:
+    async def main() -> None:
+        hasty = {"commit_deadline": "1ms", "heartbeat": "1ms"}
+        async with (
+            scripted() as local,
+            serving(text_of({"local": attach(local.url)}, cache=CACHE, server=hasty)) as gateway,
+            RawClient(address_of(gateway)) as client,
+        ):
+            client.ask(chat(stream=stream, temperature=0))
+            call = await local.call()
+            first = await client.head()
+            assert first.headers["x-overspill-reason"] == "waited"
+            call.stream(STREAM + usage() + DONE)
+            await client.rest(first)
+            second = await ask(address_of(gateway), chat(stream=stream, temperature=0))
+            assert is_hit(second)
+            assert b": " not in second.body.replace(b"data: ", b"")
+            assert first.body.endswith(second.body)
+            assert len(first.body) > len(second.body)
+
+    run(main())

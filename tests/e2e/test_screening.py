@@ -143,6 +143,17 @@ def test_a_detector_that_raises_or_crashes_keeps_the_request_local_and_the_next_
     run(main())
 
 
+def test_detectors_get_none_of_the_keys(touchy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUD_KEY", "sk-cloud")
+
+    async def main() -> None:
+        async with outside() as cloud, fake_engine() as local, serving(config(cloud, local, **touchy)) as gateway:
+            await leaves(gateway, "environment-has CLOUD_KEY")
+            await stays(gateway, cloud, "environment-has PATH")
+
+    run(main())
+
+
 def test_a_detector_that_hangs_is_given_up_while_everything_else_goes_on(touchy: dict[str, Any]) -> None:
     async def main() -> None:
         async with (
@@ -252,6 +263,31 @@ def test_a_client_that_leaves_while_its_text_is_looked_at_is_forgotten(tmp_path:
     run(main())
     (row,) = rows(path, "requests")
     assert (row["outcome"], row["attempts"], row["route"]) == ("client_gone", 0, "far")
+
+
+@pytest.mark.parametrize("comes_back", ["while it is looked at", "later", "never"])
+def test_a_retry_goes_on_with_what_is_with_the_detectors(touchy: dict[str, Any], comes_back: str) -> None:
+    first, second = (("x-stainless-retry-count", "0"),), (("x-stainless-retry-count", "1"),)
+
+    async def main() -> None:
+        async with outside() as cloud, fake_engine() as local:
+            text = config(cloud, local, route={"when_failed": "allow"}, **{**touchy, "timeout": "500ms"})
+            async with serving(text) as gateway:
+                intake = gateway.app.intake
+                assert intake is not None
+                async with RawClient(address_of(gateway)) as client:
+                    client.ask(said("hang-me"), headers=first)
+                    await until(lambda: intake.is_busy)
+                if comes_back == "later":
+                    await until(lambda: not intake.is_busy)
+                if comes_back != "never":
+                    assert (await ask(address_of(gateway), said("hang-me"), headers=second)).status == 200
+                    assert gateway.driver.rejoining.rejoined == 1
+                await until(lambda: cloud.count("hang-me") == 1)
+                await until(lambda: not gateway.driver.open_sessions)
+                assert not gateway.driver.rejoining._open
+
+    run(main())
 
 
 @pytest.mark.parametrize("change", ["stop", "reload"])
@@ -364,3 +400,19 @@ def test_presidio_looks_at_requests_in_its_own_process() -> None:
             await stays(gateway, cloud, "Write to jane.doe@example.com, the card is 4111 1111 1111 1111.")
 
     run(main())
+
+
+def test_the_driver_sends_nothing_where_it_must_not_even_if_the_controller_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A second lock: here driver and controller do not agree on which targets are outside."""
+
+    async def main() -> None:
+        async with outside() as cloud, fake_engine() as local, serving(config(cloud, local)) as gateway:
+            gateway.driver._outside = frozenset({"local/0"})
+            reply = await ask(address_of(gateway), said("hush", "near"))
+            assert (reply.status, local.received, cloud.seen) == (502, 0, b"")
+            assert (await ask(address_of(gateway), said("plain", "near"))).status == 200
+
+    run(main())
+    assert "must stay local and was to be sent to local/0" in caplog.text

@@ -230,7 +230,7 @@ steps = st.one_of(
     st.tuples(st.just("outside"), st.sampled_from((0, 1)), st.sampled_from(MODES)),
     st.tuples(st.just("reload"), st.sampled_from(VARIANTS)),
     st.tuples(st.sampled_from(("die", "revive", "settle", "breathe"))),
-    st.tuples(st.just("leave"), st.integers(0, 20)),
+    st.tuples(st.sampled_from(("leave", "retry")), st.integers(0, 20)),
 )
 
 
@@ -258,6 +258,8 @@ async def _do(it: World, step: tuple[Any, ...]) -> None:
             )
         case "leave", number if number < len(it.asked):
             await it.leave(it.asked[number])
+        case "retry", number if number < len(it.asked):
+            await it.retry(it.asked[number])
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

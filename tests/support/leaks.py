@@ -58,6 +58,8 @@ class Asked:
     """The configuration that it came under."""
     client: RawClient
     reading: asyncio.Task[Reply]
+    form: tuple[bool, bool]
+    """Whether it asked for a stream, and whether for a chat."""
     most_outside: int | None = None
     """How often it may be seen outside, where a reload has bound it."""
 
@@ -81,14 +83,25 @@ class World:
             if isinstance(command, StartAttempt) and command.target_id not in local:
                 self.sent_outside[command.request_id] += 1
 
-    async def ask(self, binding: str, *, model: str = "m", stream: bool = True, chat: bool = True) -> Asked:
-        """Send a request, and wait until the gateway has it."""
-        word = f"word-{len(self.asked)}-of-{binding}"
+    async def ask(
+        self,
+        binding: str,
+        *,
+        model: str = "m",
+        stream: bool = True,
+        chat: bool = True,
+        again: Asked | None = None,
+    ) -> Asked:
+        """Send a request, the first time or ``again`` as its client's retry, and wait until the gateway has it."""
+        word = f"word-{len(self.asked)}-of-{binding}" if again is None else again.word
         model = "tied" if binding == "model" else model
         is_bound = binding in ("key", "header", "model") or (model == "m" and self.variant == "route_bound")
         is_bound = is_bound or (binding in BY_TEXT and self.variant != "no_detectors")
         path = "/v1/chat/completions" if chat else "/v1/completions"
-        headers = [("x-api-key", "sk-tied" if binding == "key" else "sk-free")]
+        headers = [
+            ("x-api-key", "sk-tied" if binding == "key" else "sk-free"),
+            ("x-stainless-retry-count", "0" if again is None else "1"),
+        ]
         if binding == "header":
             headers.append(("x-overspill-local-only", "true"))
         client = RawClient(address_of(self.gateway))
@@ -96,7 +109,7 @@ class World:
         before = str(self.gateway.app._numbers)
         client.ask({"model": model, "stream": stream, **_body(binding, word, chat)}, path, tuple(headers))
         reading = asyncio.create_task(client.reply())
-        asked = Asked(word, binding, is_bound, model, self.variant, client, reading)
+        asked = Asked(word, binding, is_bound, model, self.variant, client, reading, (stream, chat))
         self.asked.append(asked)
         await until(lambda: str(self.gateway.app._numbers) != before)
         return asked
@@ -139,6 +152,13 @@ class World:
 
     def text(self, variant: str) -> str:
         return config_text(url_of(self.engine), self.clouds, variant)
+
+    async def retry(self, first: Asked) -> None:
+        """Have a client leave and ask once more, as SDKs do; what is bound now would not be the same request."""
+        await self.leave(first)
+        if first.variant == self.variant and first.most_outside is None:
+            stream, chat = first.form
+            await self.ask(first.binding, model=first.model, stream=stream, chat=chat, again=first)
 
     async def die(self) -> None:
         """Cut off every connection to the engine, and have nobody listen there."""

@@ -33,6 +33,8 @@ _SOURCE = """
                 time.sleep(3600)
             if "print-me" in text:
                 print("a library prints", text)
+            if text.startswith("environment-has "):
+                return text.split()[1] in os.environ
             return "find-me" in text
 
     class Broken:

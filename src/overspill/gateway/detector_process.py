@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ from overspill.detectors.frames import HEAD_BYTES, Answer, F, Hello, Plan, Quest
 from overspill.errors import OverspillError
 
 _COMMAND = (sys.executable, "-P", "-m", "overspill.detectors.worker")  # -P: no module may be shadowed by the folder
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV")
+"""All that it gets of the gateway's environment, where the keys are."""
 _LARGEST_FRAME = 64 * 1024
 _GRACE_S = 1.0
 """After its limit a process has this long to be killed by us before it ends itself."""
@@ -44,7 +47,11 @@ class DetectorProcess:
         try:
             # Its standard error goes nowhere: what a library writes there may quote a text.
             process = await asyncio.create_subprocess_exec(
-                *_COMMAND, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL
+                *_COMMAND,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             )
         except OSError as error:
             raise DetectorFailed(f"the detectors' process cannot be started: {error.strerror}") from error
@@ -76,6 +83,8 @@ class DetectorProcess:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None  # both are pipes
         assert stdout is not None
+        if stdin.is_closing():
+            raise DetectorFailed("the detectors' process has gone")
         try:
             stdin.write(encode(frame))
             await stdin.drain()

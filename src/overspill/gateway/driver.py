@@ -129,12 +129,15 @@ class Driver:
         """Take in a client's request."""
         self._bind(session)
         self._sessions[session.request_id] = session
-        session.exchange.on_gone = lambda: self._client_left(session)
+        session.exchange.on_gone = lambda: self.client_left(session)
         if self._sweeper is None:
             self._set_sweeper()
         self.feed(session.arrived())
 
-    def _client_left(self, session: Session) -> None:
+    def client_left(self, session: Session) -> None:
+        """Forget a request whose client has gone; not at once if the client may come back."""
+        if session.request_id not in self._sessions:  # it has its answer
+            return
         comeback = session.comeback
         if comeback is None or session.is_committed:
             self.feed(ClientGone(request_id=session.request_id))
@@ -151,7 +154,7 @@ class Driver:
         session = self.rejoining.original(likeness)
         if session is not None:
             session.hand_over(exchange)
-            exchange.on_gone = lambda: self._client_left(session)
+            exchange.on_gone = lambda: self.client_left(session)
             self.rejoining.rejoined += 1
             return True
         kept = self.rejoining.answer(likeness, self.now())

@@ -64,16 +64,20 @@ class Intake:
             session.screening = number
         else:
             session.local_only_by = LocalOnly.DETECTOR
-        if session.exchange.is_finished:  # the client left meanwhile
-            self._books.request(session, Outcome.CLIENT_GONE, None, self._driver.now())
-        else:
+        if not session.exchange.is_finished:
             self._admit(session)
+        elif session.comeback is None:  # the client left meanwhile
+            self._books.request(session, Outcome.CLIENT_GONE, None, self._driver.now())
+        else:  # it may come back with a retry
+            self._admit(session)
+            self._driver.client_left(session)
 
     def _looked(self, session: Session, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a request could not be screened", exc_info=error)
             session.exchange.fail()
+            self._driver.rejoining.ended(session, self._driver.now())
 
     def _admit(self, session: Session) -> None:
         """Answer from the cache, or let the request go on; if it may be kept, its answer will be."""
@@ -93,6 +97,7 @@ class Intake:
         if kept is not None:
             session.answer_again(kept, now)
             self._books.answered_again(session, kept, now)
+            self._driver.rejoining.ended(session, now)
             return
         session.keeping = Keeping(cache, key, session.surface, is_limited=request.max_tokens is not None)
         self._driver.submit(session)

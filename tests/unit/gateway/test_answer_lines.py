@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from overspill.core.types import Spill
+from overspill.core.types import LocalOnly, Spill
 from overspill.gateway.answer_lines import AnswerLines
 from overspill.gateway.http.response import encode_lines
 
@@ -12,7 +12,10 @@ STREAM = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-contr
 
 @pytest.mark.parametrize("is_stream", [True, False])
 @pytest.mark.parametrize("spill", [None, *Spill])
-def test_kept_lines_are_what_would_be_written_anew(is_stream: bool, spill: Spill | None) -> None:
+@pytest.mark.parametrize("bound", [None, LocalOnly.KEY])
+def test_kept_lines_are_what_would_be_written_anew(
+    is_stream: bool, spill: Spill | None, bound: LocalOnly | None
+) -> None:
     lines = AnswerLines()
     for target_id in ("local/0", "cloud/main/m", "local/0"):
         for attempts in (1, 3):
@@ -22,13 +25,19 @@ def test_kept_lines_are_what_would_be_written_anew(is_stream: bool, spill: Spill
                     *(STREAM if is_stream else JSON),
                     (b"x-overspill-reason", b"home" if spill is None else spill.value.encode()),
                     (b"x-overspill-target", target_id.encode()),
+                    *([] if bound is None else [(b"x-overspill-local-only", b"key")]),
                     (b"x-request-id", b"req-%d" % attempts),
                     (b"x-overspill-attempts", b"%d" % attempts),
                 ],
             )
             request_id = f"req-{attempts}"
             assert expected == lines.of(
-                is_stream=is_stream, spill=spill, target_id=target_id, request_id=request_id, attempts=attempts
+                is_stream=is_stream,
+                spill=spill,
+                target_id=target_id,
+                request_id=request_id,
+                attempts=attempts,
+                local_only_by=bound,
             )
 
 

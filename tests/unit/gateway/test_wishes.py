@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overspill.errors import WireError
-from overspill.gateway.wishes import NO_WISHES, Wishes, read_wishes
+from overspill.gateway.wishes import NO_WISHES, CacheWish, Wishes, read_wishes
 
 Pair = tuple[bytes, bytes]
 
@@ -21,8 +21,10 @@ def test_all_wishes_are_read() -> None:
         (b"x-overspill-priority", b"interactive"),
         (b"x-overspill-ttft-slo", b"250ms"),
         (b"x-overspill-deadline", b"5m"),
+        (b"x-overspill-cache", b"Refresh"),
     ]
-    assert read_wishes(headers) == Wishes(local_only=True, priority=0, ttft_slo_s=0.25, deadline_s=300.0)
+    wished = Wishes(local_only=True, priority=0, ttft_slo_s=0.25, deadline_s=300.0, cache=CacheWish.REFRESH)
+    assert read_wishes(headers) == wished
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_a_priority_is_a_name_or_a_number(value: bytes, wanted: int) -> None:
         ((b"x-overspill-priority", "²".encode()), "no number"),
         ((b"x-overspill-ttft-slo", b"soon"), "'soon' is not a duration"),
         ((b"x-overspill-deadline", b"1 week"), "is not a duration"),
+        ((b"x-overspill-cache", b"yes"), "'yes' is none of auto, on, off, refresh"),
         ((b"x-overspill-localonly", b"true"), "there is no such header (did you mean 'local-only'?)"),
         ((b"x-overspill-\xff", b"1"), "there is no such header"),
     ],

@@ -240,7 +240,9 @@ async def _gateway(text: str, watch: Watch, *, rescues: bool) -> AsyncIterator[O
         targets = gateway.driver.controller.targets
         await until(lambda: all(target.health is Health.READY for target in targets.values()), "its targets are ready")
         if rescues:
-            await until(lambda: any(target.continues for target in targets.values()), "one was seen to continue answers")
+            await until(
+                lambda: any(target.continues for target in targets.values()), "one was seen to continue answers"
+            )
         yield origin_of(gateway.addresses[0])
     finally:
         await gateway.stop()
