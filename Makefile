@@ -9,10 +9,11 @@ PORT ?=
 SERVE_ARGS ?=
 TORCH := torch==2.13.0
 TORCH_VENV := .venv-torch
+PII_VENV := .venv-pii
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-torch test-compiled check lint types imports docs-check coverage demo compiled bench lock \
+.PHONY: help serve test test-torch test-pii test-compiled check lint types imports docs-check coverage demo compiled bench lock \
 	regenerate format clean
 
 help: ## Show what can be made
@@ -28,6 +29,9 @@ test: $(VENV)/.dev ## Run the tests
 
 test-torch: $(TORCH_VENV)/.ready ## Run the tests of the built-in model's training and export (installs PyTorch)
 	OMP_NUM_THREADS=1 $(TORCH_VENV)/bin/python -m pytest -q tests/torch
+
+test-pii: $(PII_VENV)/.ready ## Run the tests of the detectors that need Presidio (installs spaCy)
+	$(PII_VENV)/bin/python -m pytest -q tests/unit/detectors tests/e2e/test_screening.py
 
 check: lint types imports docs-check ## Lint, types, import contracts, generated pages
 
@@ -70,15 +74,17 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 
 lock: ## Resolve the dependencies anew (needs uv)
-	uv pip compile pyproject.toml --group dev --extra local --extra parquet --extra pii --universal --generate-hashes \
+	uv pip compile pyproject.toml --group dev --extra local --extra parquet --universal --generate-hashes \
 		--python-version 3.11 --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -o requirements/dev.txt
 	uv pip compile pyproject.toml --group build --extra local --universal --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt -q -o requirements/serve.txt
 	uv pip compile pyproject.toml --group torch --extra local --universal --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt -q -o requirements/torch.txt
+	uv pip compile pyproject.toml --group dev --extra local --extra parquet --extra pii --universal --generate-hashes \
+		--python-version 3.11 --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -o requirements/pii.txt
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) $(COMPILED) $(TORCH_VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPILED) $(TORCH_VENV) $(PII_VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The serve environment is a part of the dev environment, so one folder serves both. The locks are complete, so nothing is
 # resolved: with `--no-deps` a release after the lock cannot trouble older resolvers (pip 23 and `coverage[toml]`).
@@ -89,6 +95,12 @@ $(VENV)/bin/python:
 $(VENV)/.serve: requirements/serve.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements/serve.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(PII_VENV)/.ready: requirements/pii.txt pyproject.toml
+	$(PYTHON) -m venv $(PII_VENV)
+	$(PII_VENV)/bin/python -m pip install -q --require-hashes --no-deps -r requirements/pii.txt
+	$(PII_VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 # PyTorch after the lock: what it depends on is there by then. Where the index has wheels for several devices, say which:
