@@ -115,6 +115,10 @@ class Session:
             self.local_only_by = LocalOnly.HEADER
         self.screening = 0
         """The ``Route.screening`` that found nothing in its text."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin with no answer."""
         self.is_committed = False
         """True once tokens go to the client."""
         self.kept: Kept | None = None
