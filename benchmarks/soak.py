@@ -4,9 +4,9 @@ Run ``python benchmarks/soak.py`` for 200,000 requests, ``--requests N`` for few
 ``OVERSPILL`` names the program to run. Linux only: memory is read in ``/proc``.
 
 Three processes beside this one, which is the clients: a rehearsal engine with faults as home, a healthy one to spill
-to, and the gateway with all that a user has on, its ledger too. Half of the requests are streamed, half are chats. Each
-answer is checked as the fault lab checks it. The exit status is 1 if one is neither whole nor an error that says so, or
-if memory grew by more than a twentieth after the first fifth of the run.
+to and to continue broken streams, and the gateway with its ledger. Half of the requests are streamed, half are chats.
+Each answer is checked as the fault lab checks it. The exit status is 1 if one is neither whole nor an error that says
+so, or if memory grew by more than a twentieth after the first fifth of the run.
 """
 
 from __future__ import annotations
@@ -85,10 +85,17 @@ async def start_gateway(folder: Path, home: int, backup: int) -> tuple[asyncio.s
                 "base_url": f"http://127.0.0.1:{home}/v1",
                 "accounts": [{"name": "soak", "api_key": "env:SOAK_KEY"}],
                 "price": {"input": 0.3, "output": 1.2},
+                "weights": "rehearsed",
             },
-            "backup": {"attach": "vllm", "url": f"http://127.0.0.1:{backup}", "slots": ENGINE["slots"]},
+            "backup": {
+                "attach": "llamacpp",
+                "url": f"http://127.0.0.1:{backup}",
+                "slots": ENGINE["slots"],
+                "weights": "rehearsed",
+                "verify_continuation": True,
+            },
         },
-        "routes": [{"model": "soak", "tiers": [["home"], ["backup"]]}],
+        "routes": [{"model": "soak", "tiers": [[{"pool": name, "model": "rehearsed"}] for name in ("home", "backup")]}],
         "breaker": {"cooldown": "1ms"},
         "ledger": {"path": str(folder / "ledger.db")},
         "log": {"level": "error"},
@@ -127,10 +134,13 @@ def call_of(number: int) -> tuple[HttpCall, bool]:
     return HttpCall(b"POST", path, ((b"content-type", b"application/json"),), msgspec.json.encode(body)), is_stream
 
 
-async def load(origin: Origin, pid: int, requests: int, clients: int, say: Any) -> tuple[Counter[str], list[Any]]:
-    """Send all requests from so many clients; return how they ended, and memory by requests done."""
+async def load(
+    origin: Origin, pid: int, requests: int, clients: int, say: Any
+) -> tuple[Counter[str], Counter[str], list[Any]]:
+    """Send all requests from so many clients; return how they ended, what errors said, and memory by requests done."""
     client = HttpClient()
     ends: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
     samples: list[Any] = []
     todo = iter(range(requests))
     every = max(1, requests // SAMPLES)
@@ -140,6 +150,8 @@ async def load(origin: Origin, pid: int, requests: int, clients: int, say: Any) 
             call, is_stream = call_of(number)
             sight = await ask(client, origin, call, is_stream=is_stream, patience_s=PATIENCE_S)
             ends[judge(sight, Shape.TEXT).value] += 1
+            if sight.error is not None:
+                errors[sight.error.message] += 1
             done = ends.total()
             if done % every == 0:
                 samples.append({"requests": done, "rss_mb": round(rss_mb(pid), 1)})
@@ -149,7 +161,7 @@ async def load(origin: Origin, pid: int, requests: int, clients: int, say: Any) 
         await asyncio.gather(*(visit() for _ in range(clients)))
     finally:
         await client.close()
-    return ends, samples
+    return ends, errors, samples
 
 
 async def failed_share(origin: Origin, requests: int) -> float:
@@ -174,7 +186,7 @@ async def soak(requests: int, clients: int, say: Any) -> dict[str, Any]:
             gateway, origin = await start_gateway(Path(folder), home_port, backup_port)
             processes.append(gateway)
             began_s = time.monotonic()
-            ends, samples = await load(origin, gateway.pid, requests, clients, say)
+            ends, errors, samples = await load(origin, gateway.pid, requests, clients, say)
             length_s = time.monotonic() - began_s
             failed = await failed_share(origin, requests)
         finally:
@@ -187,6 +199,7 @@ async def soak(requests: int, clients: int, say: Any) -> dict[str, Any]:
         "requests": requests,
         "clients": clients,
         "ends": dict(ends),
+        "errors": dict(errors),
         "failed_attempts_share": round(failed, 4),
         "requests_per_s": round(requests / length_s, 1),
         "rss_mb_settled": settled[0],

@@ -1,7 +1,8 @@
 """``overspill``: finds the command, runs it, and turns an expected error into one line and an exit code.
 
-Exit codes: 0 it worked; 1 it ran and found something wrong (``doctor``, ``replay``); 2 the call or the configuration is
-wrong; 3 something needed is missing or broken (an engine, a model file, the ledger); 130 interrupted.
+Exit codes: 0 it worked; 1 it ran and found something wrong (``doctor``, ``replay``, ``rehearse --faults``); 2 the call
+or the configuration is wrong; 3 something needed is missing or broken (an engine, a model file, the ledger); 130
+interrupted.
 """
 
 from __future__ import annotations
