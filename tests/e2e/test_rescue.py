@@ -313,3 +313,32 @@ def test_a_server_that_nobody_has_looked_at_goes_on_with_nothing() -> None:
                 assert a.received == 1
 
     run(main())
+
+
+@pytest.mark.parametrize("bound", [False, True], ids=["free", "bound"])
+def test_a_stream_that_must_stay_local_is_not_continued_outside(bound: bool) -> None:
+    """The same weights outside would go on exactly, as they do with the same request when it is free."""
+
+    async def main() -> None:
+        async with scripted() as home, scripted() as away:
+            same: dict[str, Any] = {"attach": "llamacpp", "slots": 4, "verify_continuation": True, "weights": "w"}
+            pools = {"home": {**same, "url": home.url}, "away": {**same, "url": away.url, "local": False}}
+            routes = [{"model": "m", "tiers": [["home"], ["away"]], "rescue_wait": "200ms"}]
+            async with serving(text_of(pools, routes)) as gateway, playing(home, away):
+                await until(lambda: all(t.continues for t in gateway.driver.controller.targets.values()))
+                seen = away.received
+                async with RawClient(address_of(gateway)) as client:
+                    client.ask(chat(stream=True), headers=(("x-overspill-local-only", "true"),) if bound else ())
+                    call = await home.call()
+                    call.start_stream(ROLE + delta("The") + delta(" answer") + delta(" is"))
+                    reply = await client.head()
+                    await client.read_until(reply, b" is")
+                    await home.close()
+                    if not bound:
+                        (await away.call()).stream(ROLE + delta(" is") + delta(" 42.") + delta(finish="stop") + DONE)
+                    await client.rest(reply)
+                assert said(reply.body) == ("The answer is" if bound else "The answer is 42.")
+                assert (b"[DONE]" in reply.body) is not bound
+                assert away.received == (seen if bound else seen + 1)
+
+    run(main())

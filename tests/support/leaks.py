@@ -71,6 +71,7 @@ class World:
     gateway: Gateway
     engine: FakeEngine
     clouds: tuple[Outside, Outside]
+    deadline_s: float
     variant: str = "base"
     asked: list[Asked] = field(default_factory=list)
     sent_outside: Counter[str] = field(default_factory=Counter)
@@ -151,7 +152,7 @@ class World:
         return screening is None or screening.is_ready
 
     def text(self, variant: str) -> str:
-        return config_text(url_of(self.engine), self.clouds, variant)
+        return config_text(url_of(self.engine), self.clouds, variant, self.deadline_s)
 
     async def retry(self, first: Asked) -> None:
         """Have a client leave and ask once more, as SDKs do; what is bound now would not be the same request."""
@@ -230,7 +231,7 @@ def _chat(parts: list[Any], more: dict[str, Any]) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": content}], **more}
 
 
-def config_text(local_url: str, clouds: tuple[Outside, Outside], variant: str) -> str:
+def config_text(local_url: str, clouds: tuple[Outside, Outside], variant: str, deadline_s: float) -> str:
     """Write one of the configurations that a script reloads between."""
     pools = {
         # The same target, moved outside: what was bound must not follow it.
@@ -244,7 +245,7 @@ def config_text(local_url: str, clouds: tuple[Outside, Outside], variant: str) -
     tiers = [["local"], ["cloud"], ["cloud2"]]
     common = {
         "slo": {"ttft": "50ms"},
-        "deadline": f"{int(DEADLINE_S * 1000)}ms",
+        "deadline": f"{deadline_s:g}s",
         "queue_limit": 2,
         "hedge_after": "150ms",
     }
@@ -276,20 +277,20 @@ def config_text(local_url: str, clouds: tuple[Outside, Outside], variant: str) -
 
 
 @contextlib.asynccontextmanager
-async def world() -> AsyncIterator[World]:
+async def world(deadline_s: float = DEADLINE_S) -> AsyncIterator[World]:
     """Start all of it, under the first configuration, with detectors that are ready."""
     engine = FakeEngine(EngineConfig(engine=FAST))
     await engine.listen()
     async with outside() as first, outside() as second:
         clouds = (first, second)
         made: list[World] = []
-        text = config_text(url_of(engine), clouds, "base")
+        text = config_text(url_of(engine), clouds, "base", deadline_s)
 
         def record(now: float, happened: AnyEvent, commands: list[AnyCommand]) -> None:
             made[0].record(now, happened, commands)
 
         async with serving(text, environ=ENVIRON, recorder=record) as gateway:
-            it = World(gateway, engine, clouds)
+            it = World(gateway, engine, clouds, deadline_s)
             made.append(it)
             await until(it.are_detectors_ready)
             try:
