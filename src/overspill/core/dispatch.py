@@ -190,7 +190,7 @@ class Dispatcher:
         """Count an attempt out, however it ended; one that was refused was not worked on, so nobody bills it."""
         del self.attempts[attempt.attempt_id]
         if attempt.share is not None:
-            attempt.share.owed_s += now - attempt.started_at - attempt.expected_s
+            self.queue.fairness.settle(attempt.share, now - attempt.started_at - attempt.expected_s)
         if attempt.charge is not None:
             settle(attempt, usage, is_refused, now)
         if self.limiter.is_used:

@@ -3,7 +3,7 @@
 Each key that waits has a *tag*: the slot-seconds it has been given, over its weight, on a clock that stands still while
 nobody waits. The lowest tag goes first. A key that comes back from a pause starts at the clock's time, so it neither
 banks credit while it is idle nor pays for what it used when nobody else wanted it. What a request holds is only guessed
-when it starts; the difference is charged with the key's next one.
+when it starts; when it ends the difference is charged, or comes off the key's next one.
 
 Between any two keys that both wait, what they got differs by no more than what one request of each holds, over their
 weights (Goyal, Vin, Cheng: Start-time Fair Queueing, 1996).
@@ -29,7 +29,7 @@ class Share:
         """Breaks ties: the key that came first goes first."""
         self.tag = 0.0
         self.owed_s = 0.0
-        """Slot-seconds used and not charged yet; below zero for what was charged too much."""
+        """Zero, or below it: slot-seconds that were charged too much and come off the next charge."""
         self.last_s = 1.0
         """What the last request was charged."""
         self.waiting = 0
@@ -61,10 +61,16 @@ class Fairness:
             share = Share(key_id, self._weights.get(key_id, 1.0), self._number)
             self._shares[priority, key_id] = share
         if share.waiting == 0:
-            share.tag = max(share.tag, self._clocks.get(priority, 0.0))
-            share.owed_s = 0.0
+            self._come_back(share, self._clocks.get(priority, 0.0))
         share.waiting += 1
         return share
+
+    def _come_back(self, share: Share, clock: float) -> None:
+        """Let a key wait again: what it has left of credit is cut back to the clock."""
+        if share.tag < clock:
+            share.tag, share.owed_s = clock, 0.0
+        else:
+            share.owed_s = max(share.owed_s, (clock - share.tag) * share.weight)
 
     def leaves(self, share: Share) -> None:
         """Count a request out that waits no longer, for whatever reason."""
@@ -92,11 +98,15 @@ class Fairness:
         if share is None:
             return None
         self._clocks[priority] = max(self._clocks.get(priority, 0.0), share.tag)
-        charged_s = max(expected_s + share.owed_s, 0.0)
-        share.owed_s += expected_s - charged_s
         share.last_s = max(expected_s, _LEAST_S)
-        share.tag += charged_s / share.weight
+        self.settle(share, expected_s)
         return share
+
+    def settle(self, share: Share, difference_s: float) -> None:
+        """Charge what a guess was too short by, or note what it was too long by: a tag never goes back."""
+        owed_s = share.owed_s + difference_s
+        share.tag += max(owed_s, 0.0) / share.weight
+        share.owed_s = min(owed_s, 0.0)
 
     def forget(self) -> None:
         """Nobody waits any more: everybody begins anew."""

@@ -118,6 +118,13 @@ def _limit(hit: LimitHit) -> dict[str, Any]:
     }
 
 
+def _model_breaker(option: Option) -> str | None:
+    """Return the state of the model's own breaker; ``None`` where the target has none, or the model has not failed."""
+    models = option.target.models
+    breaker = None if models is None else models.find(option.model)
+    return None if breaker is None else breaker.state.value
+
+
 def _per(hit: LimitHit) -> str | None:
     if hit.resource is Resource.CONCURRENCY:
         return None
@@ -143,6 +150,7 @@ def _target(option: Option, now: float) -> dict[str, Any]:
         "holding": target.holding,
         "health": target.health.value,
         "breaker": target.breaker.state.value,
+        "model_breaker": _model_breaker(option),
         "ttft_base_s": target.speed.ttft.base,
         "ttft_s_per_prefill_token": target.speed.ttft.slope,
         "tpot_base_s": target.speed.tpot.base,

@@ -186,7 +186,7 @@ def test_an_idle_key_banks_no_credit() -> None:
     assert [sum(name.startswith(key) for name in served) for key in "abc"] == [4, 4, 4]
 
 
-def test_a_request_that_held_its_slot_for_longer_is_charged_with_the_next() -> None:
+def test_a_request_that_held_its_slot_for_longer_is_charged_for_that() -> None:
     fairness = Fairness()
     lane = lane_of(fairness=fairness)
     backlog("a", 500, 1, lane)
@@ -198,7 +198,7 @@ def test_a_request_that_held_its_slot_for_longer_is_charged_with_the_next() -> N
         lane.leave(first)
         share = fairness.charge(1, first.key_id, 1.0)
         assert share is not None
-        share.owed_s += 2.0 if first.key_id == "a" else -0.5  # a's hold three seconds, b's half a one
+        fairness.settle(share, 2.0 if first.key_id == "a" else -0.5)  # a's hold three seconds, b's half a one
         served.append(first.key_id)
     held = {"a": 3.0 * served.count("a"), "b": 0.5 * served.count("b")}
     assert abs(held["a"] - held["b"]) <= 2 * 3.0

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from overspill.core.controller import Controller
-from overspill.core.events import Arrived, TargetChanged
-from overspill.core.types import Health, LatencyPrior, Policy, Route, RouteTarget, Slo, TargetSpec
+from overspill.core.events import Arrived, Failed, TargetChanged
+from overspill.core.types import (
+    Budget,
+    Client,
+    FailureKind,
+    Health,
+    LatencyPrior,
+    Limits,
+    Policy,
+    Route,
+    RouteTarget,
+    Slo,
+    TargetSpec,
+    Window,
+)
 from overspill.gateway.debug import explain_route
 
 
@@ -84,3 +97,31 @@ def test_an_explanation_changes_nothing() -> None:
     arrived = Arrived(request_id="r", model="both")
     assert asked.handle(arrived, 9.0) == untouched.handle(arrived, 9.0)
     assert asked.open_requests == 1
+
+
+def test_a_model_that_rests_on_a_target_with_several_is_shown() -> None:
+    spec = TargetSpec(target_id="home/0", pool="home", is_local=True)
+    place = RouteTarget(target_id="home/0", model="")
+    seen = Controller(Policy(targets=(spec,), routes=(Route(pattern="*", tiers=((place,),)),)))
+    seen.handle(Arrived(request_id="r", model="bad"), 0.0)
+    seen.handle(Failed(attempt_id=1, kind=FailureKind.NO_MODEL, status=404), 0.0)
+    (shown,) = explain_route(seen, {"model": ["bad"]}, 0.0)["targets"]
+    assert (shown["refusal"], shown["breaker"], shown["model_breaker"]) == ("no_model", "closed", "no_model")
+    (shown,) = explain_route(seen, {"model": ["good"]}, 0.0)["targets"]
+    assert (shown["refusal"], shown["model_breaker"]) == (None, None)
+
+
+def test_the_limits_of_a_key_are_shown_with_what_is_left() -> None:
+    limits = Limits(concurrency=3, budgets=(Budget(usd=5.0, window=Window.DAY),))
+    spec = TargetSpec(target_id="home/0", pool="home", is_local=True)
+    place = RouteTarget(target_id="home/0", model="h")
+    policy = Policy(
+        targets=(spec,),
+        routes=(Route(pattern="m", tiers=((place,),)),),
+        clients=(Client(key_id="alice", limits=limits),),
+    )
+    assert explain_route(Controller(policy), {"model": ["m"], "key": ["alice"]}, 0.0)["limits"] == [
+        {"of": "key", "name": "alice", "what": "concurrency", "limit": 3, "per": None, "left": 3},
+        {"of": "key", "name": "alice", "what": "money", "limit": 5.0, "per": "day", "left": 5.0},
+    ]
+    assert explain_route(Controller(policy), {"model": ["m"]}, 0.0)["limits"] == []
