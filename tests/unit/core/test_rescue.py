@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.core.making import World, cloud, local
 
-from overspill.core.commands import AnyCommand, Complete, StartAttempt
+from overspill.core.commands import AnyCommand, Complete, Reject, StartAttempt
 from overspill.core.events import (
     ClientGone,
     Cut,
@@ -25,6 +25,7 @@ from overspill.core.types import (
     Health,
     Outcome,
     Policy,
+    RejectReason,
     RescuePolicy,
     RescueRefusal,
     Route,
@@ -86,6 +87,38 @@ def test_another_replica_goes_on_at_once() -> None:
     assert made.controller.targets[second.target_id].prefill_tokens == 10 + 20
     (complete,) = made.tell(Finished(attempt_id=second.attempt_id, prompt_tokens=30, output_tokens=5), 1.0)
     assert complete == Complete(request_id="r1", outcome=Outcome.COMPLETED, attempt_id=second.attempt_id)
+
+
+def test_streams_are_kept_wherever_somebody_could_go_on_with_them() -> None:
+    home, away = (place("a"), place("b", "v")), (place("c"), place("gone"))
+    targets = (local("a", 4), local("b", 4), cloud("c"))
+    made = World(*targets, routes=(way(home, away),))
+    kept = {name: target.kept_for for name, target in made.controller.targets.items()}
+    assert not any(kept.values())
+    made.tell(TargetVerified(target_id="b", model="another", continues=Continues.REASONING))
+    made.tell(TargetVerified(target_id="c", model="c-model", continues=Continues.NOTHING))
+    assert not made.start().is_kept
+    made.tell(TargetVerified(target_id="c", model="c-model", continues=Continues.CONTENT))
+    assert {name: set(target.kept_for) for name, target in made.controller.targets.items()} == {
+        "a": {"m"},
+        "b": set(),
+        "c": {"m"},
+    }
+    off = Policy(targets=targets, routes=(way(home, away, rescue=RescuePolicy.OFF),))
+    made.tell(PolicyChanged(policy=off))
+    assert not any(target.kept_for for target in made.controller.targets.values())
+
+
+def test_half_an_answer_makes_no_room_for_a_newcomer() -> None:
+    made = World(local("a", 1), routes=(way((place("a"),), queue_limit=1),))
+    made.tell(TargetVerified(target_id="a", model="a-model", continues=Continues.CONTENT))
+    first = made.start(priority=2)
+    made.tell(TargetChanged(target_id="a", health=Health.DOWN))
+    assert broke(made, first) == []
+    (rejected,) = made.arrive("r2", priority=0)
+    assert rejected == Reject(
+        request_id="r2", reason=RejectReason.QUEUE_FULL, outcome=Outcome.REJECTED, retry_after_s=5.0
+    )
 
 
 def test_a_killed_engine_goes_on_when_it_is_back() -> None:
