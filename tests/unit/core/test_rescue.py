@@ -19,6 +19,7 @@ from overspill.core.events import (
     TargetVerified,
     Tick,
 )
+from overspill.core.rescue import weights_of
 from overspill.core.types import (
     Continues,
     FailureKind,
@@ -109,6 +110,19 @@ def test_streams_are_kept_wherever_somebody_could_go_on_with_them() -> None:
     assert not any(target.kept_for for target in made.controller.targets.values())
 
 
+def test_a_reload_does_not_change_what_a_running_answer_is_made_of() -> None:
+    made = world()
+    first = made.start()
+    targets = (local("a", 4), local("b", 4))
+    made.tell(PolicyChanged(policy=Policy(targets=targets, routes=(way((place("a", "new"), place("b", "new"))),))))
+    assert unrescued(broke(made, first)) is R.OTHER_WEIGHTS
+
+
+def test_one_target_may_have_several_models() -> None:
+    two = RouteTarget(target_id="a", model="small", weights="s"), RouteTarget(target_id="a", model="large", weights="l")
+    assert [weights_of(way(two), "a", model) for model in ("small", "large", "other")] == ["s", "l", ""]
+
+
 def test_half_an_answer_makes_no_room_for_a_newcomer() -> None:
     made = World(local("a", 1), routes=(way((place("a"),), queue_limit=1),))
     made.tell(TargetVerified(target_id="a", model="a-model", continues=Continues.CONTENT))
@@ -148,13 +162,14 @@ def test_a_client_does_not_wait_longer_than_the_route_says() -> None:
 
 
 def test_a_target_that_is_still_being_looked_at_is_waited_for() -> None:
-    made = world(verified=None)
+    made = World(local("a", 4, ttft_s=0.1), local("b", 4, ttft_s=0.5), routes=(way((place("a"), place("b"))),))
+    made.tell(TargetVerified(target_id="a", model="a-model", continues=Continues.CONTENT))
     first = made.start()
+    made.tell(TargetChanged(target_id="a", health=Health.BROKEN))
     assert broke(made, first) == []
-    other = "b" if first.target_id == "a" else "a"
     assert made.tell(TargetVerified(target_id="nobody", model="m", continues=Continues.CONTENT)) == []
-    commands = made.tell(TargetVerified(target_id=other, model=f"{other}-model", continues=Continues.CONTENT))
-    assert resumed(commands).target_id == other
+    commands = made.tell(TargetVerified(target_id="b", model="b-model", continues=Continues.CONTENT))
+    assert resumed(commands).target_id == "b"
 
 
 def test_a_thought_goes_on_only_where_thoughts_do() -> None:
