@@ -74,8 +74,8 @@ class Reading:
 
     def take(self, event: bytes) -> None:
         """Read one event."""
-        if event.startswith(b": overspill rescued"):
-            self.is_labelled = True
+        if event.startswith(b":"):  # a seam, or a sign of life while a client waits for the rest
+            self.is_labelled = self.is_labelled or event.startswith(b": overspill rescued")
             return
         data = event.removeprefix(b"data: ")
         if data == b"[DONE]":

@@ -218,6 +218,21 @@ def test_half_a_tool_call_is_never_seen_and_the_whole_one_comes_from_elsewhere()
     staged(scenario)
 
 
+def test_content_behind_a_tool_call_does_not_overtake_it() -> None:
+    async def scenario(stage: Stage) -> None:
+        tokens = [delta(text) for text in ("I", " look", " it", " up", " now")]
+        reply, call, _ = await stage.begin(*tokens, tools=[{"type": "function"}])
+        whole = delta(tool_calls=[{"index": 0, "id": "t1", "function": {"name": "f", "arguments": "{}"}}])
+        for data in (whole, delta(" Done"), delta(" so"), delta(finish="tool_calls")):
+            call.chunk(data)
+            await call.drained()
+        call.end_stream(DONE)
+        await stage.client.rest(reply)
+        assert reply.body.index(b'"t1"') < reply.body.index(b" Done") < reply.body.index(b" so")
+
+    staged(scenario)
+
+
 def test_a_stream_that_is_cut_behind_its_finish_reason_is_whole() -> None:
     async def scenario(stage: Stage) -> None:
         reply, call, _ = await stage.begin(delta("One"), delta(" two"), delta(finish="stop"))

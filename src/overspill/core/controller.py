@@ -35,7 +35,7 @@ from overspill.core.lanes import LaneKey
 from overspill.core.options import Never, Option, Start, Wait
 from overspill.core.queueing import Request
 from overspill.core.racing import Races
-from overspill.core.rescue import weights_of, why_not
+from overspill.core.rescue import why_not
 from overspill.core.routing import Survey, decide
 from overspill.core.target import Attempt, TargetState
 from overspill.core.types import FailureKind, Health, LimitHit, Outcome, Policy, RejectReason, Route
@@ -223,7 +223,7 @@ class Controller:
     def _broke(self, request: Request, attempt: Attempt, event: Failed, out: list[AnyCommand], now: float) -> None:
         """Look for a target that goes on with an answer of which the client has a part."""
         if event.cut is not None:
-            request.broke_off(event.cut, weights_of(request.route, attempt.target.spec.target_id), now)
+            request.broke_off(event.cut, attempt.weights, now)
         elif event.output_tokens > 0:
             request.half = None  # it wrote what nobody kept
         if event.kind not in _BUSY:

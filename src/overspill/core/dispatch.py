@@ -13,7 +13,7 @@ from overspill.core.lanes import Lane, LaneKey
 from overspill.core.limits import Limiter
 from overspill.core.options import Never, Option, Start, Wait
 from overspill.core.queueing import Request
-from overspill.core.rescue import why_nowhere
+from overspill.core.rescue import weights_of, why_nowhere
 from overspill.core.roster import Roster
 from overspill.core.routing import Survey, decide, over_budget, spill_reason, start_at_home
 from overspill.core.silence import Silent, first_look_at, speaks
@@ -158,6 +158,9 @@ class Dispatcher:
             decision.model,
         )
         self._next_attempt += 1
+        is_kept = request.route.pattern in target.kept_for
+        if is_kept:
+            attempt.weights = weights_of(request.route, target.spec.target_id, decision.model)
         self.attempts[attempt.attempt_id] = attempt
         target.started(attempt, now)
         if not target.is_plain or request.purses:
@@ -182,7 +185,7 @@ class Dispatcher:
                 queue_wait_s=now - request.arrived_at,
                 predicted_ttft_s=ttft_s,
                 resumes=request.half is not None,
-                is_kept=request.route.pattern in target.kept_for,
+                is_kept=is_kept,
             )
         )
 

@@ -65,9 +65,12 @@ def _goes_on(target: TargetState, model: str) -> bool:
     return target.continues.get(model, Continues.NOTHING) is not Continues.NOTHING
 
 
-def weights_of(route: Route, target_id: str) -> str:
-    """Return the name of the weights that a route's requests meet on a target; empty if unknown."""
-    return next((place.weights for tier in route.tiers for place in tier if place.target_id == target_id), "")
+def weights_of(route: Route, target_id: str, model: str) -> str:
+    """Return the name of the weights that a route's requests meet on a target under ``model``; empty if unknown."""
+    for place in (place for tier in route.tiers for place in tier):
+        if place.target_id == target_id and place.model in ("", model):
+            return place.weights
+    return ""
 
 
 def why_nowhere(seen: Sequence[Option]) -> RescueRefusal:

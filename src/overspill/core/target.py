@@ -43,6 +43,7 @@ class Attempt:
         "share",
         "started_at",
         "target",
+        "weights",
     )
 
     def __init__(
@@ -72,6 +73,8 @@ class Attempt:
         self.output_tokens = 0
         self.is_queued = False
         """True once the target has said, by comments or blank lines, that the request waits there."""
+        self.weights = ""
+        """What its tokens come from, where they may be continued elsewhere; a reload may change what is there."""
         self.due_at = 0.0
         """When to look whether it has spoken; see ``racing``."""
         self.charge: Charge | None = None

@@ -49,6 +49,11 @@ class Kept:
         return True
 
     @property
+    def is_waiting(self) -> bool:
+        """True while a tool call is not whole: what comes behind it must not overtake it."""
+        return self._calls is not None
+
+    @property
     def is_overfull(self) -> bool:
         """True if more waits than may."""
         return self._calls_bytes > _HELD_BYTES

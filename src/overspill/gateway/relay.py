@@ -364,9 +364,10 @@ class Relay:
         passage.learn(raw)
 
     def _open_passage(self, passage: StraightPassage, decoder: SseDecoder) -> None:
-        """Let tokens pass straight on, unless the next bytes belong to an event that has begun."""
+        """Let tokens pass straight on, unless the next bytes belong to an event that has begun or a call must wait."""
+        waits = decoder.is_within_event or (self.kept is not None and self.kept.is_waiting)
         if self._call is not None:
-            self._call.set_passage(passage if passage.has_shape and not decoder.is_within_event else None)
+            self._call.set_passage(passage if passage.has_shape and not waits else None)
 
     def _pass_on(self, raw: bytes, data: bytes, *, has_token: bool) -> None:
         """Hold until the end of this wake-up, or until the first token: before it another target may take over."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.core.making import World, cloud, local
 
-from overspill.core.commands import AnyCommand, Complete, StartAttempt
+from overspill.core.commands import AnyCommand, Complete, Reject, StartAttempt
 from overspill.core.events import (
     ClientGone,
     Cut,
@@ -19,12 +19,14 @@ from overspill.core.events import (
     TargetVerified,
     Tick,
 )
+from overspill.core.rescue import weights_of
 from overspill.core.types import (
     Continues,
     FailureKind,
     Health,
     Outcome,
     Policy,
+    RejectReason,
     RescuePolicy,
     RescueRefusal,
     Route,
@@ -88,6 +90,51 @@ def test_another_replica_goes_on_at_once() -> None:
     assert complete == Complete(request_id="r1", outcome=Outcome.COMPLETED, attempt_id=second.attempt_id)
 
 
+def test_streams_are_kept_wherever_somebody_could_go_on_with_them() -> None:
+    home, away = (place("a"), place("b", "v")), (place("c"), place("gone"))
+    targets = (local("a", 4), local("b", 4), cloud("c"))
+    made = World(*targets, routes=(way(home, away),))
+    kept = {name: target.kept_for for name, target in made.controller.targets.items()}
+    assert not any(kept.values())
+    made.tell(TargetVerified(target_id="b", model="another", continues=Continues.REASONING))
+    made.tell(TargetVerified(target_id="c", model="c-model", continues=Continues.NOTHING))
+    assert not made.start().is_kept
+    made.tell(TargetVerified(target_id="c", model="c-model", continues=Continues.CONTENT))
+    assert {name: set(target.kept_for) for name, target in made.controller.targets.items()} == {
+        "a": {"m"},
+        "b": set(),
+        "c": {"m"},
+    }
+    off = Policy(targets=targets, routes=(way(home, away, rescue=RescuePolicy.OFF),))
+    made.tell(PolicyChanged(policy=off))
+    assert not any(target.kept_for for target in made.controller.targets.values())
+
+
+def test_a_reload_does_not_change_what_a_running_answer_is_made_of() -> None:
+    made = world()
+    first = made.start()
+    targets = (local("a", 4), local("b", 4))
+    made.tell(PolicyChanged(policy=Policy(targets=targets, routes=(way((place("a", "new"), place("b", "new"))),))))
+    assert unrescued(broke(made, first)) is R.OTHER_WEIGHTS
+
+
+def test_one_target_may_have_several_models() -> None:
+    two = RouteTarget(target_id="a", model="small", weights="s"), RouteTarget(target_id="a", model="large", weights="l")
+    assert [weights_of(way(two), "a", model) for model in ("small", "large", "other")] == ["s", "l", ""]
+
+
+def test_half_an_answer_makes_no_room_for_a_newcomer() -> None:
+    made = World(local("a", 1), routes=(way((place("a"),), queue_limit=1),))
+    made.tell(TargetVerified(target_id="a", model="a-model", continues=Continues.CONTENT))
+    first = made.start(priority=2)
+    made.tell(TargetChanged(target_id="a", health=Health.DOWN))
+    assert broke(made, first) == []
+    (rejected,) = made.arrive("r2", priority=0)
+    assert rejected == Reject(
+        request_id="r2", reason=RejectReason.QUEUE_FULL, outcome=Outcome.REJECTED, retry_after_s=5.0
+    )
+
+
 def test_a_killed_engine_goes_on_when_it_is_back() -> None:
     made = World(local("a", 4), routes=(way((place("a"),)),))
     made.tell(TargetVerified(target_id="a", model="a-model", continues=Continues.CONTENT))
@@ -115,13 +162,14 @@ def test_a_client_does_not_wait_longer_than_the_route_says() -> None:
 
 
 def test_a_target_that_is_still_being_looked_at_is_waited_for() -> None:
-    made = world(verified=None)
+    made = World(local("a", 4, ttft_s=0.1), local("b", 4, ttft_s=0.5), routes=(way((place("a"), place("b"))),))
+    made.tell(TargetVerified(target_id="a", model="a-model", continues=Continues.CONTENT))
     first = made.start()
+    made.tell(TargetChanged(target_id="a", health=Health.BROKEN))
     assert broke(made, first) == []
-    other = "b" if first.target_id == "a" else "a"
     assert made.tell(TargetVerified(target_id="nobody", model="m", continues=Continues.CONTENT)) == []
-    commands = made.tell(TargetVerified(target_id=other, model=f"{other}-model", continues=Continues.CONTENT))
-    assert resumed(commands).target_id == other
+    commands = made.tell(TargetVerified(target_id="b", model="b-model", continues=Continues.CONTENT))
+    assert resumed(commands).target_id == "b"
 
 
 def test_a_thought_goes_on_only_where_thoughts_do() -> None:

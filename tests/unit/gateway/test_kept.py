@@ -93,3 +93,12 @@ def test_what_cannot_be_read_again_is_not_understood() -> None:
     keep = kept()
     keep.add(b'{"choices":[{"delta":{"content":' + b"[" * 5000 + b"]" * 5000 + b"}}]}")
     assert keep.transcript().is_odd
+
+
+def test_while_a_call_waits_nothing_may_overtake_it() -> None:
+    keep = kept()
+    assert not keep.is_waiting
+    keep.take(call("{"), data(call("{")))
+    assert keep.is_waiting
+    keep.release()
+    assert not keep.is_waiting
