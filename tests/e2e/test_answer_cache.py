@@ -334,3 +334,31 @@ def test_signs_of_life_are_not_kept_with_an_answer(stream: bool) -> None:
             assert len(first.body) > len(second.body)
 
     run(main())
+
+
+def test_a_key_gets_no_answer_of_a_model_that_it_may_not_ask_for() -> None:
+    keys = {
+        "api_keys": [
+            {"key": "env:ANN", "name": "ann"},
+            {"key": "env:BOB", "name": "bob", "models": ["other"]},
+        ]
+    }
+
+    async def main() -> None:
+        async with (
+            fake_engine() as local,
+            serving(
+                text_of(
+                    {"local": attach(url_of(local))},
+                    [{"model": model, "tiers": [["local"]]} for model in ("m", "other")],
+                    cache={**CACHE, "scope": "all"},
+                    server=keys,
+                ),
+                environ=KEYED,
+            ) as gateway,
+        ):
+            assert not is_hit(await say(gateway, "sk-ann"))
+            assert is_hit(await say(gateway, "sk-ann"))
+            assert (await say(gateway, "sk-bob")).status == 403
+
+    run(main())

@@ -10,6 +10,7 @@ from overspill.config.check import as_target, is_local, urls_of
 from overspill.config.facts import Facts
 from overspill.config.keys import keys_of, patterns_of
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
+from overspill.config.screening import plan_of
 
 _NOTHING = (
     "no model can be served: nothing to run and nowhere to send",
@@ -63,8 +64,12 @@ def _route(route: RouteConfig, config: Config, facts: Facts) -> Iterator[str]:
         if limited is not None:
             whose = "together" if patterns_of(route) == (pattern,) else f"as {pattern} together"
             yield f"  all requests {whose}: {_limits(limited, limited.budget)}"
+    plan = plan_of(config.screening, route.screening)
     if route.local_only:
         yield "  local only: it never leaves local pools"
+    elif plan is not None:
+        judged = "find" if plan.lets_unseen or plan.lets_failed else "find or cannot judge"
+        yield f"  looked at first by {', '.join(plan.detectors)}: what they {judged} stays in local pools"
     if route.note:
         yield f"  note: {route.note}"
 

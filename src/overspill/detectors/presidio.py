@@ -1,4 +1,4 @@
-"""Microsoft's Presidio as a detector (extra ``pii``): cards, accounts, passports, phone numbers of many countries.
+"""Presidio as a detector (extra ``pii``): cards, accounts, passports, phone numbers of many countries.
 
 Without a model it looks for what has a form; names and places need a spaCy model, which the user installs. Presidio
 finds e-mail addresses by a list of domains that ``tldextract`` would download on first use: here it may not, and uses
@@ -36,7 +36,7 @@ class Presidio:
     """See the module."""
 
     kind = "presidio"
-    description = "Microsoft's Presidio (`pip install 'overspill[pii]'`); names and places with a spaCy model"
+    description = "Presidio (`pip install 'overspill[pii]'`); names and places with a spaCy model"
 
     def check(self, options: Mapping[str, Any]) -> None:
         """See ``Detector``; looks whether the packages are there, without importing them."""

@@ -82,12 +82,9 @@ class Intake:
     def _admit(self, session: Session) -> None:
         """Answer from the cache, or let the request go on; if it may be kept, its answer will be."""
         cache, wish = self._cache, session.wishes.cache
-        route = self._driver.controller.find_route(session.request.model)
-        if cache is None or route is None or wish is CacheWish.OFF:
-            self._driver.submit(session)
-            return
         request = session.request
-        if wish is CacheWish.AUTO and not is_repeatable(session.surface, request):
+        route = self._driver.controller.find_route(request.model)
+        if cache is None or route is None or not self._may_be_kept(session):
             self._driver.submit(session)
             return
         session.bind(route)
@@ -101,6 +98,13 @@ class Intake:
             return
         session.keeping = Keeping(cache, key, session.surface, is_limited=request.max_tokens is not None)
         self._driver.submit(session)
+
+    def _may_be_kept(self, session: Session) -> bool:
+        wish, request = session.wishes.cache, session.request
+        if wish is CacheWish.OFF or (wish is CacheWish.AUTO and not is_repeatable(session.surface, request)):
+            return False
+        # Else a key could read what others may ask for.
+        return self._driver.controller.may_ask_for(session.key_id, request.model)
 
     @property
     def is_busy(self) -> bool:
