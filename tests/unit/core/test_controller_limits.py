@@ -452,3 +452,27 @@ def test_of_too_many_models_the_one_that_failed_first_is_forgotten() -> None:
     world.start("old", model="m0")
     assert world.controller.explain(arrived("x", model="m69"), world.now)[2] is not Never.UNSUPPORTED
     assert models.find("m69") is not None
+
+
+def test_a_model_that_still_fails_now_and_then_is_watched_and_another_is_not() -> None:
+    world = World(local(slots=9), routes=(many(),))
+    run = world.start("r1", model="shaky")
+    world.fail(run.attempt_id, K.CUT, output_tokens=1)
+    world.finish(world.start("r2", model="shaky").attempt_id)
+    world.finish(world.start("r3", model="good").attempt_id)
+    world.tell(ClientGone(request_id=world.start("r4", model="good").request_id))
+    run = world.start("r5", model="good")
+    world.fail(run.attempt_id, K.BAD_REQUEST)
+    models = world.controller.targets["gpu"].models
+    assert models is not None
+    assert models.find("good") is None
+    assert models.find("shaky") is not None
+    world.now += 31.0  # its one failure has left the window
+    world.finish(world.start("r6", model="shaky").attempt_id)
+    assert len(models) == 0
+
+
+def test_a_failure_that_says_nothing_of_load_leaves_an_adaptive_window_alone() -> None:
+    world = World(cloud(is_adaptive=True))
+    world.fail(world.start("r1").attempt_id, K.BAD_REQUEST)
+    assert world.controller.targets["api"].slots == 8
