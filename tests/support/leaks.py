@@ -263,7 +263,7 @@ def config_text(local_url: str, clouds: tuple[Outside, Outside], variant: str, d
     }
     if variant == "other_detectors":
         detectors["more"] = {"detector": "patterns", "options": {"keywords": ["psst"]}}
-    screening = {} if variant == "no_detectors" else {"detectors": detectors, "timeout": "200ms", "processes": 2}
+    screening = {} if variant == "no_detectors" else {"detectors": detectors, "timeout": "700ms", "processes": 2}
     return text_of(
         pools,
         routes,
