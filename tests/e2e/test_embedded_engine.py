@@ -116,8 +116,8 @@ def test_a_killed_engine_loses_no_request_that_had_no_token(tmp_path: Path, has_
     async def main() -> None:
         async with AsyncExitStack() as stack:
             pools: dict[str, Any] = {"local": ENGINE}
-            # So that they would rather wait than spill, however long the others are expected to take. What had tokens is
-            # to break: that it can go on is another test's matter.
+            # So that they would rather wait than spill, however long the others are expected to take. What had tokens
+            # is to break: that it can go on is another test's matter.
             routes: list[dict[str, Any]] = [{**HOME[0], "slo": {"ttft": "1h"}, "deadline": "1h", "rescue": "off"}]
             if has_cloud:
                 cloud = await stack.enter_async_context(fake_engine())
