@@ -159,7 +159,7 @@ def check_ledger(path: Path, count: int, ends: Counter[str]) -> None:
     requests = {row["request_id"]: row for row in rows(path, "requests")}
     assert len(requests) == count == len(rows(path, "requests"))
     outcomes = Counter(row["outcome"] for row in requests.values())
-    assert outcomes["broken"] == ends["broken"]
+    assert 0 <= outcomes["broken"] - ends["broken"] <= ends["left"]  # who left may have missed that it broke
     assert outcomes["completed"] >= ends["streamed"] + ends["whole"]
     assert outcomes["client_gone"] <= ends["left"]
     attempts: dict[str, list[dict[str, Any]]] = {}
