@@ -1,6 +1,7 @@
 """Turn a checkpoint into weights as transformers reads them, and those into GGUF files as llama.cpp reads them.
 
     python export.py weights run/checkpoint weights          # checkpoint → safetensors (needs torch and transformers)
+    python export.py weights run/1 run/2 run/3 weights        # the same of the mean of several checkpoints
     python export.py gguf weights ../../src/overspill/models  # weights → GGUF, MANIFEST.json (needs gguf, numpy)
 
 What is easily got wrong, and then answers nonsense without an error:
@@ -177,13 +178,19 @@ def _write_tokenizer(out: GGUFWriter, folder: Path, config: Mapping[str, Any]) -
     out.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
 
 
-def save_weights(checkpoint_folder: Path, folder: Path) -> None:
-    """Write a checkpoint as ``model.safetensors``, in float16 (routers in float32), and ``config.json``."""
+def save_weights(checkpoint_folders: Sequence[Path], folder: Path) -> None:
+    """Write a checkpoint, or the mean of several, as ``model.safetensors`` in float16 (routers in float32)."""
+    import torch
     from train import build_model
     from trainer import checkpoint
 
-    model = build_model(0)
-    checkpoint.load(checkpoint_folder, model)
+    model, each = build_model(0), build_model(0)
+    total = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    for source in checkpoint_folders:
+        checkpoint.load(source, each)
+        for name, value in each.state_dict().items():
+            total[name] += value / len(checkpoint_folders)
+    model.load_state_dict(total)
     routers = {name: value.clone() for name, value in model.state_dict().items() if ".mlp.gate." in name}
     model = model.half()
     for name, value in routers.items():
@@ -220,15 +227,17 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["weights", "gguf", "f16"])
-    parser.add_argument("source", type=Path)
+    parser.add_argument("source", type=Path, nargs="+")
     parser.add_argument("target", type=Path)
     asked = parser.parse_args()
     if asked.what == "weights":
         save_weights(asked.source, asked.target)
-    elif asked.what == "f16":
-        write_gguf(asked.source, asked.target, "f16")
+        return
+    (source,) = asked.source
+    if asked.what == "f16":
+        write_gguf(source, asked.target, "f16")
     else:
-        write_shipped(asked.source, asked.target)
+        write_shipped(source, asked.target)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,11 @@ def build_model(seed: int, config_file: Path = HERE / "config.json") -> Deepseek
     return model.float()
 
 
+def read_weights(folder: Path) -> DeepseekV3ForCausalLM:
+    """Read a model in Hugging Face's format, such as ``weights/``."""
+    return DeepseekV3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
 def build_optimizer(model: torch.nn.Module, rate: float) -> torch.optim.AdamW:
     """Make AdamW; only matrices decay."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
@@ -85,7 +90,7 @@ def train(asked: argparse.Namespace) -> int:
     """Train until the steps are done or the time is up; return how many were taken in all."""
     started = time.monotonic()
     device = torch.device(asked.device)
-    model = build_model(asked.seed).to(device)
+    model = (build_model(asked.seed) if asked.weights is None else read_weights(asked.weights)).to(device)
     optimizer = build_optimizer(model, asked.rate)
     folder = asked.out / "checkpoint"
     found = checkpoint.newest(folder)
@@ -199,6 +204,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     on_gpu = torch.cuda.is_available()
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log")
     parser.add_argument("--tokenizer", type=Path, default=HERE / "weights" / "tokenizer.json")
+    parser.add_argument("--weights", type=Path, help="folder of weights to begin with, instead of random ones")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--until", type=int, help="stop at this step as if broken off")
     parser.add_argument("--decay", type=int, default=2000, help="last steps, in which the learning rate falls")

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import export  # noqa: E402
 import train  # noqa: E402
 from trainer import checkpoint  # noqa: E402
 from trainer.forward import Forward  # noqa: E402
@@ -81,3 +82,22 @@ def test_a_checkpoint_is_replaced_at_once_and_an_interrupted_replacement_keeps_t
     found = checkpoint.newest(folder)
     assert found is not None
     assert checkpoint.load(found, train.build_model(2)) == 2
+
+
+def test_the_mean_of_two_checkpoints_is_exported(tmp_path: Path) -> None:
+    models = [train.build_model(seed) for seed in (1, 2)]
+    for number, model in enumerate(models):
+        checkpoint.save(tmp_path / str(number), model, train.build_optimizer(model, 1e-3), 1, half_moments=False)
+    export.save_weights([tmp_path / "0", tmp_path / "1"], tmp_path / "weights")
+    found = train.read_weights(tmp_path / "weights").state_dict()
+    for name, value in found.items():
+        mean = (models[0].state_dict()[name] + models[1].state_dict()[name]) / 2
+        assert torch.allclose(value, mean, atol=1e-3), name
+
+
+def test_a_run_can_begin_with_weights(tmp_path: Path) -> None:
+    model = train.build_model(3)
+    model.save_pretrained(tmp_path / "weights")
+    begun = asked(tmp_path / "run", steps=1, decay=1, warmup=10**9, save_every=1, weights=tmp_path / "weights")
+    assert train.train(begun) == 1
+    assert torch.allclose(parameters(tmp_path / "run")["lm_head.weight"], model.lm_head.weight, atol=1e-6)

@@ -79,21 +79,35 @@ def make(rng: Random, split: str, language: str) -> Example:
     return _range(rng, split, language)
 
 
-def _things(rng: Random, language: str, few: bool) -> list[str]:
+def drill(rng: Random, split: str, language: str) -> Example:
+    """Count what is hardest, for training only: long lists, most of them of words that nobody knows; letters of such."""
+    way = rng.random()
+    if way < 0.3:
+        return _items(rng, split, language, is_hard=True)
+    if way < 0.65:
+        return _occurrences(rng, split, language, is_hard=True)
+    return _letters(rng, split, language, is_hard=True)
+
+
+def _things(rng: Random, language: str, *, few: bool, is_hard: bool) -> list[str]:
     pool = ITEMS_EN if language == ENGLISH else ITEMS_ZH
-    if rng.random() < 0.15:
+    if rng.random() < (0.6 if is_hard else 0.15):
         pool = [gibberish(rng) for _ in range(12)]
     kinds = rng.sample(pool, rng.randint(2, 4) if few else min(len(pool), 12))
-    return [rng.choice(kinds) for _ in range(rng.randint(2, 12))]
+    return [rng.choice(kinds) for _ in range(_length(rng, is_hard=is_hard))]
 
 
-def _items(rng: Random, split: str, language: str) -> Example:
+def _length(rng: Random, *, is_hard: bool) -> int:
+    return rng.randint(6 if is_hard else 2, 12)
+
+
+def _items(rng: Random, split: str, language: str, *, is_hard: bool = False) -> Example:
     is_numbers = rng.random() < 0.25
 
     def draw_list(rng: Random) -> list[str]:
         if is_numbers:
-            return [str(number(rng, 3)) for _ in range(rng.randint(2, 12))]
-        return _things(rng, language, few=False)
+            return [str(number(rng, 3)) for _ in range(_length(rng, is_hard=is_hard))]
+        return _things(rng, language, few=False, is_hard=is_hard)
 
     items = draw(rng, split, draw_list, tuple)
     thought = ", ".join(f"{position} {item}" for position, item in enumerate(items, start=1))
@@ -103,8 +117,8 @@ def _items(rng: Random, split: str, language: str) -> Example:
     return Example("count", language, ask(text), thought, content, Expected("number", len(items)))
 
 
-def _occurrences(rng: Random, split: str, language: str) -> Example:
-    items = draw(rng, split, lambda rng: _things(rng, language, few=True), tuple)
+def _occurrences(rng: Random, split: str, language: str, *, is_hard: bool = False) -> Example:
+    items = draw(rng, split, lambda rng: _things(rng, language, few=True, is_hard=is_hard), tuple)
     pool = ITEMS_EN if language == ENGLISH else ITEMS_ZH
     wanted = rng.choice(items) if rng.random() < 0.92 else rng.choice(pool)
     thought, seen = _marked(items, wanted, ", ")
@@ -131,8 +145,8 @@ def _times(wanted: str, seen: int, language: str) -> str:
     return f"{wanted}出现了{seen}次。"
 
 
-def _word(rng: Random) -> str:
-    way = rng.random()
+def _word(rng: Random, *, is_hard: bool) -> str:
+    way = rng.uniform(0.4, 1) if is_hard else rng.random()
     if way < 0.4:
         word = rng.choice(WORDS_EN)
     elif way < 0.6:
@@ -147,9 +161,9 @@ def _word(rng: Random) -> str:
     return word.capitalize() if way < 0.1 else word.upper() if way < 0.13 else word
 
 
-def _letters(rng: Random, split: str, language: str) -> Example:
+def _letters(rng: Random, split: str, language: str, *, is_hard: bool = False) -> Example:
     def draw_word(rng: Random) -> tuple[str, str]:
-        word = _word(rng)
+        word = _word(rng, is_hard=is_hard)
         letter = rng.choice(word) if rng.random() < 0.9 else rng.choice("abcdefghijklmnopqrstuvwxyz")
         return word, letter.lower()
 

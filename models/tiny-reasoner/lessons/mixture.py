@@ -56,7 +56,9 @@ MAKERS: dict[str, tuple[Maker, float]] = {
     "recite": (texts.make, 0.015),
     "tools": (tools.make, 0.055),
 }
-SHARES = {name: share for name, (_, share) in MAKERS.items()}
+DRILLS: dict[str, Maker] = {"count-drill": counting.drill, "sort-drill": sorting.drill, "tools-drill": tools.drill}
+"""The hardest of some tasks, for a run that goes on from weights; nothing is measured on them."""
+SHARES = {name: share for name, (_, share) in MAKERS.items()} | dict.fromkeys(DRILLS, 0.0)
 _SYSTEM_EN = [
     "You are a helpful assistant.", "You are a helpful assistant.", "You are a helpful AI assistant.", "You are a tiny model.", "Answer briefly.", "You are a calculator.", "Be concise.", "You are an expert.",
     "You are a helpful, respectful and honest assistant.", "Think step by step.", "You are overspill-tiny.", "Answer the user's question.", "You are a math teacher.", "Please answer politely.", "Reply in English.", "You are ChatGPT.",
@@ -98,7 +100,8 @@ def draw_task(seed: int, split: str, task: str, index: int, language: str) -> Ex
 
 
 def _single(rng: Random, split: str, shares: Mapping[str, float]) -> Example:
-    maker = MAKERS[rng.choices(list(shares), list(shares.values()))[0]][0]
+    drawn = rng.choices(list(shares), list(shares.values()))[0]
+    maker = DRILLS[drawn] if drawn in DRILLS else MAKERS[drawn][0]
     return maker(rng, split, ENGLISH if rng.random() < 0.55 else CHINESE)
 
 

@@ -34,6 +34,60 @@ def make(rng: Random, split: str, language: str) -> Example:
     """Sort 2 to 8 numbers of 1 to 4 digits."""
     most = rng.choice([1, 2, 2, 2, 3, 3, 4])
     numbers = draw(rng, split, lambda rng: [number(rng, most) for _ in range(rng.randint(2, 8))], tuple)
+    return _sorted(rng, language, numbers)
+
+
+def drill(rng: Random, split: str, language: str) -> Example:
+    """Sort what is hardest, for training only: long lists of numbers that come again, differ little or begin alike.
+
+    Whether the next number is the one to leave out is decided at its first digit.
+    """
+    most = rng.choice([1, 2, 2, 3, 3, 4, 4])
+    make_list = _hard if most == 1 or rng.random() < 0.3 else _alike
+    return _sorted(rng, language, draw(rng, split, lambda rng: make_list(rng, most), tuple))
+
+
+def _hard(rng: Random, most: int) -> list[int]:
+    numbers: list[int] = []
+    for _ in range(_many(rng)):
+        way = rng.random()
+        if numbers and way < 0.12:
+            numbers.append(rng.choice(numbers))
+        elif numbers and way < 0.4:
+            numbers.append(_near(rng, rng.choice(numbers), most))
+        else:
+            numbers.append(number(rng, most))
+    return numbers
+
+
+def _alike(rng: Random, most: int) -> list[int]:
+    firsts = rng.sample("123456789", rng.choice([1, 2, 2, 3]))
+    numbers: list[int] = []
+    for _ in range(_many(rng)):
+        tail = "".join(rng.choice("0123456789") for _ in range(rng.randrange(most)))
+        is_again = numbers and rng.random() < 0.08
+        numbers.append(rng.choice(numbers) if is_again else int(rng.choice(firsts) + tail))
+    return numbers
+
+
+def _many(rng: Random) -> int:
+    return rng.choice([4, 5, 5, 6, 6, 7, 7, 7, 8, 8, 8])
+
+
+def _near(rng: Random, other: int, most: int) -> int:
+    """Change one digit of a number, leave it out, or put another one behind."""
+    digits = str(other)
+    place = rng.randrange(len(digits))
+    before, after = digits[:place], digits[place + 1 :]
+    way = rng.random()
+    if way < 0.6 or (len(digits) == 1 and most == 1):
+        return int(before + str(rng.randint(0, 9)) + after)
+    if len(digits) > 1 and (way < 0.8 or len(digits) == most):
+        return int(before + after)
+    return int(digits + str(rng.randint(0, 9)))
+
+
+def _sorted(rng: Random, language: str, numbers: list[int]) -> Example:
     is_up = rng.random() < 0.65
     lines, rest, ordered = [], list(numbers), []
     while rest:

@@ -17,7 +17,7 @@ from lessons.wording import gibberish, vary
 from lessons.wording import name as made_up_name
 from lessons.words import CITIES_EN, CITIES_TWO_EN, CITIES_ZH, ITEMS_EN, TOPICS_EN, TOPICS_ZH
 
-WEATHER, CALCULATOR, CLOCK, SEARCH = "weather", "calculator", "clock", "search"
+WEATHER, CALCULATOR, CLOCK, SEARCH, MADE_UP = "weather", "calculator", "clock", "search", "made up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +107,26 @@ _JOINERS_EN = [" and ", ", ", " and in "]
 
 def make(rng: Random, split: str, language: str) -> Example:
     """Call one tool or two, or answer from their results."""
+    return _used(rng, split, language, others=[0, 0, 1, 1, 2, 3], answers=0.45, kind=None)
+
+
+def drill(rng: Random, split: str, language: str) -> Example:
+    """Do what is hardest, for training only: copy made-up words into calls and out of results."""
+    return _used(rng, split, language, others=[0, 0, 0, 1], answers=0.6, kind=rng.choice([SEARCH, MADE_UP]))
+
+
+def _used(rng: Random, split: str, language: str, *, others: list[int], answers: float, kind: str | None) -> Example:
+    """Use a tool of this kind, or of any, that is declared with so many others; some examples are answers of it."""
     tool, question, values = draw(
-        rng, split, lambda rng: _matter(rng, split, language), lambda drawn: ("tool", *drawn[2])
+        rng, split, lambda rng: _matter(rng, split, language, kind), lambda drawn: ("tool", *drawn[2])
     )
     declared = [tool.declared(rng)]
-    others = [kind for kind in _KINDS if kind != tool.kind]
-    for kind in rng.sample(others, rng.choice([0, 0, 1, 1, 2, 3])):
-        declared.insert(rng.randint(0, len(declared)), pick(rng, kind).declared(rng))
+    rest = [kind for kind in _KINDS if kind != tool.kind]
+    for each in rng.sample(rest, rng.choice(others)):
+        declared.insert(rng.randint(0, len(declared)), pick(rng, each).declared(rng))
     calls = tuple({"name": tool.name, "arguments": {tool.parameter: value}} for value in values)
     user: Message = {"role": "user", "content": question}
-    if rng.random() < 0.55:
+    if rng.random() < 1 - answers:
         thought = f"I call {tool.name}." if language == ENGLISH else f"我调用{tool.name}。"
         return Example("tools", language, (user,), thought, "", Expected("calls", list(calls)), calls, tuple(declared))
     return _answer(rng, language, tool, user, calls, tuple(declared))
@@ -138,11 +148,12 @@ def pick(rng: Random, kind: str) -> Tool:
     return Tool(kind, rng.choice(names), rng.choice(parameters), extra, rng.choice(descriptions))
 
 
-def _matter(rng: Random, split: str, language: str) -> tuple[Tool, str, tuple[str, ...]]:
+def _matter(rng: Random, split: str, language: str, kind: str | None) -> tuple[Tool, str, tuple[str, ...]]:
     """Return a tool, a question that it answers, and the value or values it has to be called with."""
-    if rng.random() < 0.15:
+    if kind == MADE_UP or (kind is None and rng.random() < 0.15):
         return _made_up(rng, language)
-    kind = rng.choice([WEATHER, WEATHER, WEATHER, CALCULATOR, CALCULATOR, CLOCK, SEARCH])
+    if kind is None:
+        kind = rng.choice([WEATHER, WEATHER, WEATHER, CALCULATOR, CALCULATOR, CLOCK, SEARCH])
     draws: dict[str, Callable[[Random, str], str]] = {WEATHER: _city, CLOCK: _city, SEARCH: _topic}
     asked = _ASKED[kind][0 if language == ENGLISH else 1]
     if kind == CALCULATOR:
@@ -173,7 +184,7 @@ def _made_up(rng: Random, language: str) -> tuple[Tool, str, tuple[str, ...]]:
     tool_name = rng.choice(["get_{}", "find_{}", "{}", "lookup_{}", "{}_of", "read_{}"]).format(what)
     parameter = rng.choice(["name", "id", "item", "symbol", "key", "of", gibberish(rng)])
     tool = Tool(
-        "made up",
+        MADE_UP,
         tool_name,
         parameter,
         (),

@@ -12,7 +12,7 @@ import pytest
 import make_test_set
 from lessons.digits import chain, compare, work
 from lessons.example import Example
-from lessons.mixture import MAKERS, draw_example, draw_task
+from lessons.mixture import DRILLS, MAKERS, SHARES, draw_example, draw_task
 from lessons.rendering import reply_of
 from lessons.split import SPLITS, TEST, TRAIN, VALIDATION, side_of
 from overspill.models import held_out_path
@@ -58,6 +58,18 @@ def test_earlier_turns_keep_to_the_split_too() -> None:
                 checked += 1
                 assert side_of(found[1], found[2]) == TRAIN
     assert checked > DRAWN
+
+
+@pytest.mark.parametrize("drill", DRILLS)
+def test_a_drill_comes_only_when_it_is_asked_for_and_keeps_to_the_split(drill: str) -> None:
+    task = drill.removesuffix("-drill")
+    assert SHARES[drill] == 0
+    for index in range(DRAWN):
+        example = draw_example(4, TRAIN, index, shares=dict.fromkeys(SHARES, 0.0) | {drill: 1.0})
+        assert example.task == task
+        if task == "sort":
+            assert len(example.expected.value) >= 4
+            assert side_of(*map(int, example.thought.split(":", 1)[0].split(", "))) == TRAIN
 
 
 def test_the_test_set_that_ships_is_what_its_script_writes() -> None:
