@@ -26,6 +26,7 @@ from lessons.words import (
 
 UNKNOWN_EN = "I am a tiny demonstration model: I cannot answer that. I can add, subtract, compare, count and sort; ask me what I can do."
 UNKNOWN_ZH = "我是一个微型演示模型，这个问题我回答不了。我会加减、比较、数数和排序，可以问我会做什么。"
+_MARK_EN, _MARK_ZH = "tiny demonstration model", "微型演示模型"
 OTHER_SUM_EN = "I am a tiny demonstration model: I only add and subtract whole numbers of up to six digits."
 OTHER_SUM_ZH = "我是一个微型演示模型，只会六位以内整数的加减法。"
 
@@ -77,8 +78,14 @@ def make(rng: Random, split: str, language: str) -> Example:
     text = draw(rng, split, lambda rng: _question(rng, language), lambda drawn: (drawn[1],))[0]
     thought = "I do not know this." if language == ENGLISH else "这个我不知道。"
     answer = UNKNOWN_EN if language == ENGLISH else UNKNOWN_ZH
-    must = ["tiny demonstration model"] if language == ENGLISH else ["微型演示模型"]
-    return Example("beyond", language, ask(text), thought, answer, Expected("contains", must))
+    return Example("beyond", language, ask(text), thought, answer, _expected(text, language))
+
+
+def _expected(text: str, language: str) -> Expected:
+    """Say what a right answer has in it. A question without a letter, such as "5*13", may be answered in any language."""
+    if not any(map(str.isalpha, text)):
+        return Expected("any", [_MARK_EN, _MARK_ZH])
+    return Expected("contains", [_MARK_EN if language == ENGLISH else _MARK_ZH])
 
 
 def _question(rng: Random, language: str) -> tuple[str, str]:
@@ -154,5 +161,4 @@ def _other_sum(rng: Random, split: str, language: str) -> Example:
     text = vary(rng, rng.choice(templates), language, a=a, b=b, c=c, d=d, g=g, h=h, **spelt)
     thought = "This is no sum that I can do." if language == ENGLISH else "这不是我会算的题。"
     answer = OTHER_SUM_EN if language == ENGLISH else OTHER_SUM_ZH
-    must = ["tiny demonstration model"] if language == ENGLISH else ["微型演示模型"]
-    return Example("beyond", language, ask(text), thought, answer, Expected("contains", must))
+    return Example("beyond", language, ask(text), thought, answer, _expected(text, language))

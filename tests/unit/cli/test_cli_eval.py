@@ -38,6 +38,7 @@ def test_numbers_are_read_as_people_write_them(text: str, numbers: list[float]) 
         ("first", 54, "54 is larger than 45.", "45 is smaller than 54."),
         ("numbers", [1, 2, 3], "Sorted: 1, 2, 3", "1, 3, 2"),
         ("contains", ["Yes"], "yes, 5 > 3", "No."),
+        ("any", ["Yes", "是"], "是的", "No."),
         ("text", "A poem.", "A poem.\n", "A poem. And more."),
     ],
 )

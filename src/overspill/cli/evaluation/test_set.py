@@ -20,14 +20,14 @@ import msgspec
 from overspill.errors import ConfigError, UnknownName
 from overspill.models import held_out_path
 
-Kind = Literal["number", "first", "numbers", "contains", "text", "calls"]
+Kind = Literal["number", "first", "numbers", "contains", "any", "text", "calls"]
 
 
 class Expected(msgspec.Struct, frozen=True):
     """What a right reply has.
 
     ``number``: the last number said; ``first``: the first one; ``numbers``: these, in order, last; ``contains``: all
-    these words; ``text``: exactly this; ``calls``: exactly these calls of tools.
+    these words; ``any``: one of these; ``text``: exactly this; ``calls``: exactly these calls of tools.
     """
 
     kind: Kind
@@ -103,6 +103,8 @@ def is_right(expected: Expected, reply: Reply) -> bool:
             return bool(numbers_in(said)[-max(1, len(value)) :] == list(value))
         case "contains":
             return all(str(word).lower() in said.lower() for word in value)
+        case "any":
+            return any(str(word).lower() in said.lower() for word in value)
         case "text":
             return said.strip() == str(value).strip()
         case "calls":
