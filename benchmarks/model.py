@@ -144,11 +144,12 @@ def machine_s() -> float:
     return (user + nice + system + irq + softirq) / TICKS_PER_S
 
 
-def child_of(pid: int) -> int | None:
-    """Return the process that another one started: the gateway's engine."""
+def engine_of(pid: int) -> int | None:
+    """Return the gateway's engine among the processes that it started."""
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        if children := task.read_text(encoding="ascii").split():
-            return int(children[0])
+        for child in task.read_text(encoding="ascii").split():
+            if b"llamacpp_worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
     return None
 
 
@@ -210,7 +211,7 @@ def gateway(folder: Path, variant: str, threads: int | None) -> Iterator[Side]:
                     raise SystemExit("the gateway ended before it was ready")
                 time.sleep(0.05)
             host, _, port = address_file.read_text(encoding="utf-8").strip().rpartition(":")
-            processes = {"gateway": process.pid, "engine": child_of(process.pid) or 0, "client": os.getpid()}
+            processes = {"gateway": process.pid, "engine": engine_of(process.pid) or 0, "client": os.getpid()}
             yield Side("the gateway", (host, int(port)), None, processes)
         finally:
             process.terminate()
