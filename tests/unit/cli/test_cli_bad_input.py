@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -39,7 +40,8 @@ def test_any_arguments_end_with_an_exit_code(arguments: list[str], content: byte
         file = Path(folder) / "file"
         file.write_bytes(content)
         named = [str(file) if word in (".", "/") else word for word in arguments]
-        with mock.patch.dict(os.environ, XDG_STATE_HOME=folder):  # no ledger, so nothing is exported to odd names
+        # No ledger, so nothing is exported; and what is written under an odd name is written in the folder.
+        with mock.patch.dict(os.environ, XDG_STATE_HOME=folder), contextlib.chdir(folder):
             called = overspill(*named)
         assert called.code in (0, 1, 2, 3)
         assert (called.code in (2, 3)) <= bool(called.err)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -97,9 +98,9 @@ def test_one_whose_limit_passed_ends_itself_if_nobody_is_left_to_end_it() -> Non
         process = await DetectorProcess.launch(plan, 20.0)
         with pytest.raises(DetectorFailed, match="has gone"):
             await process.ask(["d"], ["a" * 64], -0.9)  # plus the second of grace
-        assert process._process.returncode in (None, -14)
         await process.kill()
-        assert process._process.returncode == -14
+        # It had ended by then, by its alarm; 255 says that the loop did not learn how.
+        assert process._process.returncode in (-signal.SIGALRM, 255)
 
     run(main())
 
