@@ -1,10 +1,12 @@
-"""Loads adapters that other packages offer by entry points: only when named, and with an error that names the package.
+"""Finds adapters by their names: in a table of our own, then among the entry points that other packages offer.
 
-The registries of engines and of upstreams look here after their own tables. Nothing is imported before it is asked for.
+The registries of engines, upstreams and detectors are such tables. Nothing is imported before it is asked for, and an
+error of somebody else's adapter names its package.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -15,6 +17,20 @@ from overspill.errors import OverspillError, UnknownName
 def names(own: Mapping[str, str], group: str) -> tuple[str, ...]:
     """List the names of our own table and of what is installed."""
     return tuple(sorted(own.keys() | {point.name for point in entry_points(group=group)}))
+
+
+def create(what: str, kind: str, own: Mapping[str, str], group: str, protocol: type) -> Any:
+    """Return the adapter called ``kind``; a name of ``own`` cannot be taken over by another package.
+
+    Raise ``UnknownName`` if there is none, and ``OverspillError`` if another package's does not work.
+    """
+    return make(own[kind]) if kind in own else load(what, kind, own, group, protocol)
+
+
+def make(path: str) -> Any:
+    """Return a new object of our own; ``path`` is ``module:class``."""
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)()
 
 
 def load(what: str, kind: str, own: Mapping[str, str], group: str, protocol: type) -> Any:

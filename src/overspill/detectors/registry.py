@@ -1,11 +1,7 @@
-"""Finds a detector by its name: an explicit table, then the entry points that other packages offer.
-
-Nothing is imported before it is asked for.
-"""
+"""The detectors by their names, our own and those of other packages; ``plugins`` finds them."""
 
 from __future__ import annotations
 
-import importlib
 from typing import cast
 
 from overspill import plugins
@@ -24,12 +20,5 @@ def names() -> tuple[str, ...]:
 
 
 def create(kind: str) -> Detector:
-    """Return the detector called ``kind``; raise ``OverspillError`` if there is none that works.
-
-    A name of our own table cannot be taken over by another package.
-    """
-    own = _OWN.get(kind)
-    if own is None:
-        return cast("Detector", plugins.load("detector", kind, _OWN, GROUP, Detector))
-    module, _, attribute = own.partition(":")
-    return cast("Detector", getattr(importlib.import_module(module), attribute)())
+    """Return the detector called ``kind``; raise ``OverspillError`` if there is none that works."""
+    return cast("Detector", plugins.create("detector", kind, _OWN, GROUP, Detector))

@@ -3,7 +3,8 @@
 An adapter's contract is a claim about a server; chat templates, options and versions decide whether it holds. So
 nothing is continued on a target before this has seen it: where a server shows what a prompt comes to, that must end
 exactly with the text to go on from (in mid-word, after white space, with a syllable said twice, in a thought); and an
-answer that is cut in the middle must come out the same as whole. The controller is told what was seen.
+answer that is cut must come out the same as whole. Where prompts are not shown, it is cut in several places. The
+controller is told what was seen.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ log = logging.getLogger("overspill.continuity")
 _TIMEOUT_S = 60.0
 _MAX_BYTES = 4 * 1024 * 1024
 _ANSWER_TOKENS = 48
+_CUT = (0.5,)
+_CUTS = (0.25, 0.5, 0.75)
+"""Where the answer is cut, as shares of it; once is enough where prompts were looked at too."""
 _BEGINNINGS = ("The answer is wor", "Well, yes: \n\n", "One \u2014 two ", "ha haha", "\u4f60\u597d\uff0c\u4e16")
 """In mid-word, after line ends, after a space, a syllable said twice, and Chinese."""
 _QUESTION = "Count from one to twelve in words."
@@ -143,6 +147,10 @@ class _Look:
 
     # -- what a prompt comes to
 
+    @property
+    def _shows_prompts(self) -> bool:
+        return isinstance(self._live, LiveEngine) and self._live.engine.render_path is not None
+
     async def _rendered_wrongly(self, part: Part) -> str:
         """Say what is wrong with a prompt that is to be continued; empty if nothing is, or it is not shown."""
         live = self._live
@@ -172,33 +180,43 @@ class _Look:
     # -- what an answer comes to
 
     async def _answered_wrongly(self, contract: Contract) -> str:
-        """Cut an answer in the middle and go on with it; say how it differs, empty if it does not."""
+        """Cut an answer and go on with it; say how it differs, empty if it does not."""
         body = {
             "model": self._model,
             "messages": [{"role": "user", "content": _QUESTION}],
             "max_tokens": _ANSWER_TOKENS,
             "temperature": 0,
             "stream": True,
+            **contract.trial_fields,
         }
-        request = parse_request("chat", msgspec.json.encode(body))
-        whole = await self._stream(msgspec.json.encode(body))
-        transcript = Transcript(is_chat=True)
-        for data in whole[: max(1, len(whole) // 2)]:
-            transcript.add(data)
-        if transcript.is_empty:
-            return "it gave no answer to try it with"
-        if transcript.reasoning.characters and not contract.continues_reasoning:
-            return ""  # what can be continued is not in this answer
+        question = msgspec.json.encode(body)
+        events = await self._stream(question)
         try:
-            continuation = continue_answer(request, transcript, contract, model=self._model, is_chat=True)
-            splicer = Splicer(continuation.seam, transcript)
-            rest = [splicer.feed(data) for data in await self._stream(continuation.body)]
+            whole = _written(events)
+            if whole.is_empty:
+                return "it gave no answer to try it with"
+            if whole.reasoning.characters and not contract.continues_reasoning:
+                return "" if self._shows_prompts else "it thought first, so that nothing was seen of its content"
+            for share in _CUT if self._shows_prompts else _CUTS:
+                begun = _written(events[: max(1, int(share * len(events)))])
+                if not begun.is_empty:
+                    await self._go_on(question, contract, begun)
+                    _compare(begun, whole)
         except (CannotContinue, Diverged, MalformedChunk) as error:
-            return f"an answer cut in the middle could not be continued: {error}"
-        for piece in rest:
+            return f"an answer that was cut could not be continued: {error}"
+        return ""
+
+    async def _go_on(self, question: bytes, contract: Contract, begun: Transcript) -> None:
+        """Have an answer that has begun brought to its end, and add that to it."""
+        request = parse_request("chat", question)
+        continuation = continue_answer(request, begun, contract, model=self._model, is_chat=True)
+        splicer = Splicer(continuation.seam, begun)
+        pieces = [splicer.feed(data) for data in await self._stream(continuation.body)]
+        if not splicer.is_aligned:
+            raise Diverged("it ended before the cut")
+        for piece in pieces:  # only now: the splicer reads of ``begun`` what its client has
             if piece is not None:
-                transcript.add(piece)
-        return "" if splicer.is_aligned else "it ended before the cut"
+                begun.add(piece)
 
     async def _stream(self, body: bytes) -> list[bytes]:
         answer = await self._ask(self._live.call(Surface.CHAT, body))
@@ -218,3 +236,20 @@ class _Look:
         if answer.status >= 400:
             raise _NoAnswerError(f"HTTP {answer.status}")
         return answer.body
+
+
+def _written(events: list[bytes]) -> Transcript:
+    transcript = Transcript(is_chat=True)
+    for data in events:
+        transcript.add(data)
+    return transcript
+
+
+def _compare(joined: Transcript, whole: Transcript) -> None:
+    """Raise ``Diverged`` unless both say the same; one may have been given a token or two more than the other."""
+    for one, other in (
+        (joined.reasoning.text(), whole.reasoning.text()),
+        (joined.content.text(), whole.content.text()),
+    ):
+        if not (one.startswith(other) or other.startswith(one)):
+            raise Diverged("it came out different from the answer in one piece")

@@ -49,6 +49,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """Set in the request where content is to be continued."""
     reasoning_body_fields: Mapping[str, Any] = {}
     """Set in the request where a thought is to be continued."""
+    trial_fields: Mapping[str, Any] = {}
+    """Set in the question by which it is tried, so that its answer shows what can be continued."""
 
 
 NO_CONTRACT = Contract()

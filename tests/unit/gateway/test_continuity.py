@@ -29,8 +29,12 @@ def stream(*pieces: bytes) -> bytes:
     return ROLE + b"".join(pieces) + delta(finish="stop") + DONE
 
 
+def rest_text(given: str) -> str:
+    return "".join(PIECES).removeprefix(given)
+
+
 def rest_of(given: str) -> bytes:
-    return delta("".join(PIECES).removeprefix(given))
+    return delta(rest_text(given))
 
 
 def goes_on(body: dict[str, Any]) -> bytes:
@@ -170,19 +174,55 @@ def test_an_answer_that_says_nothing_shows_nothing() -> None:
 def test_of_an_upstream_only_answers_are_seen() -> None:
     asked: list[bool] = []
 
-    def make(server: ScriptedUpstream) -> LiveUpstream:
-        origin = Origin(port=server.port, prefix=b"/v1")
-        return LiveUpstream("t", DeepSeek(), Account(account_id="a", origin=origin, api_key="sk-1"))
-
     def answer(body: dict[str, Any]) -> bytes:
         asked.append(bool(body["messages"][-1].get("prefix")))
         return goes_on(body)
 
     async def scenario(stage: Stage) -> None:
         assert await stage.seen() is Continues.CONTENT
-        assert asked == [False, True]
+        assert asked[0] is False
+        assert sum(asked) >= 2  # cut in several places, since its prompts are not shown
 
-    staged(scenario, make=make, answer=answer)
+    staged(scenario, make=deepseek, answer=answer)
+
+
+def deepseek(server: ScriptedUpstream) -> LiveUpstream:
+    origin = Origin(port=server.port, prefix=b"/v1")
+    return LiveUpstream("t", DeepSeek(), Account(account_id="a", origin=origin, api_key="sk-1"))
+
+
+def test_thoughts_are_turned_off_in_the_trial_where_they_would_hide_what_is_to_be_seen() -> None:
+    thinking: list[Any] = []
+
+    def answer(body: dict[str, Any]) -> bytes:
+        thinking.append(body["thinking"])
+        return goes_on(body)
+
+    async def scenario(stage: Stage) -> None:
+        assert await stage.seen() is Continues.CONTENT
+        assert {str(value) for value in thinking} == {"{'type': 'disabled'}"}
+
+    staged(scenario, make=deepseek, answer=answer)
+
+
+def test_where_neither_prompts_nor_content_were_seen_nothing_is_continued() -> None:
+    async def scenario(stage: Stage) -> None:
+        assert await stage.seen() is Continues.NOTHING
+        assert stage.live.contracts == {}
+
+    staged(scenario, make=deepseek, answer=lambda body: stream(delta(reasoning_content="Let me see."), delta("One")))
+
+
+def test_an_answer_that_joins_and_then_says_something_else_is_not_relied_on() -> None:
+    def answer(body: dict[str, Any]) -> bytes:
+        given = body["messages"][-1]["content"]
+        whole = goes_on(body)
+        return whole if body["messages"][-1]["role"] == "user" else stream(delta(rest_text(given)[:2] + "else"))
+
+    async def scenario(stage: Stage) -> None:
+        assert await stage.seen() is Continues.NOTHING
+
+    staged(scenario, answer=answer)
 
 
 def test_a_thought_in_the_trial_is_passed_over_where_thoughts_are_not_continued() -> None:

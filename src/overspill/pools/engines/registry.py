@@ -1,14 +1,10 @@
-"""Finds an engine adapter by its name: explicit tables, then the entry points that other packages offer.
+"""The engine adapters by their names, our own and those of other packages; ``plugins`` finds them.
 
 An engine can be had twice under one name: started by Overspill (managed), or found running (attached).
-
-Nothing is imported before it is asked for.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
 from typing import cast
 
 from overspill import plugins
@@ -42,25 +38,17 @@ def attached_names() -> tuple[str, ...]:
 
 def create_managed(kind: str) -> ManagedEngine:
     """Return the adapter of an engine to start; raise ``OverspillError`` if there is none that works."""
-    return cast("ManagedEngine", _create("engine", kind, _MANAGED, MANAGED_GROUP, ManagedEngine))
+    return cast("ManagedEngine", plugins.create("engine", kind, _MANAGED, MANAGED_GROUP, ManagedEngine))
 
 
 def create_attached(kind: str) -> AttachedEngine:
     """Return the adapter of a running server; raise ``OverspillError`` if there is none that works."""
-    return cast("AttachedEngine", _create("kind of server to attach", kind, _ATTACHED, ATTACHED_GROUP, AttachedEngine))
+    return cast(
+        "AttachedEngine", plugins.create("kind of server to attach", kind, _ATTACHED, ATTACHED_GROUP, AttachedEngine)
+    )
 
 
 def discoverable() -> tuple[AttachedEngine, ...]:
     """Return one adapter for each kind of server that is looked for on this machine; only our own kinds are."""
-    adapters = (cast("AttachedEngine", _make(path)) for path in _ATTACHED.values())
+    adapters = (cast("AttachedEngine", plugins.make(path)) for path in _ATTACHED.values())
     return tuple(adapter for adapter in adapters if adapter.probe is not None)
-
-
-def _create(what: str, kind: str, own: Mapping[str, str], group: str, protocol: type) -> object:
-    """Find ``kind``; a name of our own table cannot be taken over by another package."""
-    return _make(own[kind]) if kind in own else plugins.load(what, kind, own, group, protocol)
-
-
-def _make(path: str) -> object:
-    module, _, attribute = path.partition(":")
-    return getattr(importlib.import_module(module), attribute)()

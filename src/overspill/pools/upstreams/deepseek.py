@@ -53,7 +53,9 @@ class DeepSeek:
         "completions with thinking": "its completions (fill in the middle) run on the beta path and never think",
     }
     # api-docs.deepseek.com, chat prefix completion (beta): content only; a thought is not continued.
-    contract: Contract = Contract(mode=Mode.TEXT, message_fields={"prefix": True})
+    contract: Contract = Contract(
+        mode=Mode.TEXT, message_fields={"prefix": True}, trial_fields={"thinking": {"type": "disabled"}}
+    )
 
     def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:
         """Build the call; a retired model name is replaced and its thinking mode set, unless the client set one."""

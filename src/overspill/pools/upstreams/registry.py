@@ -1,11 +1,7 @@
-"""Finds an upstream adapter by its name: an explicit table, then the entry points that other packages offer.
-
-Nothing is imported before it is asked for.
-"""
+"""The upstream adapters by their names, our own and those of other packages; ``plugins`` finds them."""
 
 from __future__ import annotations
 
-import importlib
 from typing import cast
 
 from overspill import plugins
@@ -25,12 +21,5 @@ def names() -> tuple[str, ...]:
 
 
 def create(kind: str) -> Upstream:
-    """Return the adapter called ``kind``; raise ``OverspillError`` if there is none that works.
-
-    A name of our own table cannot be taken over by another package.
-    """
-    own = _OWN.get(kind)
-    if own is None:
-        return cast("Upstream", plugins.load("upstream", kind, _OWN, GROUP, Upstream))
-    module, _, attribute = own.partition(":")
-    return cast("Upstream", getattr(importlib.import_module(module), attribute)())
+    """Return the upstream called ``kind``; raise ``OverspillError`` if there is none that works."""
+    return cast("Upstream", plugins.create("upstream", kind, _OWN, GROUP, Upstream))
