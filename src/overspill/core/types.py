@@ -156,6 +156,7 @@ class RescueRefusal(enum.StrEnum):
     OTHER_WEIGHTS = "other_weights"  # no target of the route is known to have the same weights
     REASONING = "reasoning"  # the client has seen a thought, and the target cannot go on with one
     TOOL_CALL = "tool_call"  # a call of a tool has reached the client
+    NATIVE = "native"  # it came in the client's own form, of which only the end is read
     SEVERAL_CHOICES = "several_choices"  # more than one answer was asked for
     LOGPROBS = "logprobs"  # log-probabilities were asked for
     GRAMMAR = "grammar"  # the output is bound to a grammar or a schema, which would begin anew

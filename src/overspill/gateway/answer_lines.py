@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from overspill.core.types import LocalOnly, Spill
 from overspill.gateway.http.response import encode_lines
 
@@ -15,6 +17,8 @@ CACHED = "cached"
 """Value of ``x-overspill-reason`` for an answer that was kept from an earlier request."""
 CACHE = "cache"
 """Value of ``x-overspill-target`` for such an answer."""
+_FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+_NAMED = 32
 _KEPT = 1024
 """There is one for each kind of answer, reason and target; a reload may bring new targets."""
 
@@ -57,6 +61,12 @@ class AnswerLines:
             self._lines.clear()
         self._lines[key] = lines
         return lines
+
+
+def dropped_line(names: tuple[str, ...]) -> bytes:
+    """Return the header line that names the client's fields which had no place in what the target was asked."""
+    shown = [name for name in names if _FIELD_NAME.fullmatch(name)]  # the rest could end the line
+    return b"x-overspill-dropped: %b\r\n" % ", ".join(shown[:_NAMED]).encode() if shown else b""
 
 
 def late_label(spill: Spill | None, target_id: str, attempts: int) -> bytes:

@@ -31,22 +31,23 @@ from overspill.gateway.session import Session
 from overspill.gateway.web_guard import WebGuard
 from overspill.gateway.wishes import read_wishes
 from overspill.telemetry.metrics import Metrics
-from overspill.wire.chat import parse_request
 from overspill.wire.http import Headers
 from overspill.wire.reply import ModelCard, error_body, model_body, models_body
+from overspill.wire.request import SurfaceName
+from overspill.wire.surfaces import answer_writer, read_request, write_error
 
 if TYPE_CHECKING:
     from overspill.core.types import Policy
 
 _JSON: Headers = ((b"content-type", b"application/json"),)
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-_SURFACES = {
-    "/v1/chat/completions": Surface.CHAT,
-    "/chat/completions": Surface.CHAT,
-    "/v1/completions": Surface.COMPLETIONS,
-    "/completions": Surface.COMPLETIONS,
-    "/v1/embeddings": Surface.EMBEDDINGS,
-    "/embeddings": Surface.EMBEDDINGS,
+_SURFACES: dict[str, tuple[Surface, SurfaceName]] = {
+    "/v1/chat/completions": (Surface.CHAT, "chat"),
+    "/chat/completions": (Surface.CHAT, "chat"),
+    "/v1/completions": (Surface.COMPLETIONS, "completions"),
+    "/completions": (Surface.COMPLETIONS, "completions"),
+    "/v1/embeddings": (Surface.EMBEDDINGS, "embeddings"),
+    "/embeddings": (Surface.EMBEDDINGS, "embeddings"),
 }
 """Clients of DeepSeek's own API leave the version out of their base URL."""
 _MODELS = ("/v1/models", "/models")
@@ -111,11 +112,11 @@ class App:
         message = f"there is nothing at {path}{did_you_mean(path, known)}; GET / lists what there is"
         return 404, _JSON, error_body(message, kind="invalid_request_error", code="unknown_path")
 
-    def _caller(self, surface: Surface, key_id: str, request: HttpRequest) -> Caller:
+    def _caller(self, surfaces: tuple[Surface, SurfaceName], key_id: str, request: HttpRequest) -> Caller:
         """Read the wishes; a key that is bound to local pools binds its requests, whatever they wish."""
         wishes = read_wishes(request.headers)
         bound = LocalOnly.KEY if self.keyring.is_local_only(key_id) else None
-        return Caller(surface, surface.value, key_id, wishes, bound, retry_count(request.headers))
+        return Caller(*surfaces, key_id, wishes, bound, retry_count(request.headers))
 
     def handle(self, exchange: Exchange) -> None:
         """Answer one request whose head has passed ``check_head``."""
@@ -136,15 +137,18 @@ class App:
     def _submit(self, exchange: Exchange, caller: Caller) -> None:
         request_id = f"{self._id_prefix}{next(self._numbers):x}"
         try:
-            request = parse_request(caller.surface_name, exchange.request.body)
+            request = read_request(caller.surface_name, exchange.request.body)
         except WireError as error:
-            _refuse(exchange, request_id, error)
+            _refuse(exchange, request_id, error, caller.surface_name)
             return
         driver = self.driver
         likeness = None if caller.retry_count is None else driver.rejoining.likeness(caller, exchange)
         if likeness is not None and caller.retry_count and driver.rejoin(likeness, exchange):
             return
-        session = Session(request_id, exchange, caller, request, self._lines, driver.now(), self._wall_clock())
+        arrived_wall_s = self._wall_clock()
+        session = Session(request_id, exchange, caller, request, self._lines, driver.now(), arrived_wall_s)
+        if request.native is not None:
+            session.writer = answer_writer(request, request_id, int(arrived_wall_s))
         if likeness is not None:
             driver.rejoining.watch(session, likeness)
         if self._store_bodies:
@@ -160,7 +164,7 @@ class App:
         try:
             read_wishes(exchange.request.headers)
         except WireError as error:
-            _refuse(exchange, request_id, error)
+            _refuse(exchange, request_id, error, _SURFACES[exchange.request.path][1])
 
     # -- pages
 
@@ -233,8 +237,8 @@ def known_models(policy: Policy, model: str) -> str:
     return f"{did_you_mean(model, names)}; known: {', '.join(names) or 'none'}"
 
 
-def _refuse(exchange: Exchange, request_id: str, error: WireError) -> None:
-    body = error_body(error.message, kind=error.kind, code=error.code, param=error.param)
+def _refuse(exchange: Exchange, request_id: str, error: WireError, surface: SurfaceName) -> None:
+    body = write_error(surface, error.status, error.message, kind=error.kind, code=error.code, param=error.param)
     exchange.reply(error.status, (*_JSON, (b"x-request-id", request_id.encode())), body)
 
 

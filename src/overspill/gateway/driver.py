@@ -33,11 +33,13 @@ from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.kept import Kept
 from overspill.gateway.live_target import LiveTarget
+from overspill.gateway.pace import outlasts
 from overspill.gateway.refusals import answer
 from overspill.gateway.rejoin import Rejoining
 from overspill.gateway.relay import Relay
-from overspill.gateway.rescue import resume
+from overspill.gateway.rescue import Resumption, resume
 from overspill.gateway.session import Session
+from overspill.gateway.translating import NativeRelay, ReadingRelay
 from overspill.wire.continuation import CannotContinue
 
 log = logging.getLogger("overspill.driver")
@@ -250,12 +252,21 @@ class Driver:
     def _relay(self, command: StartAttempt, session: Session, target: LiveTarget) -> Relay:
         """Make the relay of an attempt; raise ``CannotContinue`` if it was to go on with an answer and cannot."""
         request, surface = session.request, session.surface
+        kept: Kept | None = None
+        resumption: Resumption | None = None
         if command.resumes:
             kept = session.kept
             resumption = resume(command, kept, request, surface, target, session.answered_by)
+        elif request.native is not None and request.surface in target.native and not session.exchange.is_started:
+            return NativeRelay(command, target, surface, request, session, self)
+        elif command.is_kept and request.stream:
+            kept = Kept(request, is_chat=surface is Surface.CHAT)
+        reader = target.reader(surface)
+        if reader is None:
             return Relay(command, target, surface, request, session, self, kept=kept, resumption=resumption)
-        kept = Kept(request, is_chat=surface is Surface.CHAT) if command.is_kept and request.stream else None
-        return Relay(command, target, surface, request, session, self, kept=kept)
+        return ReadingRelay(
+            command, target, surface, request, session, self, kept=kept, resumption=resumption, reader=reader
+        )
 
     def _book_ended(self, session: Session) -> None:
         """Write down the attempts of a request that are over, while it goes on."""
@@ -332,7 +343,7 @@ class Driver:
             relay.look_for_progress(now)
         for session in list(self._sessions.values()):
             for attempt in (session.relay, session.rival):
-                if attempt is not None and not stood_still and attempt.outlasts(session.patience, now):
+                if attempt is not None and not stood_still and outlasts(attempt, session.patience, now):
                     attempt.expire()
             waits_long = not session.is_committed and now - session.arrived_at >= self._commit_deadline_s
             if (waits_long or session.is_interrupted) and now - session.heartbeat_at >= self._heartbeat_s:

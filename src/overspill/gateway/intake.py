@@ -59,7 +59,7 @@ class Intake:
         task.add_done_callback(lambda done: self._looked(session, done))
 
     async def _look(self, session: Session, screening: Screening, number: int, plan: ScreeningPlan) -> None:
-        verdict = await screening.look(session.request.fields, len(session.exchange.request.body), plan)
+        verdict = await screening.look(session.asked, len(session.exchange.request.body), plan)
         if verdict is TextVerdict.CLEAN or (verdict is TextVerdict.FAILED and plan.lets_failed):
             session.screening = number
         else:
@@ -88,7 +88,7 @@ class Intake:
             self._driver.submit(session)
             return
         session.bind(route)
-        key = cache.key(session.surface, route.pattern, request, session.key_id, session.local_only_by is not None)
+        key = cache.key(route.pattern, request, session.key_id, session.local_only_by is not None)
         now = self._driver.now()
         kept = None if wish is CacheWish.REFRESH else cache.get(key, now)
         if kept is not None:

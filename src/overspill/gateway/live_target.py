@@ -14,6 +14,7 @@ from overspill.core.types import Surface
 from overspill.pools.engines.protocol import Engine
 from overspill.pools.upstreams.protocol import Account, Failure, Upstream
 from overspill.wire.contract import Contract
+from overspill.wire.dialect import AnswerReader
 from overspill.wire.http import Headers, HttpCall, Origin
 
 
@@ -30,9 +31,19 @@ class LiveTarget(Protocol):
     """How its adapter says that it goes on with an answer that has begun."""
     contracts: dict[str, Contract]
     """Model → how it was seen to."""
+    native: tuple[str, ...]
+    """Surfaces that it speaks itself, so that their requests and answers need no translation."""
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """Turn a request body in OpenAI's form into this target's call."""
+        ...
+
+    def call_native(self, surface: str, body: bytes) -> HttpCall:
+        """Turn a request body of one of its ``native`` surfaces into its call."""
+        ...
+
+    def reader(self, surface: Surface) -> AnswerReader | None:
+        """Return what brings one answer into the normal form; ``None`` if it comes in it."""
         ...
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
@@ -49,6 +60,7 @@ class LiveEngine:
         "declared",
         "engine",
         "kind",
+        "native",
         "origin",
         "reuses_connections",
         "streams_whole",
@@ -67,12 +79,21 @@ class LiveEngine:
         self.streams_whole = streams_whole or engine.cancels_only_streams
         self.declared = engine.contract
         self.contracts: dict[str, Contract] = {}
+        self.native: tuple[str, ...] = ()
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """See ``LiveTarget``."""
         call = self.engine.translate(surface, body, self.api_key)
         prefix = self.origin.prefix
         return msgspec.structs.replace(call, path=prefix + call.path) if prefix else call
+
+    def call_native(self, surface: str, body: bytes) -> HttpCall:  # noqa: ARG002 - see ``LiveTarget``
+        """Refuse: engines are asked for chat, which can be continued elsewhere if it breaks off."""
+        raise ValueError(f"{self.target_id} is not asked for {surface}")
+
+    def reader(self, surface: Surface) -> AnswerReader | None:
+        """See ``LiveTarget``."""
+        return self.engine.reader(surface)
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
         """See ``LiveTarget``."""
@@ -87,6 +108,7 @@ class LiveUpstream:
         "contracts",
         "declared",
         "kind",
+        "native",
         "origin",
         "reuses_connections",
         "streams_whole",
@@ -104,10 +126,19 @@ class LiveUpstream:
         self.streams_whole = streams_whole
         self.declared = upstream.contract
         self.contracts: dict[str, Contract] = {}
+        self.native = upstream.native
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """See ``LiveTarget``."""
         return self.upstream.call(surface, body, self.account)
+
+    def call_native(self, surface: str, body: bytes) -> HttpCall:
+        """See ``LiveTarget``."""
+        return self.upstream.call_native(surface, body, self.account)
+
+    def reader(self, surface: Surface) -> AnswerReader | None:
+        """See ``LiveTarget``."""
+        return self.upstream.reader(surface)
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
         """See ``LiveTarget``."""

@@ -1,8 +1,13 @@
-"""How fast an attempt's tokens come, judged against the least that a route wants."""
+"""Whether an attempt makes progress: how long it was silent, and its rate against the least that a route wants."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from overspill.core.types import Patience
+
+if TYPE_CHECKING:
+    from overspill.gateway.relay import Relay
 
 
 class Pace:
@@ -28,3 +33,19 @@ class Pace:
             return False
         self.restart(now, tokens)
         return tokens - before < floor * elapsed_s
+
+
+def outlasts(relay: Relay, patience: Patience, now: float) -> bool:
+    """Tell whether it has made too little progress for too long. What the client did not read is not its fault."""
+    if relay.is_over or relay.is_paused:
+        return False
+    silent_s = now - relay.heard_at
+    if not relay.is_stream:
+        return silent_s > patience.whole_s
+    if relay.first_token_at is None:
+        return silent_s > patience.first_token_s
+    if silent_s > patience.stall_s:
+        return True
+    if relay.pace is None:
+        relay.pace = Pace(relay.first_token_at)
+    return relay.pace.is_below_floor(patience, relay.tokens, now)

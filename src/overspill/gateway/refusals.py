@@ -159,6 +159,7 @@ RESCUE_WORDS = {
     RescueRefusal.OTHER_WEIGHTS: "no other target is known to have the same weights and to go on exactly",
     RescueRefusal.REASONING: "the target cannot go on with a thought",
     RescueRefusal.TOOL_CALL: "a tool call had begun",
+    RescueRefusal.NATIVE: "it came in the client's own form from a target that speaks it",
     RescueRefusal.SEVERAL_CHOICES: "several choices were asked for",
     RescueRefusal.LOGPROBS: "log-probabilities were asked for",
     RescueRefusal.GRAMMAR: "its form was bound to a grammar or a schema, which cannot begin in the middle",

@@ -8,8 +8,9 @@ Progress is counted in tokens: comments, blank lines, role-only and empty deltas
 from __future__ import annotations
 
 from overspill.core.commands import StartAttempt
-from overspill.core.events import Failed, Finished, FirstToken, Progress, Queued
-from overspill.core.types import FailureKind, Patience, Surface
+from overspill.core.events import Cut, Failed, Finished, FirstToken, Progress, Queued
+from overspill.core.types import FailureKind, Surface
+from overspill.gateway.attempt import Attempt
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.client_call import ClientCall
 from overspill.gateway.http.fault import TransportFault
@@ -21,8 +22,9 @@ from overspill.gateway.ports import Reporter, Sink
 from overspill.gateway.rescue import DONE, Resumption, body_of, cut_of
 from overspill.gateway.verdict import FAULTS, OUT_OF_RESOURCES, Body, content_type, error_of, failure_of
 from overspill.wire.aggregate import Aggregator, AnswerTooLong
-from overspill.wire.answers import ErrorBody, MalformedChunk, Usage
+from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Whole
 from overspill.wire.chunks import PLAIN_TOKEN, is_done, read_chunk, read_whole
+from overspill.wire.http import HttpCall
 from overspill.wire.request import Request as WireRequest
 from overspill.wire.splice import Diverged
 from overspill.wire.sse import Event as SseEvent
@@ -34,7 +36,7 @@ _HELD_BYTES = 1024 * 1024
 """Most that a stream may send before its first token; roles and empty deltas are a few hundred bytes."""
 
 
-class Relay:
+class Relay(Attempt):
     """Receives one target's answer: reports at most one ``Finished`` or ``Failed``, and nothing after ``cancel``."""
 
     __slots__ = (
@@ -45,33 +47,14 @@ class Relay:
         "_done_raw",
         "_held",
         "_held_bytes",
-        "_pace",
         "_passage",
         "_read_tokens",
         "_reporter",
-        "_request",
         "_seen_tokens",
         "_sink",
-        "command",
-        "ended_at",
-        "error",
-        "failure",
-        "finish_reason",
-        "first_token_at",
         "has_reached_client",
-        "headers",
-        "heard_at",
-        "is_over",
         "is_queued",
-        "is_stream",
-        "is_whole",
-        "kept",
-        "resumption",
-        "started_at",
-        "status",
-        "surface",
-        "target",
-        "usage",
+        "pace",
     )
 
     def __init__(
@@ -86,17 +69,9 @@ class Relay:
         kept: Kept | None = None,
         resumption: Resumption | None = None,
     ) -> None:
-        self.command = command
-        self.target = target
-        self.surface = surface
-        self.is_stream = request.stream or (target.streams_whole and self.surface is not Surface.EMBEDDINGS)
+        super().__init__(command, target, surface, request, reporter.now(), kept=kept, resumption=resumption)
         self._sink = sink
         self._reporter = reporter
-        self._request = request
-        self.kept = kept
-        """What the client gets, where it is remembered."""
-        self.resumption = resumption
-        """With what this attempt goes on; ``None`` where it begins."""
         self._call: ClientCall | None = None
         self._decoder: SseDecoder | None = None
         self._aggregator: Aggregator | None = None
@@ -107,28 +82,10 @@ class Relay:
         """True once the client has a part of this attempt's answer, so that no other attempt can replace it."""
         self.is_queued = False
         """True once the target has kept the connection alive without a token: the request waits there."""
-        self.is_over = False
-        """True once it has been cancelled or has told how it ended."""
-        self.started_at = self.heard_at = reporter.now()
-        """``heard_at``: when it was last seen to make progress: at its first token, then within a second or so."""
-        self.first_token_at: float | None = None
-        self.ended_at: float | None = None
         self._read_tokens = self._seen_tokens = self._held_bytes = 0
-        self._pace: Pace | None = None
+        self.pace: Pace | None = None
+        """Its rate, once somebody judges it."""
         self._passage: StraightPassage | None = None
-        self.status: int | None = None
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.finish_reason: str | None = None
-        self.usage: Usage | None = None
-        self.failure: FailureKind | None = None
-        self.error: ErrorBody | None = None
-        self.is_whole = False
-        """True once the answer has ended as it should."""
-
-    @property
-    def model(self) -> str:
-        """The name that the target is asked for: the route's, or the client's own where the route names none."""
-        return self.command.model or self._request.model
 
     @property
     def tokens(self) -> int:
@@ -140,10 +97,12 @@ class Relay:
 
     def start(self, client: HttpClient, request: WireRequest) -> None:
         """Send the request."""
-        body = body_of(request, self.surface, self.model, is_stream=self.is_stream, resumption=self.resumption)
         target = self.target
-        call = target.call(self.surface, body)
-        self._call = client.request(target.origin, call, self, reuse=target.reuses_connections)
+        self._call = client.request(target.origin, self._http_call(request), self, reuse=target.reuses_connections)
+
+    def _http_call(self, request: WireRequest) -> HttpCall:
+        body = body_of(request, self.surface, self.model, is_stream=self.is_stream, resumption=self.resumption)
+        return self.target.call(self.surface, body)
 
     def cancel(self) -> None:
         """Stop: close the connection, so that the target frees what the request holds. Nothing more is reported."""
@@ -171,8 +130,8 @@ class Relay:
         """Read on; what the target did not send meanwhile is not its fault."""
         if self._call is not None and self._call.is_paused:
             self.heard_at = now = self._reporter.now()
-            if self._pace is not None:
-                self._pace.restart(now, self.tokens)
+            if self.pace is not None:
+                self.pace.restart(now, self.tokens)
             self._call.resume()
 
     def look_for_progress(self, now: float) -> None:
@@ -184,21 +143,6 @@ class Relay:
             self._reporter.feed(Progress(self.command.attempt_id, tokens))
             if self.kept is not None:
                 self.kept.tidy()
-
-    def outlasts(self, patience: Patience, now: float) -> bool:
-        """Tell whether it has made too little progress for too long. What the client did not read is not its fault."""
-        if self.is_over or self.is_paused:
-            return False
-        silent_s = now - self.heard_at
-        if not self.is_stream:
-            return silent_s > patience.whole_s
-        if self.first_token_at is None:
-            return silent_s > patience.first_token_s
-        if silent_s > patience.stall_s:
-            return True
-        if self._pace is None:
-            self._pace = Pace(self.first_token_at)
-        return self._pace.is_below_floor(patience, self.tokens, now)
 
     def expire(self) -> None:
         """Give up on a target that makes too little progress."""
@@ -213,7 +157,7 @@ class Relay:
         self.headers = headers
         if status == 200 and self.is_stream and content_type(headers).startswith(b"text/event-stream"):
             self._decoder = SseDecoder()
-            if not self._request.stream:
+            if not self.request.stream:
                 self._aggregator = Aggregator(self.surface.value)
 
     def on_body(self, data: bytes) -> None:
@@ -237,7 +181,7 @@ class Relay:
             return
         if self._decoder is not None:
             self._stream_ended()
-        elif self.status == 200 and not self._request.stream:
+        elif self.status == 200 and not self.request.stream:
             self._whole_ended()
         else:
             self._error_ended()
@@ -290,6 +234,10 @@ class Relay:
                 self._held.append(event.raw)
                 self._learn(event.raw)
             return
+        self._take(chunk, event.raw, data)
+
+    def _take(self, chunk: Chunk, raw: bytes, data: bytes) -> None:
+        """Take what an event says that is more than one token, or the first."""
         if chunk.error is not None:
             self.error = chunk.error
             failure = self.target.classify(self.status or 200, tuple(self.headers), data)
@@ -306,9 +254,9 @@ class Relay:
             self._token()
         if self._aggregator is not None:
             self._aggregator.add(data)
-        elif self._request.include_usage or chunk.has_choices or chunk.usage is None:
+        elif self.request.include_usage or chunk.has_choices or chunk.usage is None:
             if self.resumption is None:
-                self._pass_on(event.raw, data, has_token=chunk.has_token)
+                self._pass_on(raw, data, has_token=chunk.has_token)
             else:
                 self._join(self.resumption, data)
 
@@ -419,9 +367,13 @@ class Relay:
 
     # -- whole bodies and errors
 
+    def _read_whole(self) -> Whole:
+        """Read the whole body; raise ``MalformedChunk`` if it is none."""
+        return read_whole(self.body())
+
     def _whole_ended(self) -> None:
         try:
-            whole = read_whole(self.body())
+            whole = self._read_whole()
         except MalformedChunk:
             self._error_ended()
             return
@@ -475,9 +427,13 @@ class Relay:
                 status=self.status,
                 retry_after_s=retry_after_s,
                 output_tokens=self.tokens if has_reached else 0,
-                cut=cut_of(self.kept, self._request) if has_reached and self.kept is not None else None,
+                cut=self._cut() if has_reached else None,
             )
         )
+
+    def _cut(self) -> Cut | None:
+        """Say what the client has of an answer that broke off; ``None`` if nothing is remembered of it."""
+        return None if self.kept is None else cut_of(self.kept, self.request)
 
     def _end(self) -> None:
         if self.ended_at is None:

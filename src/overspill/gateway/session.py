@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from overspill.core.commands import Complete, Reject
 from overspill.core.events import Arrived
 from overspill.core.queueing import is_bound
@@ -30,6 +32,7 @@ from overspill.gateway.answer_lines import (
     STREAM_HEADERS,
     WAITED,
     AnswerLines,
+    dropped_line,
     late_label,
 )
 from overspill.gateway.cache import Keeping, KeptAnswer
@@ -38,7 +41,9 @@ from overspill.gateway.comeback import Comeback, WholeAnswer
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.kept import Kept
 from overspill.gateway.refusals import FAILURE_WORDS, RESCUE_WORDS, Answer, headers_of
+from overspill.gateway.rescue import DONE
 from overspill.wire.answers import ErrorBody
+from overspill.wire.dialect import AnswerWriter
 from overspill.wire.reply import JSON_HEARTBEAT, SSE_HEARTBEAT, error_body, stream_error_event
 from overspill.wire.request import Request as WireRequest
 
@@ -54,6 +59,7 @@ class Session:
 
     __slots__ = (
         "_lines",
+        "_says",
         "answer",
         "answered_by",
         "arrived_at",
@@ -83,6 +89,7 @@ class Session:
         "surface",
         "unrescued",
         "wishes",
+        "writer",
     )
 
     def __init__(
@@ -115,10 +122,14 @@ class Session:
             self.local_only_by = LocalOnly.HEADER
         self.screening = 0
         """The ``Route.screening`` that found nothing in its text."""
+        self.writer: AnswerWriter | None = None
+        """What writes the answer in the client's form; ``None`` if it goes out as it comes in."""
         self._begin()
 
     def _begin(self) -> None:
         """Begin with no answer."""
+        self._says: AnswerWriter | None = None
+        """The writer once tokens go through it: not those of a target that speaks the client's own form."""
         self.is_committed = False
         """True once tokens go to the client."""
         self.kept: Kept | None = None
@@ -209,6 +220,12 @@ class Session:
         if self.cost_usd is not None:
             self.cost_usd = None if cost_usd is None else self.cost_usd + cost_usd
 
+    @property
+    def asked(self) -> dict[str, msgspec.Raw]:
+        """What the client said, in its own form."""
+        native = self.request.native
+        return self.request.fields if native is None else native
+
     # -- what a relay brings (it sees this as its ``Sink``)
 
     @property
@@ -225,6 +242,7 @@ class Session:
         self.kept = relay.kept
         self.answered_by = relay.command.target_id
         self.is_committed = True
+        self._says = None if relay.is_native else self.writer
         self.client_status = 200
         self.exchange.on_stalled = relay.pause
         self.exchange.on_writable = relay.resume
@@ -249,21 +267,28 @@ class Session:
 
     def show_life(self, now: float) -> None:
         """Send the client a sign of life; the first one brings the answer's head, which names no target yet."""
-        is_stream = self.request.stream
+        is_stream, writer = self.request.stream, self.writer
         self.heartbeat_at = now
         if not self.exchange.is_started:
             self.client_status = 200
             headers = STREAM_HEADERS if is_stream else (JSON_HEADER,)
             self.exchange.start(200, (*headers, *self._id_headers(), WAITED), length=None)
-        self.exchange.write(SSE_HEARTBEAT if is_stream else JSON_HEARTBEAT)
+        if writer is None or not is_stream or (self.relay is not None and self.relay.is_native):
+            self.exchange.write(SSE_HEARTBEAT if is_stream else JSON_HEARTBEAT)
+        else:
+            self.exchange.write(writer.heartbeat())
 
     @property
     def passage(self) -> Callable[[bytes], None] | None:
         """Where chunks may be sent past this object; ``None`` while something is to be kept or waits before them."""
-        return None if self.answer is not None or self.keeping is not None else self.exchange.passage
+        if self.answer is not None or self.keeping is not None or self._says is not None:
+            return None
+        return self.exchange.passage
 
     def forward(self, raw: bytes) -> None:
-        """Pass bytes of a stream on."""
+        """Pass events of a stream on."""
+        if self._says is not None:
+            raw = self._says.feed(raw)
         self._copy(raw)
         self.exchange.send(raw)
 
@@ -304,9 +329,9 @@ class Session:
         self.exchange.reply(200, headers, kept.body)
 
     def reject(self, command: Reject, answer: Answer) -> None:
-        """Refuse with an error in OpenAI's form."""
+        """Refuse with an error in the form of the client's surface."""
         param = "model" if command.reason is RejectReason.UNKNOWN_MODEL else None
-        body = error_body(answer.message, kind=answer.kind, code=answer.code, param=param)
+        body = self._error(answer.status, answer.message, kind=answer.kind, code=answer.code, param=param)
         self._reply(answer.status, [JSON_HEADER, *headers_of(command), *self._id_headers()], body)
 
     def _whole(self) -> None:
@@ -315,11 +340,13 @@ class Session:
         self.choose(relay)
         if self.is_committed:
             tail = relay.tail()
+            if self._says is not None:
+                tail = self._says.feed(tail or DONE)  # some targets leave their stream's end out
             if tail:
                 self._write(tail)
             self.exchange.finish()
             return
-        body = relay.body()
+        body = relay.body() if self.writer is None or relay.is_native else self.writer.whole(relay.body())
         if self.comeback is not None and self.comeback.left_at is not None:
             self.comeback.unread = WholeAnswer(self._answer_lines(relay, is_stream=False), body)
         elif self.exchange.is_started:
@@ -342,7 +369,7 @@ class Session:
             )
 
     def _answer_lines(self, relay: Relay, *, is_stream: bool) -> bytes:
-        return self._lines.of(
+        lines = self._lines.of(
             is_stream=is_stream,
             spill=self.spill,
             target_id=relay.command.target_id,
@@ -350,6 +377,7 @@ class Session:
             attempts=self.attempts,
             local_only_by=self.local_only_by,
         )
+        return lines + dropped_line(self.request.dropped) if self.request.dropped and not relay.is_native else lines
 
     def _broken(self, command: Complete) -> None:
         """End a stream that broke: with an error event and never with ``[DONE]``, so no client takes it as whole."""
@@ -359,17 +387,22 @@ class Session:
         message = f"the answer broke off: {FAILURE_WORDS[kind]} ({relay.target.target_id})"
         if self.unrescued is not None:
             message += f"; it was not continued: {RESCUE_WORDS[self.unrescued]}"
-        self._write(stream_error_event(message, kind="upstream_error", code=f"stream_{kind.value}"))
+        code = f"stream_{kind.value}"
+        if self.writer is None:
+            self._write(stream_error_event(message, kind="upstream_error", code=code))
+        else:
+            self._write(self.writer.broken(message, kind="upstream_error", code=code))
         self.exchange.finish()
 
     def _client_error(self, command: Complete) -> None:
-        """Pass on a target's own verdict on the request, in OpenAI's form whatever form it came in."""
+        """Pass on a target's own verdict on the request, in the client's form whatever form it came in."""
         relay = self.relay
         assert relay is not None  # the verdict is a target's
         status = command.status if command.status is not None and 400 <= command.status < 500 else 400
         error = relay.error or ErrorBody(message="")
         kind = command.failure or FailureKind.BAD_REQUEST
-        body = error_body(
+        body = self._error(
+            status,
             error.message or f"the target refused the request: {FAILURE_WORDS[kind]}",
             kind="invalid_request_error",
             code=error.code or kind.value,
@@ -377,9 +410,17 @@ class Session:
         )
         self._reply(status, [JSON_HEADER, *self._own_headers()], body)
 
+    def _error(self, status: int, message: str, *, kind: str, code: str | None, param: str | None) -> bytes:
+        if self.writer is None:
+            return error_body(message, kind=kind, code=code, param=param)
+        if self.exchange.is_started and self.request.stream:
+            return self.writer.broken(message, kind=kind, code=code)
+        return self.writer.error(status, message, kind=kind, code=code, param=param)
+
     def _reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         if self.exchange.is_started:  # with 200, so that the error's form must tell
-            self._write(b"data: " + body + b"\n\n" if self.request.stream else body)
+            is_event = self.writer is not None or not self.request.stream
+            self._write(body if is_event else b"data: " + body + b"\n\n")
             self.exchange.finish()
             return
         self.client_status = status

@@ -13,7 +13,7 @@ import enum
 
 import msgspec
 
-from overspill.core.types import FailureKind, LocalOnly, Outcome, RejectReason, RescueRefusal, Spill, Surface
+from overspill.core.types import FailureKind, LocalOnly, Outcome, RejectReason, RescueRefusal, Spill
 
 
 class AttemptOutcome(enum.StrEnum):
@@ -35,7 +35,7 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """As the client wrote it."""
     route: str
     """Pattern of the route that matched; empty if none did."""
-    surface: Surface
+    surface: str
     """Which endpoint was called."""
     key_id: str
     """Which of the gateway's keys asked; never the key."""

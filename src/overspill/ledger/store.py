@@ -160,7 +160,7 @@ def request_row(r: RequestRecord) -> Row:
         r.arrived_at,
         r.model,
         r.route,
-        r.surface._value_,
+        r.surface,
         r.key_id,
         +r.stream,
         r.priority,

@@ -46,11 +46,15 @@ def parse_request(surface: SurfaceName, body: bytes) -> Request:
     if surface == "chat":
         return _parse_plain_chat(fields, body) or _parse(fields, _model(fields), _messages(fields))
     if surface == "completions":
-        return _parse(fields, _model(fields), _prompt(fields, "prompt"))
+        return _parse(fields, _model(fields), _prompt(fields, "prompt"), surface)
     model = _model(fields)
     prompt = _prompt(fields, "input")
     return Request(
-        fields=fields, model=model, prompt_tokens=estimate_tokens(prompt), text_prefix_crc=_prefix_crc(prompt)
+        fields=fields,
+        model=model,
+        prompt_tokens=estimate_tokens(prompt),
+        text_prefix_crc=_prefix_crc(prompt),
+        surface=surface,
     )
 
 
@@ -78,7 +82,7 @@ def _parse_plain_chat(fields: dict[str, msgspec.Raw], body: bytes) -> Request | 
     )
 
 
-def _parse(fields: dict[str, msgspec.Raw], model: str, prompt: bytes) -> Request:
+def _parse(fields: dict[str, msgspec.Raw], model: str, prompt: bytes, surface: SurfaceName = "chat") -> Request:
     """Read a request for text field by field."""
     tools = [bytes(raw) for name in ("tools", "functions") if (raw := fields.get(name)) is not None]
     max_tokens = _integer(fields, "max_tokens", MAX_TOKENS_LIMIT)
@@ -93,6 +97,7 @@ def _parse(fields: dict[str, msgspec.Raw], model: str, prompt: bytes) -> Request
         n=_integer(fields, "n", MAX_N) or 1,
         include_usage=_boolean(_stream_options(fields), "include_usage", within="stream_options."),
         has_tools=any(raw not in _NO_TOOLS for raw in tools),
+        surface=surface,
     )
 
 
@@ -123,6 +128,11 @@ def rewrite(
     if extra:
         fields.update(extra)
     return msgspec.json.encode(fields)
+
+
+def write_fields(fields: Mapping[str, msgspec.Raw], *, model: str) -> bytes:
+    """Write a client's own fields for a target that speaks its surface; only the model's name is another."""
+    return msgspec.json.encode({**fields, "model": model})
 
 
 def _read_object(body: bytes) -> dict[str, msgspec.Raw]:

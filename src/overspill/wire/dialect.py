@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from overspill.wire.answers import Chunk, Whole
 from overspill.wire.sse import Event
 
 
@@ -58,4 +59,16 @@ class AnswerReader(Protocol):
 
     def whole(self, body: bytes) -> bytes:
         """Return the ``chat.completion`` that a whole answer stands for; raise ``MalformedChunk`` if it is none."""
+        ...
+
+
+class NativeReader(Protocol):
+    """Reads, of an answer that goes to its client as it came, what decisions and the ledger need. One per attempt."""
+
+    def read(self, event: Event) -> tuple[Chunk, bool]:
+        """Read an event with data, and say whether it is the stream's last; raise ``MalformedChunk`` if it is none."""
+        ...
+
+    def whole(self, body: bytes) -> Whole:
+        """Read a whole answer; raise ``MalformedChunk`` if it is none."""
         ...

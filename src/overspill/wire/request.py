@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-SurfaceName = Literal["chat", "completions", "embeddings"]
-"""The names of ``core.Surface``, which this layer may not import."""
+SurfaceName = Literal["chat", "completions", "embeddings", "messages", "responses"]
+"""What a client speaks: the names of ``core.Surface``, which this layer may not import, and two that become chat."""
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -26,6 +26,12 @@ class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     n: int = 1
     include_usage: bool = False
     has_tools: bool = False
+    surface: SurfaceName = "chat"
+    """What the client speaks; ``fields`` are chat's for ``messages`` and ``responses`` too."""
+    native: dict[str, msgspec.Raw] | None = None
+    """The client's own fields where ``fields`` are a translation, for targets that speak its surface themselves."""
+    dropped: tuple[str, ...] = ()
+    """Names of the client's fields that have no place in ``fields``."""
 
 
 class Message(msgspec.Struct, gc=False):

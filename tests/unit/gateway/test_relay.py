@@ -15,6 +15,7 @@ from overspill.core.events import AnyEvent, Failed, Finished, FirstToken, Progre
 from overspill.core.types import FailureKind, Patience, Surface
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.live_target import LiveEngine, LiveUpstream
+from overspill.gateway.pace import outlasts
 from overspill.gateway.relay import Relay
 from overspill.pools.engines.openai_server import AttachedServer
 from overspill.pools.upstreams.openai_compat import OpenAICompatible
@@ -379,7 +380,7 @@ def test_a_target_without_progress_is_given_up_and_its_connection_closed() -> No
         await stage.call.gone()
         stage.relay.expire()
         assert len(stage.events) == 1
-        assert not stage.relay.outlasts(Patience(first_token_s=0.0), stage.reporter.now() + 1.0)
+        assert not outlasts(stage.relay, Patience(first_token_s=0.0), stage.reporter.now() + 1.0)
 
     staged(scenario)
 

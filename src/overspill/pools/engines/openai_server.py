@@ -15,6 +15,7 @@ from overspill.pools.engines.classification import classify
 from overspill.pools.engines.protocol import EngineStats, Probe, ServedModel
 from overspill.pools.upstreams.protocol import Failure
 from overspill.wire.contract import NO_CONTRACT, Contract
+from overspill.wire.dialect import AnswerReader
 from overspill.wire.http import Headers, HttpCall
 
 PATHS = {
@@ -44,6 +45,10 @@ class OpenAIServer:
         if api_key:
             headers = (*headers, (b"authorization", b"Bearer " + api_key.encode("ascii")))
         return HttpCall(method=b"POST", path=PATHS[surface], headers=headers, body=body)
+
+    def reader(self, surface: Surface) -> AnswerReader | None:  # noqa: ARG002 - the protocol's signature
+        """Say that answers come in the normal form."""
+        return None
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
         """Say what an error answer means."""

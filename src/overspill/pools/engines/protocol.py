@@ -14,6 +14,7 @@ import msgspec
 from overspill.core.types import Surface
 from overspill.pools.upstreams.protocol import Failure
 from overspill.wire.contract import Contract
+from overspill.wire.dialect import AnswerReader
 from overspill.wire.http import Headers, HttpCall, Origin
 
 
@@ -95,6 +96,10 @@ class Engine(Protocol):
 
     def translate(self, surface: Surface, body: bytes, api_key: str) -> HttpCall:
         """Turn a request body in OpenAI's form (model already renamed) into the engine's call."""
+        ...
+
+    def reader(self, surface: Surface) -> AnswerReader | None:
+        """Return what brings one answer into the normal form of chat; ``None`` if it comes in it."""
         ...
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:

@@ -18,7 +18,7 @@ import msgspec
 
 from overspill.core.types import Surface
 from overspill.pools.upstreams.classify import classify
-from overspill.pools.upstreams.openai_compat import PATHS, post
+from overspill.pools.upstreams.openai_compat import PATHS, OpenAICompatible, post
 from overspill.pools.upstreams.protocol import Account, Failure
 from overspill.wire.contract import Contract, Mode
 from overspill.wire.http import Headers, HttpCall
@@ -43,7 +43,7 @@ class _Chat(msgspec.Struct):
     messages: list[_Message] = []
 
 
-class DeepSeek:
+class DeepSeek(OpenAICompatible):
     """``api.deepseek.com``."""
 
     kind = "deepseek"

@@ -13,6 +13,7 @@ from overspill.core.types import Surface
 from overspill.pools.upstreams.classify import classify
 from overspill.pools.upstreams.protocol import Account, Failure
 from overspill.wire.contract import NO_CONTRACT, Contract
+from overspill.wire.dialect import AnswerReader
 from overspill.wire.http import Headers, HttpCall, Origin
 
 PATHS = {
@@ -39,10 +40,19 @@ class OpenAICompatible:
     contract: Contract = (
         NO_CONTRACT  # servers of this dialect differ: some take a last message of the assistant as done
     )
+    native: tuple[str, ...] = ()
 
     def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:
         """Build ``POST <prefix>/chat/completions`` (or the surface's path) with the account's key."""
         return post(account, account.origin.prefix + PATHS[surface], body)
+
+    def call_native(self, surface: str, body: bytes, account: Account) -> HttpCall:  # noqa: ARG002 - see ``Upstream``
+        """Refuse: it is asked for chat only."""
+        raise ValueError(f"{self.kind} is not asked for {surface}")
+
+    def reader(self, surface: Surface) -> AnswerReader | None:  # noqa: ARG002 - see ``Upstream``
+        """Say that answers come in the normal form."""
+        return None
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
         """Say what an error answer means, by the rules common to all hosts."""

@@ -9,6 +9,7 @@ import msgspec
 
 from overspill.core.types import FailureKind, Surface
 from overspill.wire.contract import Contract
+from overspill.wire.dialect import AnswerReader
 from overspill.wire.http import Headers, HttpCall, Origin
 
 
@@ -40,9 +41,22 @@ class Upstream(Protocol):
     unsupported: Mapping[str, str]
     contract: Contract
     """How it goes on with an answer that has begun, as declared; it is verified before it is relied on."""
+    native: tuple[str, ...]
+    """Surfaces besides OpenAI's chat that it speaks itself (``messages``, ``responses``), and is asked for natively.
+
+    An answer in a native form is not continued elsewhere if it breaks off; so name only what chat would lose much of.
+    """
 
     def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:
         """Turn a request body in OpenAI's form (model already renamed) into the provider's call."""
+        ...
+
+    def call_native(self, surface: str, body: bytes, account: Account) -> HttpCall:
+        """Turn a request body of one of its ``native`` surfaces (model already renamed) into the provider's call."""
+        ...
+
+    def reader(self, surface: Surface) -> AnswerReader | None:
+        """Return what brings one answer to ``call`` into the normal form of chat; ``None`` if it comes in it."""
         ...
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:

@@ -1,0 +1,80 @@
+"""What is known of one attempt: what it was to do, what came of it. The relay fills it in; the books read it."""
+
+from __future__ import annotations
+
+from overspill.core.commands import StartAttempt
+from overspill.core.types import FailureKind, Surface
+from overspill.gateway.kept import Kept
+from overspill.gateway.live_target import LiveTarget
+from overspill.gateway.rescue import Resumption
+from overspill.wire.answers import ErrorBody, Usage
+from overspill.wire.request import Request as WireRequest
+
+
+class Attempt:
+    """One try on one target."""
+
+    __slots__ = (
+        "command",
+        "ended_at",
+        "error",
+        "failure",
+        "finish_reason",
+        "first_token_at",
+        "headers",
+        "heard_at",
+        "is_native",
+        "is_over",
+        "is_stream",
+        "is_whole",
+        "kept",
+        "request",
+        "resumption",
+        "started_at",
+        "status",
+        "surface",
+        "target",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        command: StartAttempt,
+        target: LiveTarget,
+        surface: Surface,
+        request: WireRequest,
+        now: float,
+        *,
+        kept: Kept | None = None,
+        resumption: Resumption | None = None,
+    ) -> None:
+        self.command = command
+        self.target = target
+        self.surface = surface
+        self.request = request
+        self.is_stream = request.stream or (target.streams_whole and surface is not Surface.EMBEDDINGS)
+        self.is_native = False
+        """True if the answer comes in the client's own form, and goes to it as it comes."""
+        self.kept = kept
+        """What the client gets, where it is remembered."""
+        self.resumption = resumption
+        """With what this attempt goes on; ``None`` where it begins."""
+        self.started_at = self.heard_at = now
+        """``heard_at``: when it was last seen to make progress: at its first token, then within a second or so."""
+        self.first_token_at: float | None = None
+        self.ended_at: float | None = None
+        self.is_over = False
+        """True once it has been cancelled or has told how it ended."""
+        self.is_whole = False
+        """True once the answer has ended as it should."""
+        self.status: int | None = None
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.failure: FailureKind | None = None
+        self.error: ErrorBody | None = None
+
+    @property
+    def model(self) -> str:
+        """The name that the target is asked for: the route's, or the client's own where the route names none."""
+        return self.command.model or self.request.model

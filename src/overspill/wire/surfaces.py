@@ -1,0 +1,39 @@
+"""Which module reads and writes which surface: the one place that knows all of them."""
+
+from __future__ import annotations
+
+from overspill.wire.chat import parse_request
+from overspill.wire.dialect import AnswerWriter, NativeReader
+from overspill.wire.reply import error_body
+from overspill.wire.request import Request, SurfaceName
+
+
+def read_request(surface: SurfaceName, body: bytes) -> Request:
+    """Check a request body and read it into a chat request; raise ``WireError`` (400) for what cannot be served."""
+    return parse_request(surface, body)
+
+
+def answer_writer(request: Request, request_id: str, created_s: int) -> AnswerWriter | None:  # noqa: ARG001
+    """Return what writes the answer for a client of this surface; ``None`` where it goes out as it comes in.
+
+    ``created_s`` is seconds since 1970; ids of the answer are made of ``request_id``.
+    """
+    return None
+
+
+def native_reader(surface: SurfaceName) -> NativeReader:
+    """Return what reads the answers of a target that speaks this surface itself."""
+    raise ValueError(f"no target speaks {surface} itself")
+
+
+def write_error(
+    surface: SurfaceName,  # noqa: ARG001
+    status: int,  # noqa: ARG001
+    message: str,
+    *,
+    kind: str,
+    code: str | None = None,
+    param: str | None = None,
+) -> bytes:
+    """Write an error for a client of this surface; the arguments are those of OpenAI's form."""
+    return error_body(message, kind=kind, code=code, param=param)
