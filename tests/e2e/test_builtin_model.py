@@ -116,6 +116,17 @@ def test_a_second_question_may_lean_on_the_first_and_a_text_is_recited_word_for_
     with_gateway(tmp_path, talk)
 
 
+def test_it_makes_embeddings_of_texts_and_of_tokens(tmp_path: Path) -> None:
+    def talk(address: str) -> None:
+        with client_of(address) as client:
+            made = client.embeddings.create(model=MODEL, input=["one", "two"])
+            assert [len(entry.embedding) for entry in made.data] == [256, 256]
+            of_tokens = client.embeddings.create(model=MODEL, input=[[5, 6, 7]], encoding_format="float")
+            assert of_tokens.usage.prompt_tokens == 3
+
+    with_gateway(tmp_path, talk)
+
+
 def test_eval_scores_the_served_model(tmp_path: Path) -> None:
     def talk(address: str) -> None:
         out = tmp_path / "run.json"

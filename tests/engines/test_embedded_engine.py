@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.embedded_engine import chunks_of, send, with_engine
+from tests.support.embedded_engine import chunks_of, send, why_not_ready, with_engine
 from tests.support.scripted_engine import Watcher, is_alive
 
 from overspill.core.types import FailureKind, Surface
@@ -187,6 +187,61 @@ def test_what_it_does_not_offer_counts_against_nobody() -> None:
         assert ENGINE.classify(status, (), body).kind is FailureKind.BAD_REQUEST
 
     with_engine(scenario)
+
+
+EVERYTHING = (Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS)
+
+
+async def embed(supervisor: Supervisor, **fields: Any) -> tuple[int, dict[str, Any]]:
+    body = json.dumps({"model": "overspill-tiny", **fields}).encode()
+    status, answer = await send(supervisor, ENGINE.translate(Surface.EMBEDDINGS, body, supervisor.api_key))
+    return status, json.loads(answer)
+
+
+def test_embeddings_and_text_come_from_one_engine() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        status, one = await embed(supervisor, input="The cat sat.")
+        assert status == 200
+        vector = one["data"][0]["embedding"]
+        assert abs(sum(x * x for x in vector) - 1) < 1e-3
+        (_, many), (chat_status, _) = await asyncio.gather(
+            embed(supervisor, input=["The cat sat.", [1, 2, 3]]), send(supervisor, chat(supervisor))
+        )
+        assert chat_status == 200
+        assert [entry["index"] for entry in many["data"]] == [0, 1]
+        assert sum(a * b for a, b in zip(many["data"][0]["embedding"], vector, strict=True)) > 0.999
+
+    with_engine(scenario, surfaces=EVERYTHING)
+
+
+def test_an_engine_may_make_nothing_but_embeddings_of_inputs_as_long_as_its_context() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        status, answer = await embed(supervisor, input=[[5] * 900])
+        assert status == 200
+        assert answer["usage"]["prompt_tokens"] >= 900
+
+    with_engine(scenario, surfaces=(Surface.EMBEDDINGS,), extra={"pooling_type": "mean"})
+
+
+def test_where_text_is_made_too_an_input_must_fit_one_step() -> None:
+    async def scenario(supervisor: Supervisor, watcher: Watcher) -> None:
+        request = ENGINE.translate(Surface.EMBEDDINGS, json.dumps({"input": [[5] * 900]}).encode(), supervisor.api_key)
+        status, body = await send(supervisor, request)
+        assert ENGINE.classify(status, (), body).kind is FailureKind.CONTEXT_TOO_LONG
+
+    with_engine(scenario, surfaces=EVERYTHING)
+
+
+def test_a_model_without_a_pooling_of_its_own_cannot_make_embeddings_only() -> None:
+    state = why_not_ready(surfaces=(Surface.EMBEDDINGS,))
+    assert state.phase is Phase.BROKEN
+    assert "options.pooling_type" in (state.reason or "")
+
+
+def test_a_pooling_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    state = why_not_ready(surfaces=EVERYTHING, extra={"pooling_type": "maximum"})
+    assert state.phase is Phase.BROKEN
+    assert "mean" in (state.reason or "")
 
 
 def test_a_killed_engine_serves_again_at_the_same_address() -> None:

@@ -78,6 +78,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     gpu_layers: int | None
     sha256: str | None
     load_timeout_s: float
+    surfaces: tuple[Surface, ...]
     extra: dict[str, Any]
 
 
@@ -235,7 +236,7 @@ class _Build:
             target_id = f"{name}/{n}"
             spec = _spec(target_id, name, pool, slots=pool.max_batch_size, surfaces=adapter.surfaces)
             replica = name if pool.replicas == 1 else f"{name}-{n}"
-            options = _engine_options(replica, name, pool, adapter.needs_model)
+            options = _engine_options(replica, name, pool, adapter.needs_model, spec.surfaces)
             self.targets[target_id] = (
                 msgspec.structs.replace(spec, ready_at_start=False),
                 CompiledTarget(target_id=target_id, pool=name, role="engine", kind=pool.engine, engine=options),
@@ -342,7 +343,9 @@ def engine_weights(model: str | None, sha256: str | None) -> str:
     return "" if model is None else f"{model}#{sha256 or ''}"
 
 
-def _engine_options(replica: str, name: str, pool: EnginePool, needs_model: bool) -> EngineOptions:
+def _engine_options(
+    replica: str, name: str, pool: EnginePool, needs_model: bool, surfaces: tuple[Surface, ...]
+) -> EngineOptions:
     return EngineOptions(
         name=replica,
         model=pool.model if needs_model else None,
@@ -355,6 +358,7 @@ def _engine_options(replica: str, name: str, pool: EnginePool, needs_model: bool
         gpu_layers=pool.gpu_layers,
         sha256=pool.sha256,
         load_timeout_s=float(pool.load_timeout),
+        surfaces=surfaces,
         extra=pool.options,
     )
 

@@ -87,6 +87,7 @@ class _Plan:
                 model=self.found.builtin_model,
                 served_name=self.found.builtin_name,
                 context_tokens=self.found.builtin_context_tokens,
+                surfaces=(Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS),
             )
         for name, server in self.servers.items():
             pools[name] = AttachPool(

@@ -210,6 +210,7 @@ class Fleet:
             known_answer=None if variant is None else KNOWN_ANSWER,
             default_temperature=None if variant is None else DEFAULT_TEMPERATURE,
             load_timeout_s=options.load_timeout_s,
+            surfaces=options.surfaces,
             extra=options.extra,
         )
 

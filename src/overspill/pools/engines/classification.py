@@ -19,6 +19,7 @@ _TOO_LONG = (
     b"is greater than the context length",  # LM Studio from 0.3, 400
     b"cannot truncate prompt with n_keep",  # LM Studio 0.4, 400
     b"exceeds the context length",  # Ollama, 400
+    b"increase the physical batch size",  # llama.cpp, 500: an input for an embedding must fit one step
 )
 _NOT_OFFERED = (
     b"image input is not supported",  # llama.cpp without a projector says 500: the request's fault, not the engine's

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, ClassVar
 
+from overspill.core.types import Surface
 from overspill.pools.engines.llamacpp_config import WorkerConfig
 from overspill.pools.engines.openai_server import AttachedServer, OpenAIServer, positive, read_object
 from overspill.pools.engines.prometheus_text import read_samples, whole_sum
@@ -64,8 +65,8 @@ class EmbeddedLlamaCpp(_LlamaCpp):
     kind = "llamacpp"
     needs_model: bool = True
     unsupported: Mapping[str, str] = {
-        "embeddings": "a model that generates text gives poor embeddings, and llama.cpp would compute them for every"
-        " token of every request; attach a server that runs an embedding model",
+        "embeddings": "unless the pool's `surfaces` name them: the means of a model that generates text are poor ones;"
+        " give it an embedding model",
         "images": "the worker loads no image projector",
         "tool_choice=required": "llama.cpp does not enforce it with every chat template",
     }
@@ -86,6 +87,8 @@ class EmbeddedLlamaCpp(_LlamaCpp):
             gpu_layers=spec.gpu_layers,
             sha256=spec.sha256,
             known_answer=spec.known_answer,
+            embeddings=Surface.EMBEDDINGS in spec.surfaces,
+            text=spec.surfaces != (Surface.EMBEDDINGS,),
             extra=_sampling(spec) | dict(spec.extra),
         )
         return Launch(

@@ -16,6 +16,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from overspill.pools.engines.llamacpp_config import WorkerConfig
+
 _TOKENS = 8
 _CHOICES = 5
 _KNOWN_TOKENS = 256
@@ -26,11 +28,28 @@ class CanaryFailed(Exception):  # noqa: N818 - reads as the state it reports
     """The engine's first answer shows that it must not serve."""
 
 
-def run_canary(socket_path: str, api_key: str, known_answer: Sequence[str] | None = None) -> tuple[int, int]:
-    """Ask for a few tokens and check them; return the engine's own count of (slots, context tokens of each).
+def run_canary(config: WorkerConfig) -> tuple[int, int]:
+    """Ask for a little of all that it is to make, and check it; return its own (slots, context tokens of each).
 
-    ``known_answer`` is a question and what must come back. Raises ``CanaryFailed``.
+    Raises ``CanaryFailed``.
     """
+    socket_path, api_key = config.socket_path, config.api_key
+    if config.text:
+        _check_text(socket_path, api_key, config.checkable_answer())
+    if config.embeddings:
+        status, answer = _call(socket_path, api_key, "POST", "/v1/embeddings", {"input": "The"})
+        complaint = complaint_about_embedding(status, answer)
+        if complaint is not None:
+            raise CanaryFailed(complaint)
+    status, props = _call(socket_path, api_key, "GET", "/props", None)
+    try:
+        return int(props["total_slots"]), int(props["default_generation_settings"]["n_ctx"])
+    except (KeyError, TypeError, ValueError):
+        raise CanaryFailed(f"the engine does not say how many slots it has (HTTP {status} from /props)") from None
+
+
+def _check_text(socket_path: str, api_key: str, known_answer: Sequence[str] | None) -> None:
+    """Ask for a few tokens, and the question whose answer is known; ``known_answer`` is that and what must come."""
     request = {
         "prompt": "The",
         "max_tokens": _TOKENS,
@@ -45,11 +64,6 @@ def run_canary(socket_path: str, api_key: str, known_answer: Sequence[str] | Non
         raise CanaryFailed(complaint)
     if known_answer is not None:
         _check_known_answer(socket_path, api_key, *known_answer)
-    status, props = _call(socket_path, api_key, "GET", "/props", None)
-    try:
-        return int(props["total_slots"]), int(props["default_generation_settings"]["n_ctx"])
-    except (KeyError, TypeError, ValueError):
-        raise CanaryFailed(f"the engine does not say how many slots it has (HTTP {status} from /props)") from None
 
 
 def _check_known_answer(socket_path: str, api_key: str, question: str, expected: str) -> None:
@@ -63,6 +77,22 @@ def _check_known_answer(socket_path: str, api_key: str, question: str, expected:
     complaint = complaint_about_known(status, answer, question, expected)
     if complaint is not None:
         raise CanaryFailed(complaint)
+
+
+def complaint_about_embedding(status: int, answer: Any) -> str | None:
+    """Say what is wrong with the embedding of one word; ``None`` if nothing is."""
+    if status != 200:
+        return (
+            f"the first embedding was answered with HTTP {status}: {json.dumps(answer)[:300]}; a model without a "
+            "pooling of its own needs one: options.pooling_type, such as mean"
+        )
+    try:
+        vector = answer["data"][0]["embedding"]
+    except (KeyError, IndexError, TypeError):
+        return f"the first embedding is none: {json.dumps(answer)[:300]}"
+    if not vector or not all(isinstance(x, int | float) and math.isfinite(x) for x in vector) or not any(vector):
+        return "the model computes no numbers for an embedding: its weights are damaged"
+    return None
 
 
 def complaint_about_known(status: int, answer: Any, question: str, expected: str) -> str | None:

@@ -46,6 +46,9 @@ class WorkerConfig:
     sha256: str | None = None
     known_answer: Sequence[str] | None = None
     """A question and the answer that must come."""
+    embeddings: bool = False
+    text: bool = True
+    """What is asked of it; either or both."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def encode(self) -> bytes:

@@ -60,7 +60,7 @@ def main() -> None:
         # Held until the process ends: its destructor stops the server.
         server = _load(xllamacpp, params, config)
         load_s = time.monotonic() - started_s
-        slots, context_tokens = run_canary(config.socket_path, config.api_key, config.checkable_answer())
+        slots, context_tokens = run_canary(config)
     except (WorkerFailed, CanaryFailed) as failure:
         _report(report, status="failed", reason=str(failure))
         _exit(EXIT_FAILED)
@@ -109,13 +109,25 @@ def make_params(xllamacpp: ModuleType, config: WorkerConfig) -> Any:
     params.endpoint_slots = True
     params.warmup = True
     params.verbosity = 1  # errors only: at 3, each request costs log lines
-    _apply_extra(params, config)
+    if config.embeddings:
+        _make_embeddings(xllamacpp, params, config)
+    _apply_extra(xllamacpp, params, config)
     return params
 
 
-def _apply_extra(params: Any, config: WorkerConfig) -> None:
+def _make_embeddings(xllamacpp: ModuleType, params: Any, config: WorkerConfig) -> None:
+    """Have it make embeddings. It costs text nothing: only steps of embeddings compute them (measured, 2026-11)."""
+    params.embedding = True
+    if config.text:  # such a model names no pooling of its own
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    else:  # an input must fit one step; where text is made too, long steps would delay its next token
+        params.n_batch = params.n_ubatch = max(params.n_batch, config.context_tokens)
+
+
+def _apply_extra(xllamacpp: ModuleType, params: Any, config: WorkerConfig) -> None:
     """Set llama.cpp parameters by their own names; ``sampling.top_k`` reaches into a group."""
-    for name, value in config.extra.items():
+    for name, given in config.extra.items():
+        value = _named(xllamacpp.llama_pooling_type, name, given) if name == "pooling_type" else given
         *groups, attribute = name.split(".")
         owner = params
         for part in (*groups, attribute):
@@ -130,6 +142,14 @@ def _apply_extra(params: Any, config: WorkerConfig) -> None:
             setattr(owner, attribute, value)
         except (TypeError, ValueError, OverflowError) as error:
             raise WorkerFailed(f"options.{name} cannot be {value!r}: {error}") from None
+
+
+def _named(kinds: Any, option: str, name: object) -> Any:
+    """Return the member of an enumeration of llama.cpp by the end of its name: ``mean`` of LLAMA_POOLING_TYPE_MEAN."""
+    known = {member.rpartition("_")[2].lower(): member for member in dir(kinds) if member.startswith("LLAMA_")}
+    if str(name).lower() not in known:
+        raise WorkerFailed(f"options.{option} is {name!r}; llama.cpp knows {', '.join(sorted(known))}")
+    return getattr(kinds, known[str(name).lower()])
 
 
 def _cache_type(xllamacpp: ModuleType, name: str) -> Any:

@@ -43,6 +43,8 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     default_temperature: float | None = None
     """For requests that name none; ``None`` leaves it to the engine."""
     load_timeout_s: float = 120.0
+    surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
+    """What it is to serve."""
     extra: Mapping[str, Any] = {}
     """Options passed to the engine under its own names."""
 

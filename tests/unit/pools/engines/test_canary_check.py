@@ -4,7 +4,11 @@ import math
 
 import pytest
 
-from overspill.pools.engines.llamacpp_canary import complaint_about, complaint_about_known
+from overspill.pools.engines.llamacpp_canary import (
+    complaint_about,
+    complaint_about_embedding,
+    complaint_about_known,
+)
 
 
 def answer(*positions: list[float | None]) -> dict[str, object]:
@@ -61,3 +65,27 @@ def test_the_known_answer_passes_word_for_word_only() -> None:
 @pytest.mark.parametrize(("status", "body"), [(500, {"error": {}}), (200, {"choices": []}), (200, None)])
 def test_no_answer_to_the_known_question_is_refused(status: int, body: object) -> None:
     assert "known answer" in (complaint_about_known(status, body, "1+1", "2") or "")
+
+
+def vector(*numbers: object) -> dict[str, object]:
+    return {"data": [{"embedding": list(numbers)}]}
+
+
+def test_a_vector_of_numbers_is_an_embedding() -> None:
+    assert complaint_about_embedding(200, vector(0.5, 0.0, -1)) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "complaint"),
+    [
+        (400, {"error": {"message": "Pooling type 'none' is not OAI compatible"}}, "options.pooling_type"),
+        (200, {"data": []}, "is none"),
+        (200, [], "is none"),
+        (200, vector(), "damaged"),
+        (200, vector(0.0, 0.0), "damaged"),
+        (200, vector(0.1, None), "damaged"),
+        (200, vector(0.1, math.nan), "damaged"),
+    ],
+)
+def test_anything_but_an_embedding_is_refused(status: int, body: object, complaint: str) -> None:
+    assert complaint in (complaint_about_embedding(status, body) or "")

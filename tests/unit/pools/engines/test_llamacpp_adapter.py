@@ -49,7 +49,7 @@ def test_a_prompt_is_shown_as_it_was_rendered() -> None:
             engine.parse_rendered(body)
 
 
-def test_embeddings_are_refused_with_a_reason() -> None:
+def test_embeddings_are_made_only_where_they_are_named_and_it_is_said_why() -> None:
     engine = EmbeddedLlamaCpp()
     assert Surface.EMBEDDINGS not in engine.surfaces
     assert "embedding model" in engine.unsupported["embeddings"]
