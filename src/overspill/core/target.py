@@ -8,6 +8,7 @@ from __future__ import annotations
 from overspill.core.adaptive import AdaptiveSlots
 from overspill.core.breaker import CLOSED, OF_THE_MODEL, Breaker, ModelBreakers
 from overspill.core.cost import billing_price
+from overspill.core.ends import ExpectedEnds
 from overspill.core.estimate import Mean, Speed
 from overspill.core.events import TargetReported
 from overspill.core.fairness import Share
@@ -18,7 +19,6 @@ _REPORT_STALE_S = 10.0
 _EXACT_LIMIT = 64
 """Above this many running requests the wait for a slot is taken from their mean, not from each."""
 _MIN_WAIT_S = 0.001
-_OVERDUE_SHARE = 0.25
 _TOO_BUSY = frozenset({FailureKind.OVERLOADED, FailureKind.RATE_LIMITED})
 _READY = Health.READY  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
 
@@ -106,6 +106,7 @@ class TargetState:
     """The mutable side of a ``TargetSpec``."""
 
     __slots__ = (
+        "_ends",
         "_foreign",
         "_report_at",
         "breaker",
@@ -140,6 +141,8 @@ class TargetState:
         self.kept_for: set[str] = set()
         """Patterns of the routes on which a target was seen that could go on with an answer from here."""
         self.running: dict[int, Attempt] = {}
+        self._ends = ExpectedEnds()
+        """Of what runs."""
         self.prefill_tokens = 0
         """Prompt tokens of attempts that have no first token yet."""
         self.queued_since: float | None = None
@@ -309,21 +312,21 @@ class TargetState:
         count = len(self.running)
         if count == 0:  # others hold its slots, or it has none: its next report will tell
             return _REPORT_STALE_S / 2
-        attempts = self.running.values()
         rank = max(0, self.holding - behind)
         if headroom and self.slots is not None:  # so many more must end first
             rank += max(0, count - max(1, self.slots - headroom))
         if count > _EXACT_LIMIT:
-            return max(_MIN_WAIT_S, sum([a.expected_s for a in attempts], 0.0) / count * (rank + 1) / count)
+            return max(_MIN_WAIT_S, self._ends.mean_s * (rank + 1) / count)
         cycles, rank = divmod(rank, count)
-        left = sorted([max(a.expected_end_at - now, _OVERDUE_SHARE * a.expected_s) for a in attempts])[rank]
+        left = self._ends.left_s(rank, now)
         if cycles:
-            left += cycles * sum([a.expected_s for a in attempts], 0.0) / count
+            left += cycles * self._ends.mean_s
         return max(_MIN_WAIT_S, left)
 
     def started(self, attempt: Attempt, now: float) -> None:
         """Count an attempt in."""
         self.running[attempt.attempt_id] = attempt
+        self._ends.add(attempt.expected_end_at, attempt.attempt_id, attempt.expected_s)
         self.prefill_tokens += attempt.prompt_tokens
         self.breaker.started(attempt.attempt_id, now)
         if self.models:
@@ -400,6 +403,7 @@ class TargetState:
     def ended(self, attempt: Attempt) -> None:
         """Count an attempt out, however it ended."""
         del self.running[attempt.attempt_id]
+        self._ends.remove(attempt.expected_end_at, attempt.attempt_id, attempt.expected_s)
         if attempt.first_token_at is None:
             self.prefill_tokens -= attempt.prompt_tokens
             if attempt.is_queued:

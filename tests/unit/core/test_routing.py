@@ -30,9 +30,12 @@ def full_world(*clouds: TargetSpec, busy_s: float = 60.0, ttft_s: float = 2.0) -
     """One local slot, taken for about ``busy_s`` seconds."""
     world = World(local(), *clouds, routes=(route(("gpu",), tuple(c.target_id for c in clouds), ttft_s=ttft_s),))
     world.start("holder", max_tokens=None)
-    (attempt,) = world.controller.targets["gpu"].running.values()
+    gpu = world.controller.targets["gpu"]
+    (attempt,) = gpu.running.values()
+    gpu.ended(attempt)
     attempt.expected_s = busy_s
     attempt.expected_end_at = world.now + busy_s
+    gpu.started(attempt, world.now)
     world.controller._dispatch.silent.drop(attempt)  # it has spoken; told so, the target's speed would be another
     return world
 
