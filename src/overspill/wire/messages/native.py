@@ -22,6 +22,7 @@ _NO_TOKEN = Chunk(has_choices=True)
 _ODD_ID = re.compile(rb'"(?:tool_use_)?id"\s*:\s*"[A-Za-z0-9_-]*[^A-Za-z0-9_"-]')
 _BAD_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
 _THOUGHT = b'"thinking"'
+_CALL = b'"tool_use"'
 _REQUIRED_THOUGHT = b'"enabled"'
 
 
@@ -150,14 +151,14 @@ def fit_history(body: bytes) -> bytes:
     turns = _decode_turns(fields["messages"])
     fitted = []
     is_unsigned = False
-    """Whether the last turn of the model is left without a thought that it had."""
+    """Whether the last turn of the model calls tools and is left without a thought that it had."""
     for turn in turns:
         content = bytes(turn["content"])
         if content.startswith(b"["):
             blocks = _decode_blocks(content)
             kept = [block for block in blocks if not _is_unsigned(block)]
             if bytes(turn["role"]) == b'"assistant"':
-                is_unsigned = len(kept) < len(blocks)
+                is_unsigned = len(kept) < len(blocks) and any(bytes(block.get("type", b"")) == _CALL for block in kept)
             if not kept and blocks:
                 continue
             turn["content"] = msgspec.Raw(msgspec.json.encode([_with_good_ids(block) for block in kept]))

@@ -20,30 +20,38 @@ DONE = b"[DONE]"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+class _Block:
+    """One block that is open. Anthropic has one at a time; others may have calls side by side."""
+
+    __slots__ = ("arguments", "call", "kind", "signature", "thought")
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        self.thought: list[str] = []
+        self.signature = ""
+        self.call = 0
+        """The number of the call that it is."""
+        self.arguments = ""
+
+
 class MessagesReader:
     """See ``AnswerReader``. ``created_s`` is seconds since 1970: Anthropic's answers do not say when they were made."""
 
     __slots__ = (
-        "_arguments",
-        "_block",
+        "_blocks",
         "_calls",
         "_created_s",
         "_finish",
         "_identity",
         "_model",
-        "_signature",
-        "_thought",
         "_usage",
     )
 
     def __init__(self, created_s: int) -> None:
         self._created_s = created_s
         self._identity = self._model = ""
-        self._block: dict[str, Any] = {}
-        self._thought: list[str] = []
-        self._signature = ""
+        self._blocks: dict[Any, _Block] = {}
         self._calls = 0
-        self._arguments = ""
         self._usage: dict[str, Any] = {}
         self._finish: dict[str, Any] | None = None
 
@@ -61,11 +69,11 @@ class MessagesReader:
             case "message_start":
                 return self._start(_object(fields, "message"))
             case "content_block_start":
-                return self._begin(_object(fields, "content_block"))
+                return self._begin(_index(fields), _object(fields, "content_block"))
             case "content_block_delta":
-                return self._add(_object(fields, "delta"))
+                return self._add(_index(fields), _object(fields, "delta"))
             case "content_block_stop":
-                return self._end_block()
+                return self._end_block(_index(fields))
             case "message_delta":
                 return self._end(_object(fields, "delta"), fields.get("usage"))
             case "message_stop":
@@ -110,65 +118,70 @@ class MessagesReader:
         self._note(message.get("usage"))
         return [self._chunk({"role": "assistant", "content": ""})]
 
-    def _begin(self, block: dict[str, Any]) -> list[bytes]:
-        self._block = block
-        self._thought, self._signature, self._arguments = [], "", ""
-        match block.get("type"):
+    def _begin(self, index: int, fields: dict[str, Any]) -> list[bytes]:
+        block = self._blocks[index] = _Block(fields.get("type"))
+        match block.kind:
             case "text":
-                return self._say("content", block.get("text"))
+                return self._say("content", fields.get("text"))
             case "thinking":
-                self._signature = str(block.get("signature") or "")
-                return self._think(block.get("thinking"))
+                block.signature = str(fields.get("signature") or "")
+                return self._think(block, fields.get("thinking"))
             case "redacted_thinking":
-                return [self._chunk({"reasoning_details": [hidden_thought(str(block.get("data") or ""))]})]
+                return [self._chunk({"reasoning_details": [hidden_thought(str(fields.get("data") or ""))]})]
             case "tool_use":
-                return [self._begin_call(block)]
+                return [self._begin_call(block, fields)]
             case _:  # a tool that the provider ran itself
                 return []
 
-    def _begin_call(self, block: dict[str, Any]) -> bytes:
-        given = block.get("input")
-        self._arguments = msgspec.json.encode(given).decode() if given else ""
-        function = {"name": block.get("name") or "", "arguments": self._arguments}
-        call = {"index": self._calls, "id": block.get("id") or "", "type": "function", "function": function}
+    def _begin_call(self, block: _Block, fields: dict[str, Any]) -> bytes:
+        given = fields.get("input")
+        block.arguments = msgspec.json.encode(given).decode() if given else ""
+        block.call = self._calls
         self._calls += 1
+        function = {"name": fields.get("name") or "", "arguments": block.arguments}
+        call = {"index": block.call, "id": fields.get("id") or "", "type": "function", "function": function}
         return self._chunk({"tool_calls": [call]})
 
-    def _add(self, delta: dict[str, Any]) -> list[bytes]:
+    def _add(self, index: int, delta: dict[str, Any]) -> list[bytes]:
+        block = self._blocks.get(index)
+        if block is None:
+            raise MalformedChunk(f"a part of block {index}, which has not begun or is over")
         match delta.get("type"):
             case "text_delta":
                 return self._say("content", delta.get("text"))
             case "thinking_delta":
-                return self._think(delta.get("thinking"))
+                return self._think(block, delta.get("thinking"))
             case "signature_delta":
-                self._signature += str(delta.get("signature") or "")
+                block.signature += str(delta.get("signature") or "")
                 return []
-            case "input_json_delta" if self._block.get("type") == "tool_use":
-                return self._add_arguments(delta.get("partial_json"))
+            case "input_json_delta" if block.kind == "tool_use":
+                return self._add_arguments(block, delta.get("partial_json"))
             case _:  # citations, and the input of tools that the provider runs
                 return []
 
-    def _add_arguments(self, text: Any) -> list[bytes]:
+    def _add_arguments(self, block: _Block, text: Any) -> list[bytes]:
         if not isinstance(text, str) or not text:
             return []
-        self._arguments += text
-        return [self._chunk({"tool_calls": [{"index": self._calls - 1, "function": {"arguments": text}}]})]
+        block.arguments += text
+        return [self._chunk({"tool_calls": [{"index": block.call, "function": {"arguments": text}}]})]
 
-    def _think(self, text: Any) -> list[bytes]:
+    def _think(self, block: _Block, text: Any) -> list[bytes]:
         if isinstance(text, str):
-            self._thought.append(text)
+            block.thought.append(text)
         return self._say("reasoning_content", text)
 
     def _say(self, field: str, text: Any) -> list[bytes]:
         return [self._chunk({field: text})] if isinstance(text, str) and text else []
 
-    def _end_block(self) -> list[bytes]:
+    def _end_block(self, index: int) -> list[bytes]:
         """Send what only a block's end tells: its signature, or that a call has no arguments."""
-        kind, self._block = self._block.get("type"), {}
-        if kind == "thinking" and self._signature:
-            detail = signed_thought("".join(self._thought), self._signature)
+        block = self._blocks.pop(index, None)
+        if block is None:
+            return []
+        if block.kind == "thinking" and block.signature:
+            detail = signed_thought("".join(block.thought), block.signature)
             return [self._chunk({"reasoning_details": [detail]})] if "signature" in detail else []
-        return self._add_arguments("{}") if kind == "tool_use" and not self._arguments else []
+        return self._add_arguments(block, "{}") if block.kind == "tool_use" and not block.arguments else []
 
     def _end(self, delta: dict[str, Any], usage: Any) -> list[bytes]:
         self._note(usage)
@@ -253,6 +266,13 @@ def _read(data: bytes) -> dict[str, Any]:
         return _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedChunk(f"{len(data)} bytes that are nothing of Anthropic's: {error}") from None
+
+
+def _index(fields: dict[str, Any]) -> int:
+    index = fields.get("index")
+    if not isinstance(index, int):
+        raise MalformedChunk(f"an event of type {fields.get('type')!r} without its 'index'")
+    return index
 
 
 def _object(fields: dict[str, Any], name: str) -> dict[str, Any]:

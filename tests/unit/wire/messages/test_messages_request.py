@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from overspill.errors import WireError
+from overspill.wire.messages.blocks import wrong
 from overspill.wire.messages.request import read_count, read_messages
 from overspill.wire.request import Request
 
@@ -444,6 +445,12 @@ def test_nesting_without_end_is_refused() -> None:
         with pytest.raises(WireError) as caught:
             read_messages(body)
         assert caught.value.status == 400
+
+
+def test_a_value_that_only_its_decoder_finds_too_deep_is_refused() -> None:
+    assert (
+        wrong("tools", RecursionError()).message == "tools: Input is nested too deeply; flatten its objects and arrays"
+    )
 
 
 def test_a_count_needs_no_limit_and_reads_the_same_prompt() -> None:

@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from tests.support.messages_events import accumulate, events_of
 
 from overspill.wire.answers import MalformedChunk
 from overspill.wire.messages.blocks import UNSIGNED
 from overspill.wire.messages.request import read_messages
 from overspill.wire.messages.writer import MessagesWriter
-from tests.support.messages_events import accumulate, events_of
 
 THINKING = {"thinking": {"type": "adaptive"}}
 DONE = b"data: [DONE]\n\n"
