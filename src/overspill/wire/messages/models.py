@@ -31,20 +31,18 @@ def model_body(model_id: str) -> bytes:
 
 
 def models_body(model_ids: Sequence[str], *, limit: str | None, after: str | None, before: str | None) -> bytes:
-    """Write a page of the answer to ``GET /v1/models``; raise ``WireError`` for a page that there is not.
+    """Write a page of the answer to ``GET /v1/models``; raise ``WireError`` for a size that it cannot have.
 
-    ``after`` and ``before`` are ids: the page begins behind the one or ends before the other.
+    ``after`` and ``before`` are ids: the page begins behind the one and ends before the other. Beyond an id that is no
+    longer there is nothing, so that who goes through the pages comes to an end.
     """
     size = _size(limit)
-    if after and before:
-        raise WireError("after_id: only one of 'after_id' and 'before_id' can be given", param="after_id")
     ids = list(model_ids)
-    if before:
-        earlier = ids[: _place("before_id", before, ids)]
-        page, has_more = earlier[-size:], len(earlier) > size
-    else:
-        later = ids[_place("after_id", after, ids) + 1 :] if after else ids
-        page, has_more = later[:size], len(later) > size
+    start = ids.index(after) + 1 if after in ids else len(ids) if after else 0
+    end = ids.index(before) if before in ids else 0 if before else len(ids)
+    found = ids[start:end]
+    page = found[-size:] if before and not after else found[:size]
+    has_more = len(found) > size
     return msgspec.json.encode(
         {
             "data": [_model(model_id) for model_id in page],
@@ -61,10 +59,3 @@ def _size(limit: str | None) -> int:
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= _MAX_LIMIT):
         raise WireError(f"limit: Input should be an integer from 1 to {_MAX_LIMIT}, not {limit[:20]!r}", param="limit")
     return int(limit)
-
-
-def _place(name: str, model_id: str, ids: list[str]) -> int:
-    try:
-        return ids.index(model_id)
-    except ValueError:
-        raise WireError(f"{name}: there is no model {model_id[:100]!r} in the list", param=name) from None

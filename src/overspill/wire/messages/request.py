@@ -36,7 +36,7 @@ _READ = frozenset(
         "output_format",
     }
 )
-_RUN_BY_ANTHROPIC = ("mcp_servers", "container")
+_RUN_BY_ANTHROPIC = ("mcp_servers",)
 _OF_NO_EFFECT = ("null", "[]", "{}", "false", '"auto"', '"standard"', '"standard_only"')
 """Values of a field that is dropped of which nobody need be told."""
 _MAX_DIGITS = 10

@@ -36,23 +36,17 @@ def test_models_come_in_pages_forwards_and_backwards() -> None:
     assert page(limit="5", after="m1") == (IDS[2:7], True)
     assert page(limit="5", before="m10") == (IDS[5:10], True)
     assert page(limit="5", before="m2") == (IDS[:2], False)
+    assert page(limit="5", before="m10", after="m7") == (IDS[8:10], False)
     assert page(after="m29") == ([], False)
 
 
-@pytest.mark.parametrize(
-    ("query", "param"),
-    [
-        ({"limit": "0"}, "limit"),
-        ({"limit": "x"}, "limit"),
-        ({"limit": "1001"}, "limit"),
-        ({"limit": "99999999999"}, "limit"),
-        ({"after": "no"}, "after_id"),
-        ({"before": "no"}, "before_id"),
-        ({"before": "m1", "after": "m1"}, "after_id"),
-    ],
-)
-def test_a_page_that_there_is_not_is_refused(query: dict[str, str], param: str) -> None:
-    with pytest.raises(WireError) as caught:
-        page(**query)
-    assert caught.value.param == param
-    assert caught.value.message.startswith(f"{param}: ")
+def test_beyond_a_model_that_is_not_there_is_nothing() -> None:
+    assert page(after="gone") == ([], False)
+    assert page(before="gone") == ([], False)
+
+
+@pytest.mark.parametrize("limit", ["0", "x", "1001", "99999999999"])
+def test_a_size_that_no_page_has_is_refused(limit: str) -> None:
+    with pytest.raises(WireError, match="limit: Input should be an integer from 1 to 1000") as caught:
+        page(limit)
+    assert caught.value.param == "limit"

@@ -322,7 +322,7 @@ def test_tools_that_anthropic_runs_are_for_native_targets() -> None:
     request = read(tools=[{"type": "web_search_20250305", "name": "web_search"}], mcp_servers=[{"url": "x"}])
     assert request.native_only == ("a tool of type 'web_search_20250305'", "'mcp_servers'")
     assert "tools" not in request.fields
-    assert read(mcp_servers=[], container=None).native_only == ()
+    assert read(mcp_servers=[], container="c").native_only == ()
     assert read(max_tokens=0).native_only == ("'max_tokens' of 0, which fills Anthropic's cache and no other",)
     assert read(max_tokens=0).max_tokens == 1
 
