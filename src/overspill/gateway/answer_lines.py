@@ -6,6 +6,8 @@ import re
 
 from overspill.core.types import LocalOnly, Spill
 from overspill.gateway.http.response import encode_lines
+from overspill.wire.http import Headers
+from overspill.wire.request import SurfaceName
 
 JSON_HEADER = (b"content-type", b"application/json")
 STREAM_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
@@ -61,6 +63,17 @@ class AnswerLines:
             self._lines.clear()
         self._lines[key] = lines
         return lines
+
+
+def id_headers(surface: SurfaceName, request_id: str) -> Headers:
+    """Return the headers that name a request; Anthropic's clients know another than OpenAI's."""
+    named = (b"x-request-id", request_id.encode())
+    return (named, (b"request-id", request_id.encode())) if surface == "messages" else (named,)
+
+
+def id_line(surface: SurfaceName, request_id: str) -> bytes:
+    """Return the line of the one that only some know."""
+    return b"request-id: %b\r\n" % request_id.encode() if surface == "messages" else b""
 
 
 def dropped_line(names: tuple[str, ...]) -> bytes:

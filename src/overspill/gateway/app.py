@@ -18,7 +18,7 @@ import msgspec
 
 from overspill.core.types import LocalOnly, Surface
 from overspill.errors import OverspillError, WireError, did_you_mean
-from overspill.gateway.answer_lines import AnswerLines
+from overspill.gateway.answer_lines import AnswerLines, id_headers
 from overspill.gateway.auth import ANONYMOUS, Keyring
 from overspill.gateway.caller import Caller
 from overspill.gateway.debug import explain_route
@@ -26,12 +26,14 @@ from overspill.gateway.driver import Driver
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.request import Request as HttpRequest
 from overspill.gateway.intake import Intake
+from overspill.gateway.messages_pages import count_tokens, list_models, wants_anthropics_form
 from overspill.gateway.rejoin import retry_count
 from overspill.gateway.session import Session
 from overspill.gateway.web_guard import WebGuard
 from overspill.gateway.wishes import read_wishes
 from overspill.telemetry.metrics import Metrics
 from overspill.wire.http import Headers
+from overspill.wire.messages.models import model_body as messages_model_body
 from overspill.wire.reply import ModelCard, error_body, model_body, models_body
 from overspill.wire.request import SurfaceName
 from overspill.wire.surfaces import answer_writer, read_request, write_error
@@ -48,9 +50,12 @@ _SURFACES: dict[str, tuple[Surface, SurfaceName]] = {
     "/completions": (Surface.COMPLETIONS, "completions"),
     "/v1/embeddings": (Surface.EMBEDDINGS, "embeddings"),
     "/embeddings": (Surface.EMBEDDINGS, "embeddings"),
+    "/v1/messages": (Surface.CHAT, "messages"),
+    "/anthropic/v1/messages": (Surface.CHAT, "messages"),
 }
-"""Clients of DeepSeek's own API leave the version out of their base URL."""
-_MODELS = ("/v1/models", "/models")
+"""Clients of DeepSeek's own API leave the version out of their base URL; its Messages API stands below /anthropic."""
+_COUNTS = ("/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens")
+_MODELS = ("/v1/models", "/models", "/anthropic/v1/models")
 
 Page = Callable[[Exchange], None]
 
@@ -87,8 +92,7 @@ class App:
             "/readyz": self._readyz,
             "/metrics": self._scrape,
             "/debug/route": self._debug_route,
-            "/v1/models": self._models,
-            "/models": self._models,
+            **dict.fromkeys(_MODELS, self._models),
         }
 
     def check_head(self, request: HttpRequest) -> tuple[int, Headers, bytes] | None:
@@ -97,9 +101,12 @@ class App:
         if self.keyring.is_open and (refused := self.guard.refuse(request)) is not None:
             return refused
         key_id = self.keyring.identify(request.headers)
-        if key_id is None and path not in _OPEN_PATHS:
+        if key_id is None and path not in _OPEN_PATHS and (path != "/" or request.method != "HEAD"):
             headers: Headers = (*_JSON, (b"www-authenticate", b'Bearer realm="overspill"'))
-            return 401, headers, _NO_KEY
+            body = write_error(_spoken(request), 401, _NO_KEY, kind="authentication_error", code="invalid_api_key")
+            return 401, headers, body
+        if path in _COUNTS:
+            return None if request.method == "POST" else _wrong_method(request, "POST")
         if path in _SURFACES:
             if request.method != "POST":
                 return _wrong_method(request, "POST")
@@ -108,9 +115,10 @@ class App:
             return None
         if path in self._pages or path.startswith(tuple(f"{page}/" for page in _MODELS)):
             return None if request.method in ("GET", "HEAD") else _wrong_method(request, "GET")
-        known = [*_SURFACES, *self._pages]
+        known = [*_SURFACES, *_COUNTS, *self._pages]
         message = f"there is nothing at {path}{did_you_mean(path, known)}; GET / lists what there is"
-        return 404, _JSON, error_body(message, kind="invalid_request_error", code="unknown_path")
+        body = write_error(_spoken(request), 404, message, kind="invalid_request_error", code="unknown_path")
+        return 404, _JSON, body
 
     def _caller(self, surfaces: tuple[Surface, SurfaceName], key_id: str, request: HttpRequest) -> Caller:
         """Read the wishes; a key that is bound to local pools binds its requests, whatever they wish."""
@@ -127,6 +135,9 @@ class App:
         path = exchange.request.path
         if path in _SURFACES:
             self._refuse_wishes(exchange)
+            return
+        if path in _COUNTS:
+            self._count(exchange)
             return
         page = self._pages.get(path)
         if page is not None:
@@ -169,7 +180,7 @@ class App:
     # -- pages
 
     def _index(self, exchange: Exchange) -> None:
-        paths = sorted({*_SURFACES, *self._pages, "/v1/models/{model}"})
+        paths = sorted({*_SURFACES, *_COUNTS, *self._pages, "/v1/models/{model}"})
         _send(exchange, {"name": "overspill", "version": self._version, "paths": paths})
 
     def _healthz(self, exchange: Exchange) -> None:
@@ -197,15 +208,31 @@ class App:
         controller = self.driver.controller
         key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
         cards = [card for card in model_cards(controller.policy) if controller.may_ask_for(key_id, card.model_id)]
-        exchange.reply(200, _JSON, models_body(cards))
+        if _spoken(exchange.request) == "messages":
+            self._answer_messages(exchange, lambda: list_models(exchange, [card.model_id for card in cards]))
+        else:
+            exchange.reply(200, _JSON, models_body(cards))
 
     def _model(self, exchange: Exchange, model: str) -> None:
+        spoken = _spoken(exchange.request)
         if self.driver.controller.find_route(model) is None:
             message = f"no route for model {model!r}{known_models(self.driver.controller.policy, model)}"
-            body = error_body(message, kind="invalid_request_error", code="model_not_found", param="model")
-            exchange.reply(404, _JSON, body)
+            kind, code = "invalid_request_error", "model_not_found"
+            exchange.reply(404, _JSON, write_error(spoken, 404, message, kind=kind, code=code, param="model"))
             return
-        exchange.reply(200, _JSON, model_body(ModelCard(model, "overspill")))
+        is_messages = spoken == "messages"
+        body = messages_model_body(model) if is_messages else model_body(ModelCard(model, "overspill"))
+        exchange.reply(200, _JSON, body)
+
+    def _count(self, exchange: Exchange) -> None:
+        key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
+        self._answer_messages(exchange, lambda: count_tokens(exchange, self.driver.controller, key_id))
+
+    def _answer_messages(self, exchange: Exchange, page: Callable[[], None]) -> None:
+        try:
+            page()
+        except WireError as error:
+            _refuse(exchange, f"{self._id_prefix}{next(self._numbers):x}", error, "messages")
 
     def _debug_route(self, exchange: Exchange) -> None:
         query = parse_qs(exchange.request.query.decode("latin-1"), keep_blank_values=True)
@@ -238,8 +265,9 @@ def known_models(policy: Policy, model: str) -> str:
 
 
 def _refuse(exchange: Exchange, request_id: str, error: WireError, surface: SurfaceName) -> None:
-    body = write_error(surface, error.status, error.message, kind=error.kind, code=error.code, param=error.param)
-    exchange.reply(error.status, (*_JSON, (b"x-request-id", request_id.encode())), body)
+    told: dict[str, str | None] = {"code": error.code, "param": error.param, "request_id": request_id}
+    body = write_error(surface, error.status, error.message, kind=error.kind, **told)
+    exchange.reply(error.status, (*_JSON, *id_headers(surface, request_id)), body)
 
 
 def _send(exchange: Exchange, body: object, status: int = 200) -> None:
@@ -248,12 +276,14 @@ def _send(exchange: Exchange, body: object, status: int = 200) -> None:
 
 def _wrong_method(request: HttpRequest, allowed: str) -> tuple[int, Headers, bytes]:
     message = f"{request.path} takes {allowed}, not {request.method}"
-    body = error_body(message, kind="invalid_request_error", code="wrong_method")
+    body = write_error(_spoken(request), 405, message, kind="invalid_request_error", code="wrong_method")
     return 405, (*_JSON, (b"allow", allowed.encode())), body
 
 
-_NO_KEY = error_body(
-    "this gateway needs a key: send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'",
-    kind="authentication_error",
-    code="invalid_api_key",
-)
+def _spoken(request: HttpRequest) -> SurfaceName:
+    """Say in whose form to answer a request that may have no surface."""
+    is_messages = wants_anthropics_form(request) or "/v1/messages" in request.path
+    return "messages" if is_messages else "chat"
+
+
+_NO_KEY = "this gateway needs a key: send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'"

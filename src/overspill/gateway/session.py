@@ -33,6 +33,8 @@ from overspill.gateway.answer_lines import (
     WAITED,
     AnswerLines,
     dropped_line,
+    id_headers,
+    id_line,
     late_label,
 )
 from overspill.gateway.cache import Keeping, KeptAnswer
@@ -377,7 +379,10 @@ class Session:
             attempts=self.attempts,
             local_only_by=self.local_only_by,
         )
-        return lines + dropped_line(self.request.dropped) if self.request.dropped and not relay.is_native else lines
+        if self.writer is None:
+            return lines
+        lines += id_line(self.request.surface, self.request_id)
+        return lines if relay.is_native else lines + dropped_line(self.request.dropped)
 
     def _broken(self, command: Complete) -> None:
         """End a stream that broke: with an error event and never with ``[DONE]``, so no client takes it as whole."""
@@ -430,7 +435,7 @@ class Session:
 
     def _id_headers(self) -> list[tuple[bytes, bytes]]:
         headers = [
-            (b"x-request-id", self.request_id.encode()),
+            *id_headers(self.request.surface, self.request_id),
             (b"x-overspill-attempts", b"%d" % self.attempts),
         ]
         if self.local_only_by is not None:

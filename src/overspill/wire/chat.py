@@ -22,7 +22,7 @@ from overspill.wire.tokens import estimate_tokens
 MAX_TOKENS_LIMIT = 2**31
 MAX_N = 128
 _MAX_DIGITS = 10  # of MAX_TOKENS_LIMIT; a number of a megabyte would take seconds to convert
-_PREFIX_BYTES = 1024
+PREFIX_BYTES = 1024
 _NULL = b"null"
 _NO_TOOLS = (_NULL, b"[]")
 _CLOSER_LOOK = frozenset({"stream_options", "max_completion_tokens", "n", "tools", "functions"})
@@ -42,7 +42,7 @@ def parse_request(surface: SurfaceName, body: bytes) -> Request:
 
     Fields that only the target understands (``temperature``, ``tools``…) are its business to refuse.
     """
-    fields = _read_object(body)
+    fields = read_object(body)
     if surface == "chat":
         return _parse_plain_chat(fields, body) or _parse(fields, _model(fields), _messages(fields))
     if surface == "completions":
@@ -135,7 +135,7 @@ def write_fields(fields: Mapping[str, msgspec.Raw], *, model: str) -> bytes:
     return msgspec.json.encode({**fields, "model": model})
 
 
-def _read_object(body: bytes) -> dict[str, msgspec.Raw]:
+def read_object(body: bytes) -> dict[str, msgspec.Raw]:
     """Read the top level; the values are checked to be JSON, but not decoded."""
     if not body.isascii():
         try:
@@ -240,7 +240,7 @@ def _integer(fields: dict[str, msgspec.Raw], name: str, high: int) -> int | None
 
 
 def _prefix_crc(raw: bytes) -> int:
-    return crc32(raw[:_PREFIX_BYTES])
+    return crc32(raw[:PREFIX_BYTES])
 
 
 def _shown(raw: msgspec.Raw) -> str:

@@ -32,6 +32,8 @@ class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The client's own fields where ``fields`` are a translation, for targets that speak its surface themselves."""
     dropped: tuple[str, ...] = ()
     """Names of the client's fields that have no place in ``fields``."""
+    native_only: tuple[str, ...] = ()
+    """What it asks for that has no place there and cannot be left out, in words: only ``native`` says it."""
 
 
 class Message(msgspec.Struct, gc=False):

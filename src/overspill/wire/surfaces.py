@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from overspill.wire.chat import parse_request
 from overspill.wire.dialect import AnswerWriter, NativeReader
+from overspill.wire.messages.ends import error_body as messages_error
+from overspill.wire.messages.native import NativeMessages
+from overspill.wire.messages.request import read_messages
+from overspill.wire.messages.writer import MessagesWriter
 from overspill.wire.reply import error_body
 from overspill.wire.request import Request, SurfaceName
 
 
 def read_request(surface: SurfaceName, body: bytes) -> Request:
     """Check a request body and read it into a chat request; raise ``WireError`` (400) for what cannot be served."""
+    if surface == "messages":
+        return read_messages(body)
     return parse_request(surface, body)
 
 
@@ -18,22 +24,27 @@ def answer_writer(request: Request, request_id: str, created_s: int) -> AnswerWr
 
     ``created_s`` is seconds since 1970; ids of the answer are made of ``request_id``.
     """
-    return None
+    return MessagesWriter(request, request_id) if request.surface == "messages" else None
 
 
 def native_reader(surface: SurfaceName) -> NativeReader:
     """Return what reads the answers of a target that speaks this surface itself."""
+    if surface == "messages":
+        return NativeMessages()
     raise ValueError(f"no target speaks {surface} itself")
 
 
 def write_error(
-    surface: SurfaceName,  # noqa: ARG001
-    status: int,  # noqa: ARG001
+    surface: SurfaceName,
+    status: int,
     message: str,
     *,
     kind: str,
     code: str | None = None,
     param: str | None = None,
+    request_id: str | None = None,
 ) -> bytes:
     """Write an error for a client of this surface; the arguments are those of OpenAI's form."""
+    if surface == "messages":
+        return messages_error(message, kind=kind, status=status, code=code, param=param, request_id=request_id)
     return error_body(message, kind=kind, code=code, param=param)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from overspill.wire.chat import write_fields
+from overspill.wire.sse import Event
 from overspill.wire.surfaces import answer_writer, native_reader, read_request, write_error
 
 
@@ -28,6 +29,23 @@ def test_a_request_knows_its_surface_and_openais_own_need_no_writer(surface: str
 def test_nobody_speaks_completions_natively() -> None:
     with pytest.raises(ValueError, match="no target speaks completions"):
         native_reader("completions")
+
+
+def test_a_messages_request_is_read_and_answered_in_anthropics_form() -> None:
+    body = b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'
+    request = read_request("messages", body)
+    assert request.surface == "messages"
+    writer = answer_writer(request, "req-1", 0)
+    assert writer is not None
+    assert msgspec.json.decode(writer.error(404, "no", kind="k"))["request_id"] == "req-1"
+    event = Event(b"", b'{"type":"message_stop"}')
+    assert native_reader("messages").read(event)[1]
+    error = msgspec.json.decode(write_error("messages", 404, "no", kind="k", code="c", param="p", request_id="r"))
+    assert error == {
+        "type": "error",
+        "error": {"type": "not_found_error", "message": "no", "code": "c", "param": "p"},
+        "request_id": "r",
+    }
 
 
 def test_an_error_in_openais_form() -> None:
