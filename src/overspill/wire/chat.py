@@ -42,7 +42,7 @@ def parse_request(surface: SurfaceName, body: bytes) -> Request:
 
     Fields that only the target understands (``temperature``, ``tools``…) are its business to refuse.
     """
-    fields = _read_object(body)
+    fields = read_object(body)
     if surface == "chat":
         return _parse_plain_chat(fields, body) or _parse(fields, _model(fields), _messages(fields))
     if surface == "completions":
@@ -135,7 +135,7 @@ def write_fields(fields: Mapping[str, msgspec.Raw], *, model: str) -> bytes:
     return msgspec.json.encode({**fields, "model": model})
 
 
-def _read_object(body: bytes) -> dict[str, msgspec.Raw]:
+def read_object(body: bytes) -> dict[str, msgspec.Raw]:
     """Read the top level; the values are checked to be JSON, but not decoded."""
     if not body.isascii():
         try:
