@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
@@ -99,7 +98,7 @@ class Fields:
 
     def _within(self, name: str, value: float, low: float, high: float, kind: str) -> None:
         place = self.at(name)
-        if math.isnan(value) or value < low:
+        if value < low:
             raise bad(f"'{place}' is {value}; it must be at least {low}.", place, f"{kind}_below_min_value")
         if value > high:
             raise bad(f"'{place}' is {value}; it must be at most {high}.", place, f"{kind}_above_max_value")

@@ -297,21 +297,21 @@ class ResponsesWriter:
 
 def _logprobs(choice: dict[str, Any]) -> list[dict[str, Any]]:
     logprobs = choice.get("logprobs")
-    content = logprobs.get("content") if isinstance(logprobs, dict) else None
-    if not isinstance(content, list):
-        return []
-    return [_logprob(token) for token in content if isinstance(token, dict)]
+    return _tokens(logprobs.get("content"), is_chosen=True) if isinstance(logprobs, dict) else []
 
 
-def _logprob(token: dict[str, Any]) -> dict[str, Any]:
-    """Show a token with all fields that OpenAI's types want."""
-    top = token.get("top_logprobs")
-    alternatives = [_token(one) for one in top if isinstance(one, dict)] if isinstance(top, list) else []
-    return {**_token(token), "top_logprobs": alternatives}
-
-
-def _token(token: dict[str, Any]) -> dict[str, Any]:
-    return {"token": token.get("token") or "", "logprob": token.get("logprob") or 0, "bytes": token.get("bytes") or []}
+def _tokens(tokens: Any, *, is_chosen: bool) -> list[dict[str, Any]]:
+    """Show tokens with all fields that OpenAI's types want; what is none is left out."""
+    shown = []
+    for fields in tokens if isinstance(tokens, list) else ():
+        token, logprob = (fields.get("token"), fields.get("logprob")) if isinstance(fields, dict) else (None, None)
+        if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float):
+            continue
+        made: dict[str, Any] = {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+        if is_chosen:
+            made["top_logprobs"] = _tokens(fields.get("top_logprobs"), is_chosen=False)
+        shown.append(made)
+    return shown
 
 
 def _shown_usage(usage: Usage | None) -> dict[str, Any] | None:
