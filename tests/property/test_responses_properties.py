@@ -29,8 +29,8 @@ from overspill.errors import WireError
 from overspill.wire.answers import MalformedChunk
 from overspill.wire.responses.freeform import FreeformInput
 from overspill.wire.responses.native import NativeResponses
+from overspill.wire.responses.packed import Packed, pack, unpack
 from overspill.wire.responses.reading import read_responses
-from overspill.wire.responses.thought import pack, unpack
 from overspill.wire.responses.tools import flat_name
 from overspill.wire.responses.writer import ResponsesWriter
 from overspill.wire.sse import Event
@@ -224,9 +224,9 @@ def test_an_answer_that_comes_back_is_the_message_that_it_was(
     ]
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_a_packed_thought_is_the_same_when_unpacked(thought: str) -> None:
-    assert unpack(pack(thought)) == thought
+@given(st.sampled_from(Packed), st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_packed_text_is_the_same_when_unpacked(kind: Packed, text: str) -> None:
+    assert unpack(kind, pack(kind, text)) == text
 
 
 @settings(max_examples=300)

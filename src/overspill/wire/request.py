@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-SurfaceName = Literal["chat", "completions", "embeddings", "messages", "responses"]
-"""What a client speaks: the names of ``core.Surface``, which this layer may not import, and two that become chat."""
+SurfaceName = Literal["chat", "completions", "embeddings", "messages", "responses", "compaction"]
+"""What a client speaks: the names of ``core.Surface``, which this layer may not import, and those that become chat."""
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -32,6 +32,8 @@ class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The client's own fields where ``fields`` are a translation, for targets that speak its surface themselves."""
     dropped: tuple[str, ...] = ()
     """Names of the client's fields that have no place in ``fields``."""
+    native_only: tuple[str, ...] = ()
+    """What it asks for that has no place there and cannot be left out, in words: only ``native`` says it."""
 
 
 class Message(msgspec.Struct, gc=False):

@@ -6,6 +6,7 @@ from overspill.wire.chat import parse_request
 from overspill.wire.dialect import AnswerWriter, NativeReader
 from overspill.wire.reply import error_body
 from overspill.wire.request import Request, SurfaceName
+from overspill.wire.responses.compaction import CompactionWriter, read_compaction
 from overspill.wire.responses.native import NativeResponses
 from overspill.wire.responses.reading import read_responses
 from overspill.wire.responses.writer import ResponsesWriter
@@ -15,6 +16,8 @@ def read_request(surface: SurfaceName, body: bytes) -> Request:
     """Check a request body and read it into a chat request; raise ``WireError`` (400) for what cannot be served."""
     if surface == "responses":
         return read_responses(body)
+    if surface == "compaction":
+        return read_compaction(body)
     return parse_request(surface, body)
 
 
@@ -25,6 +28,8 @@ def answer_writer(request: Request, request_id: str, created_s: int) -> AnswerWr
     """
     if request.surface == "responses" and request.native is not None:
         return ResponsesWriter(request.native, request_id=request_id, created_s=created_s)
+    if request.surface == "compaction":
+        return CompactionWriter(request_id=request_id, created_s=created_s)
     return None
 
 

@@ -14,8 +14,8 @@ import msgspec
 
 from overspill.wire.responses.fields import Fields, bad, missing, unknown_value, unsupported, wrong_type
 from overspill.wire.responses.ids import answer_of
+from overspill.wire.responses.packed import Packed, unpack
 from overspill.wire.responses.parts import read_content
-from overspill.wire.responses.thought import unpack
 from overspill.wire.responses.tools import INPUT, Toolbox
 
 _ROLES = ("user", "assistant", "system", "developer")
@@ -40,7 +40,6 @@ _UNREADABLE = frozenset(
         "additional_tools",
         "apply_patch_call",
         "apply_patch_call_output",
-        "compaction",
         "compaction_trigger",
         "computer_call",
         "computer_call_output",
@@ -55,11 +54,13 @@ _UNREADABLE = frozenset(
 )
 """What the conversation would not be the same without, and a chat has no place for."""
 
+_SUMMARY = "The conversation so far, in a summary that the assistant wrote to go on from:"
+
 
 class History:
     """A chat's messages, as far as the items have been read."""
 
-    __slots__ = ("_calls", "_images", "_messages", "_readers", "_toolbox", "_turn", "dropped", "unreadable")
+    __slots__ = ("_calls", "_images", "_messages", "_readers", "_toolbox", "_turn", "dropped", "native_only")
 
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
@@ -69,11 +70,12 @@ class History:
         """Parts of tools' outputs that are no text; a message of a tool has no place for them."""
         self._calls: set[str] = set()
         self.dropped: set[str] = set()
-        self.unreadable: list[tuple[str, str]] = []
-        """Place and type of the items that only OpenAI's own API can read."""
+        self.native_only: list[str] = []
+        """The items that only OpenAI's own API can read, in words."""
         self._readers: dict[str, Callable[[Fields], None]] = {
             "message": self._message,
             "reasoning": self._reasoning,
+            "compaction": self._compaction,
             "function_call": self._function_call,
             "custom_tool_call": self._custom_call,
             "function_call_output": self._output,
@@ -93,7 +95,7 @@ class History:
         elif kind in _LEFT_OUT:
             self.dropped.add(f"input.{kind}")
         elif kind in _UNREADABLE:
-            self.unreadable.append((item.at("type").removesuffix(".type"), kind))
+            self._cannot_read(item, kind)
         elif kind == "item_reference":
             raise unsupported(
                 item.at("type"),
@@ -138,12 +140,24 @@ class History:
 
     def _reasoning(self, item: Fields) -> None:
         packed = item.optional_text("encrypted_content")
-        thought = None if packed is None else unpack(packed)
+        thought = None if packed is None else unpack(Packed.THOUGHT, packed)
         if thought is None:
             thought = _texts(item, "content") or _texts(item, "summary")
             if packed is not None and not thought:
                 self.dropped.add("input.encrypted_content")
         self._own_turn().think(thought)
+
+    def _compaction(self, item: Fields) -> None:
+        summary = unpack(Packed.SUMMARY, item.text("encrypted_content"))
+        if summary is None:
+            self._cannot_read(item, "compaction")
+            return
+        self._end_turn()
+        self._end_outputs()
+        self._messages.append({"role": "user", "content": f"{_SUMMARY}\n\n{summary}"})
+
+    def _cannot_read(self, item: Fields, kind: str) -> None:
+        self.native_only.append(f"{item.at('type').removesuffix('.type')}, an item of type {kind!r}")
 
     def _function_call(self, item: Fields) -> None:
         self._call(item, item.text("arguments"))

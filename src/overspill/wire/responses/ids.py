@@ -13,6 +13,7 @@ _PREFIXES = {
     "reasoning": OUR_THOUGHT,
     "function_call": f"fc_{_OURS}",
     "custom_tool_call": f"ctc_{_OURS}",
+    "compaction": f"cmp_{_OURS}",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from overspill.wire.responses.events import Said
 from overspill.wire.responses.freeform import FreeformInput
-from overspill.wire.responses.thought import pack
+from overspill.wire.responses.packed import Packed, pack
 from overspill.wire.responses.tools import Tool, ToolKind
 
 
@@ -81,7 +81,7 @@ class Thought(_Numbered):
         summary = [{"type": "summary_text", "text": text}] if text else []
         item = {"id": self.item_id, "type": "reasoning", "status": status, "summary": summary}
         if self._is_packed and text:
-            item["encrypted_content"] = pack(text)
+            item["encrypted_content"] = pack(Packed.THOUGHT, text)
         return item
 
 

@@ -12,13 +12,12 @@ from zlib import crc32
 
 import msgspec
 
-from overspill.errors import WireError
 from overspill.wire.chat import MAX_TOKENS_LIMIT, read_object
-from overspill.wire.request import Request
+from overspill.wire.request import Request, SurfaceName
 from overspill.wire.responses.fields import Fields, bad, missing, unsupported, wrong_type
 from overspill.wire.responses.history import History
 from overspill.wire.responses.ids import OUR_THOUGHT
-from overspill.wire.responses.thought import unpack
+from overspill.wire.responses.packed import Packed, unpack
 from overspill.wire.responses.tools import Toolbox, read_choice
 from overspill.wire.tokens import estimate_tokens
 
@@ -61,36 +60,78 @@ _STATELESS = "is kept by the server that made it, and this gateway keeps none; s
 def read_responses(body: bytes) -> Request:
     """Check a request and read it into a chat request; raise ``WireError`` (400) for what cannot be served."""
     native = read_object(body)
-    top = Fields({name: _decoded(name, raw) for name, raw in native.items() if name in _READ})
-    _refuse_state(top)
+    top = _top(native)
     toolbox = Toolbox(top.objects("tools"))
     choice, functions = read_choice(top, toolbox)
     history = _history(top, toolbox)
-    messages = msgspec.json.encode(history.finish())
-    tools = msgspec.json.encode(functions) if functions else b""
-    fields: dict[str, Any] = {"model": top.name("model"), "messages": msgspec.Raw(messages)}
+    fields: dict[str, Any] = {"model": top.name("model"), "messages": history.finish()}
     if functions:
-        fields["tools"] = msgspec.Raw(tools)
+        fields["tools"] = functions
         if choice is not None:
             fields["tool_choice"] = choice
     fields.update(_settings(top))
-    dropped = [*_dropped(top, native), *sorted(history.dropped), *_left_out(toolbox, history)]
     is_stream = top.flag("stream") or False
     if is_stream:
         fields["stream"] = True
         fields["stream_options"] = {"include_usage": True}
-    return Request(
-        fields={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()},
-        model=fields["model"],
-        prompt_tokens=estimate_tokens(messages) + (estimate_tokens(tools) if tools else 0),
-        text_prefix_crc=crc32(messages[:_PREFIX_BYTES]),
-        stream=is_stream,
-        max_tokens=fields.get("max_tokens"),
-        include_usage=is_stream,
-        has_tools=bool(functions),
+    hosted = [kind for _, kind in toolbox.hosted if kind.startswith(_OPTIONAL_TOOLS)]
+    needed = [f"{place}, a tool of type {kind!r}" for place, kind in toolbox.hosted if kind not in hosted]
+    return _request(
+        fields,
         surface="responses",
         native=_without_our_thoughts(native, top),
-        dropped=tuple(dropped),
+        dropped=(*_dropped(top, native), *sorted(history.dropped), *(f"tools.{kind}" for kind in hosted)),
+        native_only=(*needed, *history.native_only),
+    )
+
+
+def read_conversation(body: bytes, last: dict[str, Any]) -> Request:
+    """Check a request to compact a conversation and read it into a chat that ends with the message ``last``."""
+    native = read_object(body)
+    top = _top(native)
+    history = _history(top, Toolbox([]))
+    fields = {"model": top.name("model"), "messages": [*history.finish(), last], **_settings(top)}
+    dropped = (*(name for name in native if name not in _READ), *sorted(history.dropped))
+    return _request(
+        fields, surface="compaction", native=native, dropped=dropped, native_only=tuple(history.native_only)
+    )
+
+
+def _top(native: dict[str, msgspec.Raw]) -> Fields:
+    """Decode the fields that are read, and refuse what needs a conversation that somebody keeps."""
+    top = Fields({name: _decoded(name, raw) for name, raw in native.items() if name in _READ})
+    for name in ("previous_response_id", "conversation", "prompt"):
+        if top.values.get(name) is not None:
+            raise unsupported(name, _STATELESS)
+    if top.flag("background"):
+        raise unsupported("background", "needs a server that keeps the answer; ask with 'stream' instead.")
+    top.flag("store")  # without a place to store anything, what it says makes no difference
+    return top
+
+
+def _request(
+    fields: dict[str, Any],
+    *,
+    surface: SurfaceName,
+    native: dict[str, msgspec.Raw],
+    dropped: tuple[str, ...],
+    native_only: tuple[str, ...],
+) -> Request:
+    encoded = {name: msgspec.json.encode(value) for name, value in fields.items()}
+    messages, tools = encoded["messages"], encoded.get("tools")
+    return Request(
+        fields={name: msgspec.Raw(raw) for name, raw in encoded.items()},
+        model=fields["model"],
+        prompt_tokens=estimate_tokens(messages) + (0 if tools is None else estimate_tokens(tools)),
+        text_prefix_crc=crc32(messages[:_PREFIX_BYTES]),
+        stream="stream" in fields,
+        max_tokens=fields.get("max_tokens"),
+        include_usage="stream" in fields,
+        has_tools=tools is not None,
+        surface=surface,
+        native=native,
+        dropped=dropped,
+        native_only=native_only,
     )
 
 
@@ -99,15 +140,6 @@ def _decoded(name: str, raw: msgspec.Raw) -> Any:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:  # such as a number that is too large
         raise bad(f"'{name}' cannot be read: {error}.", name, "invalid_value") from None
-
-
-def _refuse_state(top: Fields) -> None:
-    for name in ("previous_response_id", "conversation", "prompt"):
-        if top.values.get(name) is not None:
-            raise unsupported(name, _STATELESS)
-    if top.flag("background"):
-        raise unsupported("background", "needs a server that keeps the answer; ask with 'stream' instead.")
-    top.flag("store")  # without a place to store anything, what it says makes no difference
 
 
 def _history(top: Fields, toolbox: Toolbox) -> History:
@@ -191,22 +223,6 @@ def _dropped(top: Fields, native: dict[str, msgspec.Raw]) -> list[str]:
     return dropped
 
 
-def _left_out(toolbox: Toolbox, history: History) -> list[str]:
-    """Name what only OpenAI's own API runs or reads, and refuse what the answer would be wrong without."""
-    left_out = []
-    for place, kind in toolbox.hosted:
-        if not kind.startswith(_OPTIONAL_TOOLS):
-            raise _only_native(place, kind)
-        left_out.append(f"tools.{kind}")
-    for place, kind in history.unreadable:
-        raise _only_native(place, kind)
-    return left_out
-
-
-def _only_native(place: str, kind: str) -> WireError:
-    return unsupported(place, f"is of the type {kind!r}, which only OpenAI's own API has; leave it out.")
-
-
 def _without_our_thoughts(native: dict[str, msgspec.Raw], top: Fields) -> dict[str, msgspec.Raw]:
     """Leave thoughts out that this gateway packed: a target that packs its own would refuse them."""
     said = top.values["input"]
@@ -220,6 +236,6 @@ def _without_our_thoughts(native: dict[str, msgspec.Raw], top: Fields) -> dict[s
 
 def _is_our_thought(item: dict[str, Any]) -> bool:
     packed, item_id = item.get("encrypted_content"), item.get("id")
-    is_packed_here = isinstance(packed, str) and unpack(packed) is not None
+    is_packed_here = isinstance(packed, str) and unpack(Packed.THOUGHT, packed) is not None
     is_named_here = packed is None and isinstance(item_id, str) and item_id.startswith(OUR_THOUGHT)
     return item.get("type") == "reasoning" and (is_packed_here or is_named_here)

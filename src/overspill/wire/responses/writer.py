@@ -22,6 +22,7 @@ from overspill.wire.responses.fields import Fields
 from overspill.wire.responses.ids import call_id, item_id, response_id
 from overspill.wire.responses.output import Call, Item, Message, Thought, new_call
 from overspill.wire.responses.tools import Toolbox
+from overspill.wire.responses.usage import shown_usage
 from overspill.wire.sse import SseDecoder
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -267,13 +268,13 @@ class ResponsesWriter:
             if item_status == "in_progress":
                 said += self._end_item(index, status)
         details = None if reason is None else {"reason": reason}
-        said.append((status, self._response(status, incomplete_details=details, usage=_shown_usage(self._usage))))
+        said.append((status, self._response(status, incomplete_details=details, usage=shown_usage(self._usage))))
         return said
 
     def _failed(self, message: str, kind: str, code: str | None) -> dict[str, Any]:
         known = code if code in _ERROR_CODES or code in _CODES_READ else _CODE_OF_KIND.get(kind, "server_error")
         error = {"code": known, "message": message, "type": kind, "param": None}
-        return self._response("failed", error=error, usage=_shown_usage(self._usage))
+        return self._response("failed", error=error, usage=shown_usage(self._usage))
 
     def _response(self, status: str, **fields: Any) -> dict[str, Any]:
         if self._repeated is None:
@@ -312,17 +313,3 @@ def _tokens(tokens: Any, *, is_chosen: bool) -> list[dict[str, Any]]:
             made["top_logprobs"] = _tokens(fields.get("top_logprobs"), is_chosen=False)
         shown.append(made)
     return shown
-
-
-def _shown_usage(usage: Usage | None) -> dict[str, Any] | None:
-    """Show the counts; one that no target told is 0, because the types have no place for what is not known."""
-    if usage is None:
-        return None
-    prompt, output = usage.prompt_tokens or 0, usage.output_tokens or 0
-    return {
-        "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens or 0, "cache_write_tokens": 0},
-        "output_tokens": output,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
-        "total_tokens": prompt + output,
-    }

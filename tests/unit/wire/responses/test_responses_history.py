@@ -8,7 +8,7 @@ import pytest
 from tests.support.responses import PATCH, TEAM, WEATHER, ask, messages_of
 
 from overspill.errors import WireError
-from overspill.wire.responses.thought import pack, unpack
+from overspill.wire.responses.packed import Packed, pack, unpack
 
 USER = {"role": "user", "content": "hi"}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "weather", "arguments": "{}"}
@@ -91,8 +91,14 @@ def test_a_thought_alone_is_a_message_without_text() -> None:
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
-        ({"summary": [], "encrypted_content": pack("packed")}, "packed"),
-        ({"summary": [{"type": "summary_text", "text": "short"}], "encrypted_content": pack("packed")}, "packed"),
+        ({"summary": [], "encrypted_content": pack(Packed.THOUGHT, "packed")}, "packed"),
+        (
+            {
+                "summary": [{"type": "summary_text", "text": "short"}],
+                "encrypted_content": pack(Packed.THOUGHT, "packed"),
+            },
+            "packed",
+        ),
         ({"summary": [{"type": "summary_text", "text": "short"}], "encrypted_content": "gAAAA"}, "short"),
         (
             {
@@ -116,7 +122,23 @@ def test_a_thought_that_somebody_else_packed_is_lost_and_that_is_told() -> None:
 
 @pytest.mark.parametrize("packed", ["gAAAA", "overspill-thought-1:!", "overspill-thought-1:/w=="])
 def test_what_was_not_packed_here_is_not_unpacked(packed: str) -> None:
-    assert unpack(packed) is None
+    assert unpack(Packed.THOUGHT, packed) is None
+    assert unpack(Packed.THOUGHT, pack(Packed.SUMMARY, "x")) is None
+
+
+def test_a_compacted_conversation_is_its_summary() -> None:
+    item = {"type": "compaction", "id": "cmp_1", "encrypted_content": pack(Packed.SUMMARY, "They agreed.")}
+    messages = messages_of(ask([item, USER], instructions="Be kind."))
+    assert [message["role"] for message in messages] == ["system", "user", "user"]
+    assert messages[1]["content"].endswith("to go on from:\n\nThey agreed.")
+
+
+def test_what_only_openai_can_read_makes_it_a_request_for_native_targets_only() -> None:
+    request = ask([USER, {"type": "compaction", "encrypted_content": "gAAAA"}, {"type": "computer_call", "id": "c"}])
+    assert request.native_only == (
+        "input[1], an item of type 'compaction'",
+        "input[2], an item of type 'computer_call'",
+    )
 
 
 def test_calls_have_the_names_that_their_tools_have_in_the_chat() -> None:
@@ -200,7 +222,7 @@ def test_what_hosted_tools_did_is_left_out_and_named() -> None:
     ("item", "param", "code"),
     [
         ({"type": "item_reference", "id": "msg_1"}, "input[1].type", "unsupported_parameter"),
-        ({"type": "compaction", "encrypted_content": "x"}, "input[1]", "unsupported_parameter"),
+        ({"type": "compaction"}, "input[1].encrypted_content", "missing_required_parameter"),
         ({"role": "robot", "content": "x"}, "input[1].role", "invalid_value"),
         ({"type": "message", "content": "x"}, "input[1].role", "missing_required_parameter"),
         ({"role": "user"}, "input[1].content", "missing_required_parameter"),

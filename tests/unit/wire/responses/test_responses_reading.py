@@ -9,8 +9,8 @@ import pytest
 from tests.support.responses import WEATHER, ask, field_of, messages_of
 
 from overspill.errors import WireError
+from overspill.wire.responses.packed import Packed, pack
 from overspill.wire.responses.reading import read_responses
-from overspill.wire.responses.thought import pack
 from overspill.wire.tokens import estimate_tokens
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -150,23 +150,23 @@ def test_hosted_tools_that_agents_always_offer_are_left_out_and_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tools", "place"),
+    ("tools", "needed"),
     [
-        ([{"type": "file_search", "vector_store_ids": ["v"]}], "tools[0]"),
-        ([WEATHER, {"type": "mcp", "server_label": "x"}], "tools[1]"),
-        ([{"type": "code_interpreter", "container": {"type": "auto"}}], "tools[0]"),
+        ([{"type": "file_search", "vector_store_ids": ["v"]}], "tools[0], a tool of type 'file_search'"),
+        ([WEATHER, {"type": "mcp", "server_label": "x"}], "tools[1], a tool of type 'mcp'"),
+        ([{"type": "code_interpreter", "container": {"type": "auto"}}], "tools[0], a tool of type 'code_interpreter'"),
     ],
 )
-def test_other_hosted_tools_are_refused(tools: list[Any], place: str) -> None:
-    error = refusal(tools=tools)
-    assert (error.param, error.code) == (place, "unsupported_parameter")
-    assert "only OpenAI's own API" in error.message
+def test_other_hosted_tools_make_it_a_request_for_native_targets_only(tools: list[Any], needed: str) -> None:
+    request = ask(tools=[*tools, {"type": "web_search"}])
+    assert request.native_only == (needed,)
+    assert request.dropped == ("tools.web_search",)
 
 
 def test_thoughts_packed_here_do_not_go_to_those_who_pack_their_own() -> None:
     said = [
         {"role": "user", "content": "hi"},
-        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": pack("hm")},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": pack(Packed.THOUGHT, "hm")},
         {"type": "reasoning", "id": "rs_ovs_a_0", "summary": [{"type": "summary_text", "text": "hm"}]},
         {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "gAAAA"},
         {"role": "assistant", "content": "hello"},

@@ -27,7 +27,7 @@ from tests.support.responses import (
 
 from overspill.wire.answers import MalformedChunk
 from overspill.wire.responses.freeform import FreeformInput
-from overspill.wire.responses.thought import unpack
+from overspill.wire.responses.packed import Packed, unpack
 from overspill.wire.surfaces import answer_writer
 
 TOOLS = [WEATHER, PATCH, TEAM]
@@ -174,7 +174,7 @@ def test_a_client_that_keeps_nothing_gets_the_thought_packed() -> None:
     response = whole_of(
         writer_for(include=["reasoning.encrypted_content"]), {"reasoning_content": "hm", "content": "x"}
     )
-    assert unpack(response["output"][0]["encrypted_content"]) == "hm"
+    assert unpack(Packed.THOUGHT, response["output"][0]["encrypted_content"]) == "hm"
 
 
 def test_calls_are_written_as_they_come_and_end_with_the_answer() -> None:
