@@ -26,6 +26,7 @@ from overspill.gateway.driver import Driver
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.request import Request as HttpRequest
 from overspill.gateway.intake import Intake
+from overspill.gateway.kept_responses import refuse_kept, refuse_socket
 from overspill.gateway.messages_pages import count_tokens, list_models, wants_anthropics_form
 from overspill.gateway.rejoin import retry_count
 from overspill.gateway.session import Session
@@ -52,6 +53,10 @@ _SURFACES: dict[str, tuple[Surface, SurfaceName]] = {
     "/embeddings": (Surface.EMBEDDINGS, "embeddings"),
     "/v1/messages": (Surface.CHAT, "messages"),
     "/anthropic/v1/messages": (Surface.CHAT, "messages"),
+    "/v1/responses": (Surface.CHAT, "responses"),
+    "/responses": (Surface.CHAT, "responses"),
+    "/v1/responses/compact": (Surface.CHAT, "compaction"),
+    "/responses/compact": (Surface.CHAT, "compaction"),
 }
 """Clients of DeepSeek's own API leave the version out of their base URL; its Messages API stands below /anthropic."""
 _COUNTS = ("/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens")
@@ -109,12 +114,14 @@ class App:
             return None if request.method == "POST" else _wrong_method(request, "POST")
         if path in _SURFACES:
             if request.method != "POST":
-                return _wrong_method(request, "POST")
+                return refuse_socket(request) or _wrong_method(request, "POST")
             with contextlib.suppress(WireError):  # a wish that cannot be read is answered with the request's number
                 request.caller = self._caller(_SURFACES[path], key_id or ANONYMOUS, request)
             return None
         if path in self._pages or path.startswith(tuple(f"{page}/" for page in _MODELS)):
             return None if request.method in ("GET", "HEAD") else _wrong_method(request, "GET")
+        if (refused := refuse_kept(request)) is not None:
+            return refused
         known = [*_SURFACES, *_COUNTS, *self._pages]
         message = f"there is nothing at {path}{did_you_mean(path, known)}; GET / lists what there is"
         body = write_error(_spoken(request), 404, message, kind="invalid_request_error", code="unknown_path")

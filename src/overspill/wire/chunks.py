@@ -51,7 +51,7 @@ def read_chunk(data: bytes) -> Chunk:
     choices = head.choices
     usage = head.usage
     if not choices:
-        return Chunk(usage=_usage(usage), error=_error(head.error, None if usage else data))
+        return Chunk(usage=read_usage(usage), error=_error(head.error, None if usage else data))
     if usage is None and head.error is None and len(choices) == 1:  # nearly every chunk: half the time of what follows
         choice = choices[0]
         if not choice.finish_reason and choice.usage is None:
@@ -64,14 +64,14 @@ def read_chunk(data: bytes) -> Chunk:
         usage = usage or choice.usage
     if finish_reason is None and usage is None and head.error is None:
         return PLAIN_TOKEN if has_token else _NO_TOKEN
-    return Chunk(has_token, finish_reason, _usage(usage), _error(head.error), has_choices=True)
+    return Chunk(has_token, finish_reason, read_usage(usage), _error(head.error), has_choices=True)
 
 
 def read_whole(body: bytes) -> Whole:
     """Read the body of an answer that was not streamed; raise ``MalformedChunk`` if it is none."""
     head = _decoded(_decode_whole, body)
     choices = head.choices
-    usage = _usage(head.usage)
+    usage = read_usage(head.usage)
     if choices and len(choices) == 1 and head.error is None:  # nearly every answer
         choice = choices[0]
         has_content = bool(choice.text) or _has_content(choice.message)
@@ -109,7 +109,7 @@ def _has_content(text: Text | None) -> bool:
     )
 
 
-def _usage(reported: Any) -> Usage | None:
+def read_usage(reported: Any) -> Usage | None:
     """Read a usage object of any server; one without a single count is ``None``."""
     if not isinstance(reported, dict):
         return None

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-SurfaceName = Literal["chat", "completions", "embeddings", "messages", "responses"]
-"""What a client speaks: the names of ``core.Surface``, which this layer may not import, and two that become chat."""
+SurfaceName = Literal["chat", "completions", "embeddings", "messages", "responses", "compaction"]
+"""What a client speaks: the names of ``core.Surface``, which this layer may not import, and those that become chat."""
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):

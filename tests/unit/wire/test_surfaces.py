@@ -48,6 +48,13 @@ def test_a_messages_request_is_read_and_answered_in_anthropics_form() -> None:
     }
 
 
+def test_a_request_of_responses_becomes_a_chat_and_keeps_its_own_form() -> None:
+    request = read_request("responses", b'{"model":"m","input":"hi"}')
+    assert request.surface == "responses"
+    assert request.native is not None
+    assert answer_writer(request, "req-1", 0) is not None
+
+
 def test_an_error_in_openais_form() -> None:
     body = msgspec.json.decode(write_error("chat", 400, "no", kind="k", code="c", param="p"))
     assert body == {"error": {"message": "no", "type": "k", "param": "p", "code": "c"}}

@@ -10,6 +10,8 @@ from http import HTTPStatus
 _FRAMING = frozenset(
     (b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"upgrade", b"trailer", b"date", b"te")
 )
+_UPGRADE_REQUIRED = 426
+"""Must name what the server speaks instead (RFC 9110 §15.5.22)."""
 _CLOSE = b"connection: close\r\n"
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -35,7 +37,7 @@ def encode_lines(status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     parts = [_status_line(status)]
     count = 1
     for name, value in headers:
-        if name.lower() in _FRAMING:
+        if name.lower() in _FRAMING and not (status == _UPGRADE_REQUIRED and name == b"upgrade"):
             continue
         parts += (name, b": ", value, b"\r\n")
         count += 1

@@ -27,6 +27,7 @@ CODES = {
     "accountoverdueerror": FailureKind.NO_MONEY,  # Volcano Ark, under 403
     "arrearage": FailureKind.NO_MONEY,  # Alibaba Bailian, under 400
     "billing_hard_limit_reached": FailureKind.NO_MONEY,
+    "billing_not_active": FailureKind.NO_MONEY,  # OpenAI, under 429
     "modelarts.81006": FailureKind.NO_MONEY,  # Huawei: account frozen
     # key
     "invalid_api_key": FailureKind.BAD_KEY,

@@ -11,6 +11,7 @@ GROUP = "overspill.upstreams"
 _OWN = {
     "bailian": "overspill.pools.upstreams.bailian:Bailian",
     "deepseek": "overspill.pools.upstreams.deepseek:DeepSeek",
+    "openai": "overspill.pools.upstreams.openai:OpenAI",
     "openai_compatible": "overspill.pools.upstreams.openai_compat:OpenAICompatible",
 }
 

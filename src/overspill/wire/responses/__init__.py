@@ -1,0 +1,1 @@
+"""OpenAI's Responses: their requests read into chat requests, and chat answers written as responses."""

@@ -1,0 +1,315 @@
+"""Writes a chat answer as a response, as a stream of events or in one piece.
+
+Last step of an answer's path to a client of ``/v1/responses``. A chunk is at most a few events here: items begin and
+end as the kind of what the model says changes. Calls stay open to the end of the answer, because a chat may go on with
+any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from overspill.wire.answers import MalformedChunk, Usage
+from overspill.wire.chunks import is_done, read_usage
+from overspill.wire.contract import REASONING_FIELDS
+from overspill.wire.reply import error_body
+from overspill.wire.responses.echo import repeat
+from overspill.wire.responses.events import Numbering, Said
+from overspill.wire.responses.fields import Fields
+from overspill.wire.responses.ids import call_id, item_id, response_id
+from overspill.wire.responses.output import Call, Item, Message, Thought, new_call
+from overspill.wire.responses.tools import Toolbox
+from overspill.wire.responses.usage import shown_usage
+from overspill.wire.sse import SseDecoder
+
+_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_ERROR_CODES = frozenset({"server_error", "rate_limit_exceeded", "invalid_prompt"})
+"""What the official types allow here, as far as it can be ours."""
+_CODES_READ = frozenset({"context_length_exceeded", "insufficient_quota"})
+"""Further codes that clients act on: they do not ask again."""
+_CODE_OF_KIND = {"rate_limit_error": "rate_limit_exceeded", "invalid_request_error": "invalid_prompt"}
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class ResponsesWriter:
+    """Writes one answer; see ``AnswerWriter``."""
+
+    def __init__(self, asked: Mapping[str, msgspec.Raw], *, request_id: str, created_s: int) -> None:
+        """Prepare; ``asked`` are the client's own fields, checked, and all ids are made of ``request_id``."""
+        self._asked = asked
+        self._request_id = request_id
+        self._created_s = created_s
+        self._events = Numbering()
+        self._decoder = SseDecoder()
+        self._repeated: dict[str, Any] | None = None
+        self._tools: Toolbox | None = None
+        self._is_packed = b"reasoning.encrypted_content" in bytes(asked.get("include", msgspec.Raw(b"")))
+        self._model: str | None = None
+        self._items: list[tuple[Item, str]] = []
+        """All items and their status."""
+        self._text: Thought | Message | None = None
+        """The item that text goes to."""
+        self._calls: dict[int, tuple[int, Call]] = {}
+        """The chat's index → place among the items, and the call."""
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
+        self._is_over = False
+
+    # -- streams
+
+    def feed(self, events: bytes) -> bytes:
+        """See ``AnswerWriter``."""
+        written = []
+        for event in self._decoder.feed(events):
+            if event.data is None:
+                written.append(self._comment(event.raw))
+            elif is_done(event.data):
+                written.append(self._finish())
+            elif event.data:
+                written.append(self._begun() + self._events.write(self._read(event.data)))
+        return b"".join(written)
+
+    def heartbeat(self) -> bytes:
+        """See ``AnswerWriter``. It is an event: some clients wait for one, and take no comment for a sign of life."""
+        return self._begun() or self._events.write([("in_progress", self._response("in_progress"))])
+
+    def broken(self, message: str, *, kind: str, code: str | None = None) -> bytes:
+        """See ``AnswerWriter``."""
+        if self._is_over:
+            return b""
+        begun = self._begun()
+        self._is_over = True
+        self._items = [(item, "incomplete" if status == "in_progress" else status) for item, status in self._items]
+        return begun + self._events.write([("failed", self._failed(message, kind, code))])
+
+    def _begun(self) -> bytes:
+        """Write the beginning, unless that has been done."""
+        if self._events.has_begun:
+            return b""
+        started = self._response("in_progress")
+        return self._events.write([("created", started), ("in_progress", started)])
+
+    def _comment(self, raw: bytes) -> bytes:
+        """Pass on a comment that says something; any other is a target's sign of life."""
+        if raw.startswith(b": overspill"):
+            return raw
+        return self.heartbeat() if raw.startswith(b":") and not self._is_over else b""
+
+    def _finish(self) -> bytes:
+        if self._is_over:
+            return b""
+        begun = self._begun()
+        self._is_over = True
+        return begun + self._events.write(self._end())
+
+    # -- whole bodies
+
+    def whole(self, body: bytes) -> bytes:
+        """See ``AnswerWriter``."""
+        answer = self._head(body)
+        choices = answer.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise MalformedChunk("an answer without a choice")
+        choice = choices[0]
+        message = choice.get("message")
+        if not isinstance(message, dict):
+            raise MalformedChunk("an answer without a message")
+        calls = message.get("tool_calls")
+        if isinstance(calls, list):
+            numbered = [{**call, "index": index} for index, call in enumerate(calls) if isinstance(call, dict)]
+            message = {**message, "tool_calls": numbered}
+        self._choose(choice, message)
+        return _encode(self._end()[-1][1]["response"])
+
+    def error(
+        self, status: int, message: str, *, kind: str, code: str | None = None, param: str | None = None
+    ) -> bytes:
+        """See ``AnswerWriter``. With a status of success it must show that it is none by itself."""
+        if status < 400:
+            return _encode(self._failed(message, kind, code)["response"])
+        return error_body(message, kind=kind, code=code, param=param)
+
+    # -- reading a chat
+
+    def _read(self, data: bytes) -> list[Said]:
+        """Read one chunk."""
+        choices = self._head(data).get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            return []
+        choice = choices[0]
+        delta = choice.get("delta")
+        return self._choose(choice, delta if isinstance(delta, dict) else {})
+
+    def _head(self, data: bytes) -> dict[str, Any]:
+        """Read what an answer or a chunk says beside its choice."""
+        try:
+            answer = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise MalformedChunk(f"{len(data)} bytes that are no answer: {error}") from None
+        model = answer.get("model")
+        if self._model is None and model and isinstance(model, str):
+            self._model = model
+        self._usage = read_usage(answer.get("usage")) or self._usage
+        return answer
+
+    def _choose(self, choice: dict[str, Any], delta: dict[str, Any]) -> list[Said]:
+        said: list[Said] = []
+        thought = next((text for name in REASONING_FIELDS if (text := delta.get(name))), None)
+        if isinstance(thought, str):
+            said += self._think(thought)
+        text = delta.get("content")
+        if text and isinstance(text, str):
+            said += self._say(text, _logprobs(choice))
+        refusal = delta.get("refusal")
+        if refusal and isinstance(refusal, str):
+            said += self._refuse(refusal)
+        calls = delta.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            if isinstance(call, dict):
+                said += self._call(call)
+        function = delta.get("function_call")
+        if isinstance(function, dict):
+            said += self._call({"index": 0, "function": function})
+        self._finish_reason = self._finish_reason or choice.get("finish_reason") or None
+        usage = choice.get("usage")  # Moonshot's place for it
+        self._usage = self._usage or read_usage(usage)
+        return said
+
+    # -- items
+
+    def _think(self, text: str) -> list[Said]:
+        if isinstance(self._text, Thought):
+            return self._text.add(text)
+        said = self._end_text()
+        thought = Thought(*self._new("reasoning"), is_packed=self._is_packed)
+        self._open(thought)
+        self._text = thought
+        return [*said, *thought.begin(), *thought.add(text)]
+
+    def _say(self, text: str, logprobs: list[dict[str, Any]]) -> list[Said]:
+        said, message = self._message()
+        return [*said, *message.add(text, logprobs)]
+
+    def _refuse(self, text: str) -> list[Said]:
+        said, message = self._message()
+        return [*said, *message.refuse(text)]
+
+    def _message(self) -> tuple[list[Said], Message]:
+        if isinstance(self._text, Message):
+            return [], self._text
+        said = self._end_text()
+        message = Message(*self._new("message"))
+        self._open(message)
+        self._text = message
+        return [*said, *message.begin()], message
+
+    def _call(self, fields: dict[str, Any]) -> list[Said]:
+        """Take a piece of a call. Gemini counts no calls: one with an id is a new one, one without goes on."""
+        index = fields.get("index")
+        if not isinstance(index, int):
+            index = max(self._calls, default=-1) + (1 if fields.get("id") or not self._calls else 0)
+        function = fields.get("function")
+        function = function if isinstance(function, dict) else {}
+        said: list[Said] = []
+        if index not in self._calls:
+            said += self._end_text()
+            call = self._new_call(fields.get("id"), function.get("name"))
+            self._calls[index] = len(self._items), call
+            self._open(call)
+            said += call.begin()
+        arguments = function.get("arguments")
+        if arguments and isinstance(arguments, str):
+            said += self._calls[index][1].add(arguments)
+        return said
+
+    def _new_call(self, given: Any, name: Any) -> Call:
+        tool = self._toolbox().find(name if isinstance(name, str) else "")
+        own_id = given if given and isinstance(given, str) else call_id(self._request_id, len(self._items))
+        return new_call(*self._new(tool.kind.value), own_id, tool)
+
+    def _toolbox(self) -> Toolbox:
+        if self._tools is None:
+            tools = msgspec.json.decode(self._asked.get("tools", b"null"))
+            self._tools = Toolbox(Fields({"tools": tools}).objects("tools"))
+        return self._tools
+
+    def _new(self, kind: str) -> tuple[str, int]:
+        """Return the id and the place of the next item."""
+        index = len(self._items)
+        return item_id(self._request_id, kind, index), index
+
+    def _open(self, item: Item) -> None:
+        self._items.append((item, "in_progress"))
+
+    def _end_text(self) -> list[Said]:
+        if self._text is None:
+            return []
+        text, self._text = self._text, None
+        return self._end_item(text.index, "completed")
+
+    def _end_item(self, index: int, status: str) -> list[Said]:
+        item = self._items[index][0]
+        self._items[index] = item, status
+        return item.end(status)
+
+    # -- ends
+
+    def _end(self) -> list[Said]:
+        """End all items, and the response."""
+        reason = _INCOMPLETE.get(self._finish_reason or "")
+        status = "completed" if reason is None else "incomplete"
+        said: list[Said] = []
+        for index, (_, item_status) in enumerate(self._items):
+            if item_status == "in_progress":
+                said += self._end_item(index, status)
+        details = None if reason is None else {"reason": reason}
+        said.append((status, self._response(status, incomplete_details=details, usage=shown_usage(self._usage))))
+        return said
+
+    def _failed(self, message: str, kind: str, code: str | None) -> dict[str, Any]:
+        known = code if code in _ERROR_CODES or code in _CODES_READ else _CODE_OF_KIND.get(kind, "server_error")
+        error = {"code": known, "message": message, "type": kind, "param": None}
+        return self._response("failed", error=error, usage=shown_usage(self._usage))
+
+    def _response(self, status: str, **fields: Any) -> dict[str, Any]:
+        if self._repeated is None:
+            self._repeated = repeat(self._asked)
+        response = {
+            "id": response_id(self._request_id),
+            "object": "response",
+            "created_at": self._created_s,
+            "completed_at": None,
+            "status": status,
+            "error": None,
+            "incomplete_details": None,
+            "usage": None,
+            **self._repeated,
+            "model": self._asked["model"] if self._model is None else self._model,
+            "output": [item.shown(item_status) for item, item_status in self._items],
+            **fields,
+        }
+        return {"response": response}
+
+
+def _logprobs(choice: dict[str, Any]) -> list[dict[str, Any]]:
+    logprobs = choice.get("logprobs")
+    return _tokens(logprobs.get("content"), is_chosen=True) if isinstance(logprobs, dict) else []
+
+
+def _tokens(tokens: Any, *, is_chosen: bool) -> list[dict[str, Any]]:
+    """Show tokens with all fields that OpenAI's types want; what is none is left out."""
+    shown = []
+    for fields in tokens if isinstance(tokens, list) else ():
+        token, logprob = (fields.get("token"), fields.get("logprob")) if isinstance(fields, dict) else (None, None)
+        if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float):
+            continue
+        made: dict[str, Any] = {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+        if is_chosen:
+            made["top_logprobs"] = _tokens(fields.get("top_logprobs"), is_chosen=False)
+        shown.append(made)
+    return shown
