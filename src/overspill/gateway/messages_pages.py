@@ -14,7 +14,6 @@ from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.request import Request as HttpRequest
 from overspill.wire.http import Headers
 from overspill.wire.messages.models import models_body
-from overspill.wire.messages.request import read_count
 
 _JSON: Headers = ((b"content-type", b"application/json"),)
 _ESTIMATED = (b"x-overspill-count", b"estimated")
@@ -37,6 +36,8 @@ def count_tokens(exchange: Exchange, controller: Controller, key_id: str) -> Non
 
     It is the gateway's estimate, corrected by what the counts of the model's targets have been so far.
     """
+    from overspill.wire.messages.request import read_count
+
     request = read_count(exchange.request.body)
     route = controller.find_route(request.model)
     if route is None or not controller.may_ask_for(key_id, request.model):
