@@ -10,10 +10,11 @@ SERVE_ARGS ?=
 TORCH := torch==2.13.0
 TORCH_VENV := .venv-torch
 PII_VENV := .venv-pii
+CLIENTS_VENV := .venv-clients
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-torch test-pii test-compiled check lint types imports docs-check coverage demo compiled bench lock \
+.PHONY: help serve test test-torch test-pii test-clients test-compiled check lint types imports docs-check coverage demo compiled bench lock \
 	regenerate format clean
 
 help: ## Show what can be made
@@ -32,6 +33,9 @@ test-torch: $(TORCH_VENV)/.ready ## Run the tests of the built-in model's traini
 
 test-pii: $(PII_VENV)/.ready ## Run the tests of the detectors that need Presidio (installs spaCy)
 	$(PII_VENV)/bin/python -m pytest -q tests/unit/detectors tests/e2e/test_screening.py
+
+test-clients: $(CLIENTS_VENV)/.ready ## Drive a gateway with real clients, for Python and Node.js (installs them)
+	$(CLIENTS_VENV)/bin/python -m pytest -q -n 2 -p no:asyncio -p no:inline_snapshot tests/clients
 
 check: lint types imports docs-check ## Lint, types, import contracts, generated pages
 
@@ -73,7 +77,7 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: ## Resolve the dependencies anew (needs uv)
+lock: ## Resolve the dependencies anew (needs uv and npm)
 	uv pip compile pyproject.toml --group dev --extra local --extra parquet --universal --generate-hashes \
 		--python-version 3.11 --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -o requirements/dev.txt
 	uv pip compile pyproject.toml --group build --extra local --universal --generate-hashes --python-version 3.11 \
@@ -83,8 +87,12 @@ lock: ## Resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --group dev --extra local --extra parquet --extra pii --universal --generate-hashes \
 		--python-version 3.11 --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -o requirements/pii.txt
 
+	uv pip compile pyproject.toml --group clients --extra local --universal --generate-hashes --python-version 3.11 \
+		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt -q -o requirements/clients.txt
+	cd tests/clients && npm install --package-lock-only --silent
+
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) $(COMPILED) $(TORCH_VENV) $(PII_VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPILED) $(TORCH_VENV) $(PII_VENV) $(CLIENTS_VENV) tests/clients/node_modules build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The serve environment is a part of the dev environment, so one folder serves both. The locks are complete, so nothing is
 # resolved: with `--no-deps` a release after the lock cannot trouble older resolvers (pip 23 and `coverage[toml]`).
@@ -101,6 +109,14 @@ $(PII_VENV)/.ready: requirements/pii.txt pyproject.toml
 	$(PYTHON) -m venv $(PII_VENV)
 	$(PII_VENV)/bin/python -m pip install -q --require-hashes --no-deps -r requirements/pii.txt
 	$(PII_VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(CLIENTS_VENV)/.ready: requirements/clients.txt tests/clients/package-lock.json pyproject.toml
+	$(PYTHON) -m venv $(CLIENTS_VENV)
+	$(CLIENTS_VENV)/bin/python -m pip install -q --require-hashes --no-deps -r requirements/clients.txt
+	$(CLIENTS_VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	@if command -v npm >/dev/null; then cd tests/clients && npm ci --silent; \
+		else echo "npm is missing, so clients for Node.js are left out: install Node.js 20 or newer, then make -B $@"; fi
 	@touch $@
 
 # PyTorch after the lock: what it depends on is there by then. Where the index has wheels for several devices, say which:

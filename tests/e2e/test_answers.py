@@ -24,7 +24,7 @@ from tests.support.loops import LOOPS, run
 from tests.support.raw_client import RawClient, ask, get
 from tests.support.scripted_upstream import DONE, STREAM, scripted, usage
 
-from overspill.gateway.rehearsal.answer import text_of as words
+from overspill.gateway.rehearsal.speech import text_of as words
 from overspill.gateway.service import Gateway
 
 

@@ -27,8 +27,8 @@ from tests.support.scripted_upstream import DONE, ROLE, STREAM, delta, event, sc
 
 from overspill.core.events import TargetChanged
 from overspill.core.types import Health
-from overspill.gateway.rehearsal.answer import text_of as words
 from overspill.gateway.rehearsal.faults import CutAfterTokens, ErrorStatus
+from overspill.gateway.rehearsal.speech import text_of as words
 
 
 @pytest.mark.parametrize("stream", [True, False])

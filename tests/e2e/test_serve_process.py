@@ -17,7 +17,7 @@ from tests.support.raw_client import RawClient, Reply, ask, get
 from tests.support.scripted_upstream import DONE, Call, ScriptedUpstream, delta, scripted
 
 from overspill.core.recording import decode_lines
-from overspill.gateway.rehearsal.answer import text_of as words
+from overspill.gateway.rehearsal.speech import text_of as words
 from overspill.planner.replay import replay
 
 

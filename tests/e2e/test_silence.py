@@ -23,7 +23,7 @@ from tests.support.loops import run, until
 from tests.support.raw_client import RawClient, ask
 from tests.support.scripted_upstream import DONE, JSON, ROLE, SSE, STREAM, Call, delta, scripted
 
-from overspill.gateway.rehearsal.answer import text_of as words
+from overspill.gateway.rehearsal.speech import text_of as words
 
 BLANK = "HTTP/1.1 200 OK\r\n{}transfer-encoding: chunked\r\n\r\n"
 QUICK_SLO = {"slo": {"ttft": "300ms"}}

@@ -16,8 +16,8 @@ from tests.support.raw_client import RawClient, Reply
 
 from overspill.cli.recording import Recording
 from overspill.core.recording import decode_lines
-from overspill.gateway.rehearsal.answer import text_of as words
 from overspill.gateway.rehearsal.faults import CutAfterTokens, ErrorStatus, KeepaliveOnly, StallAfterTokens
+from overspill.gateway.rehearsal.speech import text_of as words
 from overspill.gateway.relay import Relay
 from overspill.gateway.service import Gateway
 from overspill.gateway.session import Session

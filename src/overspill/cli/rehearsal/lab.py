@@ -19,7 +19,6 @@ from overspill.cli.rehearsal.lab_stage import LabOptions, LabStage, build_lab_st
 from overspill.core.types import Surface
 from overspill.errors import OverspillError
 from overspill.gateway.http.client import HttpClient
-from overspill.gateway.rehearsal.answer import TOOL_NAME
 from overspill.gateway.rehearsal.scenarios import (
     HEALTHY,
     OUTPUT_TOKENS,
@@ -31,6 +30,7 @@ from overspill.gateway.rehearsal.scenarios import (
     Shape,
     Surroundings,
 )
+from overspill.gateway.rehearsal.speech import TOOL_NAME
 from overspill.gateway.rehearsal.verdict import Verdict, complaint, judge, lateness
 from overspill.gateway.rehearsal.witness import Sight, ask
 

@@ -1,7 +1,6 @@
 """One answer of the rehearsal engine: tokens that can be checked, in OpenAI's form, streamed or whole.
 
-Token i (from 0) of every answer is the text `` t{i}``, so a lost, repeated or reordered token shows in the text alone.
-The first of them may be reasoning; where the request has tools, all others are the one argument of a tool call.
+What it says is its ``Speech``: the first tokens may be reasoning, and the others may be the arguments of a tool call.
 """
 
 from __future__ import annotations
@@ -23,30 +22,18 @@ from overspill.gateway.rehearsal.faults import (
     SignalAfterTokens,
     StallAfterTokens,
 )
+from overspill.gateway.rehearsal.speech import Speech
 from overspill.wire.request import Request
 
 JSON_HEADERS = ((b"content-type", b"application/json"),)
 SSE_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
-TOOL_NAME = "rehearse"
 _DONE = b"data: [DONE]\n\n"
 _BAD_EVENT = b'data: {"id":"chatcmpl-rehearsal","choices":[{"index":0,"delta":{"conte\n\n'
 _ERROR = {"error": {"message": "this error was rehearsed", "type": "server_error", "param": None, "code": None}}
 _MISSING_BYTES = 20
-_TOOL_HEAD = '{"text":"'
-_TOOL_END = '"}'
 _SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
 _SIGNAL_DELAY_S = 0.02
 """What was written must have left before the process is struck."""
-
-
-def text_of(tokens: int, first: int = 0) -> str:
-    """Return the text of the tokens from ``first`` up to ``tokens`` of any answer."""
-    return "".join(f" t{index}" for index in range(first, tokens))
-
-
-def tool_arguments(tokens: int, first: int = 0) -> str:
-    """Return the arguments of the tool call that those tokens are, where the request has tools."""
-    return _TOOL_HEAD + text_of(tokens, first) + _TOOL_END
 
 
 class Answer:
@@ -59,37 +46,35 @@ class Answer:
         "_finish_reason",
         "_first",
         "_frames",
-        "_has_tool_call",
         "_id",
         "_is_chat",
         "_output",
-        "_reasoning",
         "_request",
         "_sent",
+        "_speech",
     )
 
     def __init__(
         self,
         exchange: Exchange,
         request: Request,
+        speech: Speech,
         *,
         number: int,
         is_chat: bool,
         first_token: int = 0,
         output_tokens: int,
-        reasoning_tokens: int = 0,
         finish_reason: str,
         fault: Late | None,
     ) -> None:
         """Make it; an answer that is continued begins with ``first_token``, and has ``output_tokens`` from there."""
         self._exchange = exchange
         self._request = request
+        self._speech = speech
         self._is_chat = is_chat
         self._first = first_token
         self._output = first_token + output_tokens
-        self._reasoning = min(reasoning_tokens, self._output) if is_chat else 0
-        self._has_tool_call = is_chat and request.has_tools
-        self._finish_reason = "tool_calls" if self._has_tool_call and finish_reason == "stop" else finish_reason
+        self._finish_reason = "tool_calls" if speech.tool and finish_reason == "stop" else finish_reason
         self._id = f"{'chatcmpl' if is_chat else 'cmpl'}-rehearsal-{number}"
         self._sent = first_token
         self._fault = fault
@@ -101,7 +86,7 @@ class Answer:
         marker = "\N{OBJECT REPLACEMENT CHARACTER}"
         delta: dict[str, Any] | str = marker
         if self._is_chat:
-            is_call = self._has_tool_call and name == "content"
+            is_call = self._speech.tool is not None and name == "content"
             delta = _call_delta(marker) if is_call else {name: marker}
         before, _, after = self._event(delta).rpartition(marker.encode())
         return before, after
@@ -128,12 +113,14 @@ class Answer:
         return self._misbehave(fault)
 
     def _token(self, index: int) -> bytes:
-        if index < self._reasoning:
-            before, after = self._frames[0]
-            return b"%b t%d%b" % (before, index, after)
-        before, after = self._frames[1]
-        token = b"%b t%d%b" % (before, index, after)
-        return self._event(_call_head(self._id)) + token if self._has_tool_call and index == self._reasoning else token
+        speech = self._speech
+        before, after = self._frames[0 if index < speech.reasoning else 1]
+        token = before + speech.token(index) + after
+        return self._event(self._call_head()) + token if speech.tool and index == speech.reasoning else token
+
+    def _call_head(self) -> dict[str, Any]:
+        function = {"name": self._speech.tool, "arguments": self._speech.call_head}
+        return {"tool_calls": [{"index": 0, "id": f"call-{self._id}", "type": "function", "function": function}]}
 
     def _misbehave(self, fault: Late) -> bool:
         """Do what the fault says at its token; return whether the answer still wants its turns of the batch."""
@@ -178,8 +165,9 @@ class Answer:
         if not self._request.stream:
             self._exchange.reply(200, JSON_HEADERS, msgspec.json.encode(self._whole(finish_reason)))
             return
-        if self._has_tool_call and self._sent > self._reasoning:
-            self._exchange.write(self._event(_call_delta(_TOOL_END)))
+        speech = self._speech
+        if speech.call_end and speech.tool and self._sent > speech.reasoning:
+            self._exchange.write(self._event(_call_delta(speech.call_end)))
         if finish_reason is not None:
             self._exchange.write(self._event({} if self._is_chat else "", finish_reason=finish_reason))
         if self._request.include_usage:
@@ -204,18 +192,21 @@ class Answer:
         return self._data({**self._head(), "choices": [choice]})
 
     def _whole(self, finish_reason: str | None) -> dict[str, Any]:
-        content = {"message": self._message()} if self._is_chat else {"text": text_of(self._sent, self._first)}
+        content = (
+            {"message": self._message()} if self._is_chat else {"text": self._speech.text(self._sent, self._first)}
+        )
         choice = {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason}
         return {**self._head(), "choices": [choice], "usage": self._usage()}
 
     def _message(self) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant"}
-        said = max(self._first, self._reasoning)
-        if self._reasoning > self._first:
-            message["reasoning_content"] = text_of(min(self._reasoning, self._sent), self._first)
-        if not self._has_tool_call:
-            return {**message, "content": text_of(self._sent, said)}
-        function = {"name": TOOL_NAME, "arguments": tool_arguments(self._sent, said)}
+        speech = self._speech
+        said = max(self._first, speech.reasoning)
+        if speech.reasoning > self._first:
+            message["reasoning_content"] = speech.text(min(speech.reasoning, self._sent), self._first)
+        if not speech.tool:
+            return {**message, "content": speech.text(self._sent, said)}
+        function = {"name": speech.tool, "arguments": speech.arguments(self._sent, said)}
         call = {"id": f"call-{self._id}", "type": "function", "function": function}
         return {**message, "content": None, "tool_calls": [call]}
 
@@ -225,11 +216,6 @@ class Answer:
 
     def _data(self, chunk: dict[str, Any]) -> bytes:
         return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
-
-
-def _call_head(answer_id: str) -> dict[str, Any]:
-    function = {"name": TOOL_NAME, "arguments": _TOOL_HEAD}
-    return {"tool_calls": [{"index": 0, "id": f"call-{answer_id}", "type": "function", "function": function}]}
 
 
 def _call_delta(piece: str) -> dict[str, Any]:

@@ -1,32 +1,30 @@
 """How far an answer has come that the rehearsal engine is asked to go on with.
 
 It goes on as llama.cpp does: a chat whose last message is the assistant's, with ``continue_final_message``, and a
-completion whose prompt ends with the answer's first tokens. Since every answer has the same tokens, what was given is
-a number; a text that is not the beginning of an answer is a prompt like any other, and the answer begins anew.
+completion whose prompt ends with the answer's first tokens; and as DeepSeek does: a chat whose last message has
+``prefix``. Since what it says is known, what was given is a number; a text that is not the beginning of an answer is a
+prompt like any other, and the answer begins anew.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
-from overspill.gateway.rehearsal.answer import text_of
+from overspill.gateway.rehearsal.speech import Speech
 from overspill.wire.request import Request
 
-_TOKENS = re.compile(r"(?: t[0-9]+)*\Z")
 _FLAG = "continue_final_message"
 
 
-def begun_tokens(request: Request, *, is_chat: bool) -> int:
+def begun_tokens(request: Request, speech: Speech, *, is_chat: bool) -> int:
     """Return how many tokens of its answer the request brings along."""
     if is_chat:
-        if not _is_continued(request):
-            return 0
-        return _count(_given(_messages(request.fields["messages"])))
+        messages = _messages(request.fields["messages"])
+        return _count(speech, _given(messages)) if _is_continued(request, messages) else 0
     prompt = msgspec.json.decode(request.fields["prompt"])
-    return _count(_TOKENS.search(prompt)) if isinstance(prompt, str) else 0
+    return _count_at_end(speech, prompt) if isinstance(prompt, str) else 0
 
 
 def rendered_prompt(body: bytes) -> str:
@@ -40,9 +38,9 @@ def rendered_prompt(body: bytes) -> str:
     return "".join(lines) + f"<{last.get('role')}>{last.get('content') or ''}</><assistant>"
 
 
-def _is_continued(request: Request) -> bool:
+def _is_continued(request: Request, messages: list[dict[str, Any]]) -> bool:
     flag = request.fields.get(_FLAG)
-    return flag is not None and bool(msgspec.json.decode(flag))
+    return bool(messages and messages[-1].get("prefix")) or (flag is not None and bool(msgspec.json.decode(flag)))
 
 
 def _messages(raw: msgspec.Raw) -> list[dict[str, Any]]:
@@ -57,7 +55,22 @@ def _given(messages: list[dict[str, Any]]) -> str:
     return (last.get("reasoning_content") or "") + (last.get("content") or "")
 
 
-def _count(given: str | re.Match[str] | None) -> int:
-    text = given if isinstance(given, str) else "" if given is None else given[0]
-    tokens = text.count(" t")
-    return tokens if text == text_of(tokens) else 0
+def _count(speech: Speech, given: str) -> int:
+    """Return how many tokens a text is that the answer begins with; 0 if it begins otherwise."""
+    tokens, length_chars = 0, 0
+    while length_chars < len(given) and tokens != speech.length:
+        length_chars += len(speech.text(tokens + 1, tokens))
+        tokens += 1
+    return tokens if speech.text(tokens) == given else 0
+
+
+def _count_at_end(speech: Speech, prompt: str) -> int:
+    """Return how many tokens of the answer a prompt ends with."""
+    first = speech.text(1)
+    start = prompt.rfind(first) if first else -1
+    while start >= 0:
+        tokens = _count(speech, prompt[start:])
+        if tokens:
+            return tokens
+        start = prompt.rfind(first, 0, start)
+    return 0

@@ -2,7 +2,8 @@
 
 It answers as an OpenAI-compatible engine does (paths, stream, metrics and refusals are vLLM's) and is as slow as one:
 ``perf.batching`` says when each token comes, here in real time and in the simulator in virtual time. What it says is
-``answer.text_of``. It needs no model, no GPU and next to no CPU, so load and fault tests fit on one machine.
+counted tokens, or what a script says (``speech``). It needs no model, no GPU and next to no CPU, so load and fault
+tests fit on one machine.
 
 In: one JSON document (``EngineConfig``) on standard input or as the only argument. Out: one JSON line with ``status``
 (``ready`` or ``failed``) and ``address``. It ends by SIGTERM or SIGINT.
@@ -37,6 +38,7 @@ from overspill.gateway.rehearsal.faults import (
     SlowStart,
     fault_for,
 )
+from overspill.gateway.rehearsal.speech import Counted, Script, Scripted, Speech
 from overspill.perf.batching import Batch, EngineModel
 from overspill.pools.engines.fake import REHEARSED_SPEED
 from overspill.wire.chat import parse_request
@@ -68,6 +70,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Requests held at once, running ones included (as vLLM's ``--max-num-queued-reqs`` counts); 503 beyond."""
     default_output_tokens: int = 16
     """Answer length where neither ``max_tokens`` nor ``x_output_tokens`` says one."""
+    script: Script | None = None
+    """What to say instead of counted tokens, as long as it is."""
     faults: tuple[Fault, ...] = ()
 
 
@@ -117,7 +121,7 @@ class FakeEngine:
     def handle(self, exchange: Exchange) -> None:
         """Answer one HTTP request (the server's handler)."""
         match exchange.request.method, exchange.request.path:
-            case "POST", "/v1/chat/completions":
+            case "POST", "/v1/chat/completions" | "/beta/chat/completions":
                 self._complete(exchange, "chat")
             case "POST", "/v1/completions":
                 self._complete(exchange, "completions")
@@ -156,22 +160,23 @@ class FakeEngine:
         is_chat = surface == "chat"
         try:
             request = parse_request(surface, exchange.request.body)
-            begun = begun_tokens(request, is_chat=is_chat)
-            wanted = self._wanted_tokens(request, begun)
+            speech = self._speech(request, is_chat=is_chat)
+            begun = begun_tokens(request, speech, is_chat=is_chat)
+            wanted = self._wanted_tokens(request, speech, begun)
         except WireError as error:
             _refuse(exchange, error.status, "BadRequestError", error.message, param=error.param)
             return
         self.received += 1
         fault = fault_for(self.faults, self.received)
         if isinstance(fault, SlowStart):
-            admit = partial(self._admit, exchange, request, self.received, is_chat, begun, wanted, None)
+            admit = partial(self._admit, exchange, request, self.received, is_chat, speech, begun, wanted, None)
             exchange.on_gone = self._loop.call_later(fault.seconds, admit).cancel
         elif isinstance(fault, Early):
             self._misbehave(exchange, request, fault)
         elif self.config.max_queue is not None and self.held >= self.config.max_queue:
             _refuse(exchange, 503, "Service Unavailable", BUSY_TEXT)
         else:
-            self._admit(exchange, request, self.received, is_chat, begun, wanted, fault)
+            self._admit(exchange, request, self.received, is_chat, speech, begun, wanted, fault)
 
     def _misbehave(self, exchange: Exchange, request: Request, fault: Early) -> None:
         match fault:
@@ -190,19 +195,23 @@ class FakeEngine:
             case _:
                 assert_never(fault)
 
-    def _wanted_tokens(self, request: Request, begun: int) -> int:
+    def _speech(self, request: Request, *, is_chat: bool) -> Speech:
+        if self.config.script is not None:
+            return Scripted(self.config.script, request, is_chat=is_chat)
+        return Counted(request, is_chat=is_chat, reasoning=_count_field(request, "x_reasoning_tokens") or 0)
+
+    def _wanted_tokens(self, request: Request, speech: Speech, begun: int) -> int:
         """Say how long the answer, or what is left of it, would be; ``WireError`` if the prompt leaves no room.
 
         ``max_tokens`` bounds what is still to come, and the lengths of ours are of the whole answer.
         """
         if request.n != 1:
             raise WireError("this engine rehearses one choice per request; leave out 'n'", param="n")
-        asked = _count_field(request, "x_output_tokens")
+        asked = _count_field(request, "x_output_tokens") if speech.length is None else speech.length
         if asked is not None:
             wanted = min(max(1, asked - begun), request.max_tokens or sys.maxsize)
         else:
             wanted = request.max_tokens or max(1, self.config.default_output_tokens - begun)
-        _count_field(request, "x_reasoning_tokens")
         if not self.config.engine.answer_tokens(request.prompt_tokens, wanted):
             raise WireError(
                 f"This model's maximum context length is {self.config.engine.context_tokens} tokens. However, your "
@@ -228,20 +237,22 @@ class FakeEngine:
         request: Request,
         number: int,
         is_chat: bool,
+        speech: Speech,
         begun: int,
         wanted: int,
         fault: Late | None,
     ) -> None:
         output_tokens = self.config.engine.answer_tokens(request.prompt_tokens, wanted)
-        is_clipped = output_tokens < wanted or wanted == request.max_tokens
+        is_clipped = begun + output_tokens < speech.length if speech.length else wanted == request.max_tokens
+        is_clipped |= output_tokens < wanted
         answer = Answer(
             exchange,
             request,
+            speech,
             number=number,
             is_chat=is_chat,
             first_token=begun,
             output_tokens=output_tokens,
-            reasoning_tokens=_count_field(request, "x_reasoning_tokens") or 0,
             finish_reason="length" if is_clipped else "stop",
             fault=fault,
         )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 
-from overspill.gateway.rehearsal.answer import text_of, tool_arguments
 from overspill.gateway.rehearsal.scenarios import OUTPUT_TOKENS, REASONING_TOKENS, Must, Scenario, Shape
+from overspill.gateway.rehearsal.speech import text_of, tool_arguments
 from overspill.gateway.rehearsal.witness import Sight
 
 LATE_SHARE = 1.1

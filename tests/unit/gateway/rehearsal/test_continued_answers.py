@@ -11,9 +11,9 @@ from tests.support.loops import run
 
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.fetch import Fetched, fetch
-from overspill.gateway.rehearsal.answer import text_of
 from overspill.gateway.rehearsal.begun import rendered_prompt
 from overspill.gateway.rehearsal.faults import CutAfterTokens, Fault
+from overspill.gateway.rehearsal.speech import text_of
 from overspill.gateway.rehearsal.witness import Sight, ask
 from overspill.wire.http import HttpCall
 

@@ -15,7 +15,6 @@ from tests.support.gateways import MESSAGES, fake_engine
 from tests.support.loops import run, until
 
 from overspill.gateway.http.client import HttpClient
-from overspill.gateway.rehearsal.answer import text_of, tool_arguments
 from overspill.gateway.rehearsal.engine import FakeEngine
 from overspill.gateway.rehearsal.faults import (
     HTML_ERROR,
@@ -31,6 +30,7 @@ from overspill.gateway.rehearsal.faults import (
     SlowStart,
     StallAfterTokens,
 )
+from overspill.gateway.rehearsal.speech import text_of, tool_arguments
 from overspill.gateway.rehearsal.witness import Sight, ask
 from overspill.wire.http import HttpCall, Origin
 

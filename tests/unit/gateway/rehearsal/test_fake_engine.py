@@ -11,9 +11,9 @@ import pytest
 
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.fault import TransportFault
-from overspill.gateway.rehearsal.answer import text_of
 from overspill.gateway.rehearsal.engine import BUSY_TEXT, EngineConfig, FakeEngine
 from overspill.gateway.rehearsal.faults import CutAfterTokens, ErrorStatus, Fault, KeepaliveOnly, StallAfterTokens
+from overspill.gateway.rehearsal.speech import text_of
 from overspill.perf.batching import EngineModel
 from overspill.wire.http import HttpCall
 from overspill.wire.sse import SseDecoder

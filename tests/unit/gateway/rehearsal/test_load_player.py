@@ -10,10 +10,10 @@ import pytest
 
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.server import serve
-from overspill.gateway.rehearsal.answer import text_of
 from overspill.gateway.rehearsal.engine import EngineConfig, FakeEngine
 from overspill.gateway.rehearsal.faults import CutAfterTokens, ErrorStatus, StallAfterTokens
 from overspill.gateway.rehearsal.load import LoadOptions, play, prompt_text
+from overspill.gateway.rehearsal.speech import text_of
 from overspill.gateway.rehearsal.summary import RequestResult, summarise
 from overspill.perf.batching import EngineModel
 from overspill.planner.workload import TraceRequest

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from overspill.core.types import Surface
-from overspill.gateway.rehearsal.answer import text_of, tool_arguments
 from overspill.gateway.rehearsal.faults import Fault
 from overspill.gateway.rehearsal.scenarios import (
     HEALTHY,
@@ -17,6 +16,7 @@ from overspill.gateway.rehearsal.scenarios import (
     Scenario,
     Shape,
 )
+from overspill.gateway.rehearsal.speech import text_of, tool_arguments
 from overspill.gateway.rehearsal.verdict import Verdict, complaint, judge, lateness
 from overspill.gateway.rehearsal.witness import Sight
 from overspill.wire.answers import ErrorBody

@@ -17,7 +17,7 @@ import pytest
 from overspill.core.types import Surface
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.fault import TransportFault
-from overspill.gateway.rehearsal.answer import text_of
+from overspill.gateway.rehearsal.speech import text_of
 from overspill.pools.engines.fake import FakeEngine
 from overspill.pools.engines.protocol import EngineSpec, Launch
 from overspill.wire.http import HttpCall, Origin
