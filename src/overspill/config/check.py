@@ -60,12 +60,12 @@ def urls_of(pool: AttachPool) -> tuple[str, ...]:
 
 def _server(config: Config) -> Iterator[Problem]:
     server = config.server
-    if not is_loopback(server.host) and not server.api_keys:
+    if not is_loopback(server.host) and not server.api_keys and server.keys_file is None:
         yield (
             ("server", "host"),
             (
                 f"{server.host} can be reached from other machines, where anybody could spend your money; "
-                "set server.api_keys, or bind to 127.0.0.1"
+                "make a key with 'overspill keys create', set server.api_keys or server.keys_file, or bind to 127.0.0.1"
             ),
         )
     for index, name in enumerate(server.allowed_hosts):

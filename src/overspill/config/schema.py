@@ -47,7 +47,7 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
 class ServerConfig(Section, frozen=True, kw_only=True):
     """Where Overspill listens, and whom it lets in."""
 
-    host: Annotated[str, Meta(description="Address to bind. Anything but loopback needs `api_keys`.", min_length=1)] = (
+    host: Annotated[str, Meta(description="Address to bind. Anything but loopback needs keys.", min_length=1)] = (
         "127.0.0.1"
     )
     port: Annotated[int, Meta(description="Port to bind; 0 lets the system choose.", ge=0, le=65535)] = DEFAULT_PORT
@@ -58,6 +58,14 @@ class ServerConfig(Section, frozen=True, kw_only=True):
             "Empty: no key is asked for."
         ),
     ] = ()
+    keys_file: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="File of the keys that `overspill keys` makes, beside `api_keys`, taken up when it changes. "
+            "Where none is written, `keys.json` in the state folder is, if it exists. With one, a key is always "
+            "asked for."
+        ),
+    ] = None
     allowed_hosts: Annotated[
         tuple[Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]+$")], ...],
         Meta(

@@ -102,9 +102,7 @@ class App:
             return refused
         key_id = self.keyring.identify(request.headers)
         if key_id is None and path not in _OPEN_PATHS and (path != "/" or request.method != "HEAD"):
-            headers: Headers = (*_JSON, (b"www-authenticate", b'Bearer realm="overspill"'))
-            body = write_error(_spoken(request), 401, _NO_KEY, kind="authentication_error", code="invalid_api_key")
-            return 401, headers, body
+            return self._no_good_key(request)
         if path in _COUNTS:
             return None if request.method == "POST" else _wrong_method(request, "POST")
         if path in _SURFACES:
@@ -119,6 +117,12 @@ class App:
         message = f"there is nothing at {path}{did_you_mean(path, known)}; GET / lists what there is"
         body = write_error(_spoken(request), 404, message, kind="invalid_request_error", code="unknown_path")
         return 404, _JSON, body
+
+    def _no_good_key(self, request: HttpRequest) -> tuple[int, Headers, bytes]:
+        refusal = self.keyring.refusal(request.headers)
+        headers: Headers = (*_JSON, (b"www-authenticate", b'Bearer realm="overspill"'))
+        body = write_error(_spoken(request), 401, refusal.message, kind="authentication_error", code=refusal.code)
+        return 401, headers, body
 
     def _caller(self, surfaces: tuple[Surface, SurfaceName], key_id: str, request: HttpRequest) -> Caller:
         """Read the wishes; a key that is bound to local pools binds its requests, whatever they wish."""
@@ -284,6 +288,3 @@ def _spoken(request: HttpRequest) -> SurfaceName:
     """Say in whose form to answer a request that may have no surface."""
     is_messages = wants_anthropics_form(request) or "/v1/messages" in request.path
     return "messages" if is_messages else "chat"
-
-
-_NO_KEY = "this gateway needs a key: send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'"

@@ -24,7 +24,7 @@ PATHS = (
 )
 UNVERSIONED = ("/chat/completions", "/completions", "/embeddings", "/models")
 REQUEST_HEADERS = (
-    ("authorization", "`Bearer KEY`: one of `server.api_keys`, if the gateway has any."),
+    ("authorization", "`Bearer KEY`: one of the gateway's keys, if it has any."),
     ("x-api-key", "The same, for clients that send keys this way."),
     ("x-overspill-local-only", "`true`: the request must not leave local targets; it is refused rather than sent."),
     (
@@ -85,7 +85,9 @@ CODES = (
     (400, "invalid_query", "A parameter of `/debug/route` is unknown or unreadable."),
     (400, "context_length_exceeded", "The prompt fits the context window of no target of the route."),
     (400, "unsupported_endpoint", "No target of the route that may run the request serves this endpoint."),
-    (401, "invalid_api_key", "The gateway has keys, and the request has none of them."),
+    (401, "invalid_api_key", "The gateway has keys, and the request has none of them; the message says if it was cut."),
+    (401, "revoked_api_key", "The key was revoked or replaced."),
+    (401, "expired_api_key", "The key's time is over."),
     (403, "host_not_allowed", "The gateway has no keys, and `host` is no name of this machine."),
     (403, "cross_site_request", "The gateway has no keys, and another site's web page may have sent the request."),
     (403, "model_not_allowed", "The key may not ask for this model; see `server.api_keys`."),
