@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator
 
@@ -71,6 +72,19 @@ def _server(config: Config) -> Iterator[Problem]:
     for index, name in enumerate(server.allowed_hosts):
         if ":" in name and not is_address(name):
             yield ("server", "allowed_hosts", index), f"{name!r} must be a name or an address, without a port"
+    if "*" in server.cors_origins and not server.api_keys and server.keys_file is None:
+        yield (
+            ("server", "cors_origins", server.cors_origins.index("*")),
+            "any web page that is open in a browser here could spend your money; set keys, or name the pages' origins",
+        )
+    for index, network in enumerate(server.trusted_proxies):
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            yield (
+                ("server", "trusted_proxies", index),
+                f"{network!r} is neither an address nor a network such as 10.0.0.0/8",
+            )
     if (server.tls_cert is None) != (server.tls_key is None):
         yield ("server",), "tls_cert and tls_key belong together; set both or none"
 

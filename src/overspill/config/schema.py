@@ -73,6 +73,24 @@ class ServerConfig(Section, frozen=True, kw_only=True):
             "from whose web pages. Not needed with keys."
         ),
     ] = ()
+    cors_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]*)$")], ...],
+        Meta(
+            description="Web pages that may use it from a browser, by origin, such as https://chat.example.com; `*` "
+            "for all, which needs keys. Pages of this machine and of applications (app://…) may anyway."
+        ),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(
+            description="Addresses or networks (10.0.0.0/8) of proxies whose X-Forwarded-For, X-Forwarded-Host and "
+            "Forwarded are believed. Those of others are not looked at."
+        ),
+    ] = ()
+    compress: Annotated[
+        bool,
+        Meta(description="Gzip whole answers above 8 KiB for clients that accept it. Streams never are."),
+    ] = True
     tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate chain; serves HTTPS.")] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's private key.")] = None
     drain_timeout: Annotated[

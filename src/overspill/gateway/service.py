@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import ssl
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from overspill import __version__
 from overspill.config.compile import Wiring, compile_config
 from overspill.config.facts import Facts
 from overspill.config.key_file import without_budgets
-from overspill.config.schema import Config, LimitsConfig, ServerConfig
+from overspill.config.schema import Config, ServerConfig
 from overspill.core.events import AnyEvent
 from overspill.core.types import Policy
 from overspill.errors import ConfigError, OverspillError
@@ -29,6 +30,7 @@ from overspill.gateway.fleet import Fleet
 from overspill.gateway.gauges import controller_gauges, driver_gauges, entrance_gauges, fleet_gauges, ledger_gauges
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.limits import Limits
+from overspill.gateway.http.proxies import TrustedProxies
 from overspill.gateway.http.server import Server, serve
 from overspill.gateway.keys import Held, KeyWatch, keyring
 from overspill.gateway.live_target import LiveTarget
@@ -38,6 +40,10 @@ from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry.metrics import Metrics
 
 log = logging.getLogger("overspill.gateway")
+
+
+_FOLLOWS = ("api_keys", "keys_file", "allowed_hosts", "cors_origins")
+"""What of ``server`` follows a reload."""
 
 
 class Gateway:
@@ -166,9 +172,10 @@ class Gateway:
                 self.app.handle,
                 host=server.host,
                 port=server.port,
-                limits=_limits(server.limits),
+                limits=_limits(server),
                 tls=_tls(self.config),
                 head_check=self.app.check_head,
+                proxies=TrustedProxies(server.trusted_proxies),
             )
         except OSError as error:
             reason = error.strerror or str(error)
@@ -198,9 +205,8 @@ class Gateway:
         keys = keyring(joined, self._environ, held, self._keys.now())
         ignored = [name for name in ("server", "ledger", "log") if _differs(self.config, config, name)]
         self._keys.held = held
-        self.app.guard = web_guard(config)
         self.fleet.adopt(wiring, targets)
-        self._change(wiring, targets, keys)
+        self._change(wiring, targets, keys, web_guard(config))
         self.app.intake = self.entrance.adopt(joined, wiring)
         self.config = config
         return ignored
@@ -213,12 +219,12 @@ class Gateway:
         except OverspillError:
             log.exception("the keys stay what they were")
             return
-        self._change(wiring, self.driver.targets, keys)
+        self._change(wiring, self.driver.targets, keys, self.app.guard)
         self.entrance.take_keys(joined)
 
-    def _change(self, wiring: Wiring, targets: dict[str, LiveTarget], keys: Keyring) -> None:
+    def _change(self, wiring: Wiring, targets: dict[str, LiveTarget], keys: Keyring, guard: WebGuard) -> None:
         self._wiring = wiring
-        self.app.keyring = keys
+        self.app.adopt(keys, guard)
         if self._server is not None:
             self._server.forget_heads()
         before = budgets_in(self.policy)
@@ -267,8 +273,9 @@ def ledger_path(config: Config, environ: Mapping[str, str]) -> Path:
 
 
 def web_guard(config: Config) -> WebGuard:
-    """Return what keeps web pages away where ``config`` has no keys."""
-    return WebGuard(config.server.host, config.server.allowed_hosts)
+    """Return what knows whose web pages ``config`` lets in."""
+    server = config.server
+    return WebGuard(server.host, server.allowed_hosts, server.cors_origins)
 
 
 def _watched(task: asyncio.Task[None]) -> None:
@@ -286,11 +293,13 @@ def _differs(old: Config, new: Config, section: str) -> bool:
 def _fixed(server: object) -> list[object]:
     """Return what does not follow a reload."""
     names: tuple[str, ...] = server.__struct_fields__  # type: ignore[attr-defined]
-    return [getattr(server, name) for name in names if name not in ("api_keys", "keys_file", "allowed_hosts")]
+    return [getattr(server, name) for name in names if name not in _FOLLOWS]
 
 
-def _limits(limits: LimitsConfig) -> Limits:
+def _limits(server: ServerConfig) -> Limits:
+    limits = server.limits
     return Limits(
+        compress_from_bytes=Limits().compress_from_bytes if server.compress else sys.maxsize,
         max_body_bytes=int(limits.max_body),
         max_header_bytes=int(limits.max_header),
         header_timeout_s=float(limits.header_timeout),
