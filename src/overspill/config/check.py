@@ -66,7 +66,7 @@ def _server(config: Config) -> Iterator[Problem]:
             ("server", "host"),
             (
                 f"{server.host} can be reached from other machines, where anybody could spend your money; "
-                "make a key with 'overspill keys create', set server.api_keys or server.keys_file, or bind to 127.0.0.1"
+                "make a key with 'overspill keys create' or set server.api_keys, or bind to 127.0.0.1"
             ),
         )
     for index, name in enumerate(server.allowed_hosts):
