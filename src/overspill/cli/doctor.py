@@ -22,6 +22,7 @@ from overspill.config.compile import CompiledTarget, compile_config
 from overspill.config.key_file import read_key_file
 from overspill.config.secrets import resolve as resolve_secret
 from overspill.errors import OverspillError
+from overspill.gateway.certificate import EXPIRES_SOON_DAYS, Certificate, end_in_words, files_of, validity
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.fault import TransportFault
 from overspill.gateway.http.fetch import fetch
@@ -78,6 +79,7 @@ async def _examine(asked: Asked) -> list[Finding]:
     findings.append(_port(setup))
     findings.append(_ledger(setup))
     findings += _clients_keys(setup)
+    findings += _certificate(setup)
     try:
         wiring = compile_config(setup.config, setup.facts)
     except OverspillError as error:
@@ -144,6 +146,29 @@ def _clients_keys(setup: Setup) -> Iterator[Finding]:
         yield Finding("clients' keys", False, f"others may write {path} and make keys of their own; chmod 600 {path}")
     else:
         yield Finding("clients' keys", True, f"{live} of {len(records)} in {path} are valid")
+
+
+def _certificate(setup: Setup) -> Iterator[Finding]:
+    files = files_of(setup.config)
+    if files is None:
+        return
+    try:
+        Certificate(files)
+        dates = validity(files.cert)
+    except OverspillError as error:
+        yield Finding("certificate", False, str(error))
+        return
+    now = datetime.now(UTC)
+    days = dates.days_left(now)
+    said = f"{files.cert} {end_in_words(days)} ({dates.ends:%Y-%m-%d})"
+    if dates.begins > now:
+        yield Finding(
+            "certificate", False, f"{files.cert} is not valid before {dates.begins:%Y-%m-%d}; is the clock right?"
+        )
+    elif days < EXPIRES_SOON_DAYS:
+        yield Finding("certificate", False, f"{said}; renew it, a running gateway loads the new one by itself")
+    else:
+        yield Finding("certificate", True, said)
 
 
 def _routes(setup: Setup) -> Finding:

@@ -87,6 +87,8 @@ def _server(config: Config) -> Iterator[Problem]:
             )
     if (server.tls_cert is None) != (server.tls_key is None):
         yield ("server",), "tls_cert and tls_key belong together; set both or none"
+    if server.tls_client_ca is not None and server.tls_cert is None:
+        yield ("server", "tls_client_ca"), "clients show certificates only over TLS; set tls_cert and tls_key as well"
 
 
 def _pool(pool: Pool, facts: Facts) -> Iterator[Problem]:

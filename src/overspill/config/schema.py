@@ -91,8 +91,15 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         bool,
         Meta(description="Gzip whole answers above 8 KiB for clients that accept it. Streams never are."),
     ] = True
-    tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate chain; serves HTTPS.")] = None
+    tls_cert: Annotated[
+        str | None,
+        Meta(description="PEM file with the certificate chain; serves HTTPS. Loaded anew when it changes."),
+    ] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's private key.")] = None
+    tls_client_ca: Annotated[
+        str | None,
+        Meta(description="PEM file with the authorities of clients' certificates: one is asked of every client then."),
+    ] = None
     drain_timeout: Annotated[
         Duration, Meta(description="On SIGTERM, how long running requests may take to finish.")
     ] = duration(30)

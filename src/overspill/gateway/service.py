@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import ssl
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
 from overspill import __version__
@@ -24,6 +23,7 @@ from overspill.gateway.auth import Keyring
 from overspill.gateway.background import in_background
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.budgets import BudgetKey, budgets_in, spent_before
+from overspill.gateway.certificate import Certificate, files_of
 from overspill.gateway.driver import Driver, Recorder
 from overspill.gateway.entrance import Entrance
 from overspill.gateway.fleet import Fleet
@@ -96,7 +96,8 @@ class Gateway:
         self.entrance = Entrance(self.driver, books)
         self._server: Server | None = None
         self._telling: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._certificate: Certificate | None = None
+        self._watching: list[asyncio.Task[None]] = []
 
     def _compile(self, config: Config, held: Held) -> tuple[Config, Wiring]:
         """Return the configuration with the keys of the file, and what it compiles to."""
@@ -146,8 +147,14 @@ class Gateway:
         self.metrics.add_source(lambda: fleet_gauges(self.fleet))
         self.metrics.add_source(lambda: entrance_gauges(self.entrance))
         self.fleet.adopt(self._wiring, self.driver.targets)
-        self._watching = asyncio.get_running_loop().create_task(self._keys.run(self._take_keys))
-        self._watching.add_done_callback(_watched)
+        self._watch(self._keys.run(self._take_keys))
+        if self._certificate is not None:
+            self._watch(self._certificate.run())
+
+    def _watch(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(_watched)
+        self._watching.append(task)
 
     async def _tell_spending(self, budgets: frozenset[BudgetKey]) -> None:
         """Tell the controller the time of day, and what these budgets had seen spent before."""
@@ -167,13 +174,15 @@ class Gateway:
 
     async def _listen(self) -> None:
         server = self.config.server
+        files = files_of(self.config)
+        self._certificate = None if files is None else Certificate(files)
         try:
             self._server = await serve(
                 self.app.handle,
                 host=server.host,
                 port=server.port,
                 limits=_limits(server),
-                tls=_tls(self.config),
+                tls=None if self._certificate is None else self._certificate.context,
                 head_check=self.app.check_head,
                 proxies=TrustedProxies(server.trusted_proxies),
             )
@@ -199,6 +208,8 @@ class Gateway:
 
         Raises ``OverspillError``, with nothing changed, if the new one cannot be used.
         """
+        if self._certificate is not None:
+            self._certificate.refresh()
         held = self._keys.read(config)
         joined, wiring = self._compile(config, held)
         targets = self.fleet.prepare(wiring)
@@ -245,7 +256,7 @@ class Gateway:
             await self._server.drain(1.0)
             await self._server.close()
         await self.fleet.close()
-        for task in (self._telling, self._watching):
+        for task in (self._telling, *self._watching):
             if task is not None:
                 task.cancel()
         await self._release()
@@ -280,7 +291,7 @@ def web_guard(config: Config) -> WebGuard:
 
 def _watched(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("the keys' file is not looked after any more", exc_info=error)
+        log.error("a file is not looked after any more", exc_info=error)
 
 
 def _differs(old: Config, new: Config, section: str) -> bool:
@@ -308,15 +319,3 @@ def _limits(server: ServerConfig) -> Limits:
         write_stall_s=float(limits.write_stall),
         max_connections=limits.max_connections,
     )
-
-
-def _tls(config: Config) -> ssl.SSLContext | None:
-    server = config.server
-    if server.tls_cert is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(server.tls_cert, server.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise OverspillError(f"the TLS certificate {server.tls_cert} cannot be used: {error}") from error
-    return context
