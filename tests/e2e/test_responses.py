@@ -19,7 +19,7 @@ from tests.support.rescues import Stage, staged
 from tests.support.responses import PATCH, TEAM, WEATHER, read_events
 from tests.support.scripted_upstream import DONE, ROLE, STREAM, ScriptedUpstream, delta, scripted, usage
 
-from overspill.gateway.rehearsal.answer import text_of as words
+from overspill.gateway.rehearsal.speech import text_of as words
 from overspill.gateway.service import Gateway
 
 PATH = "/v1/responses"
@@ -225,7 +225,7 @@ def test_paths_beside_it_take_their_methods_only_and_speak_no_websocket() -> Non
         async with serving(text_of({"local": attach("http://127.0.0.1:9")})) as gateway:
             address = address_of(gateway)
             reply = await get(address, PATH)
-            assert (reply.status, reply.headers["allow"]) == (405, "POST")
+            assert (reply.status, reply.headers["allow"]) == (405, "POST, OPTIONS")
             reply = await get(address, f"{PATH}/resp_1", method="PUT")
             assert (reply.status, reply.headers["allow"]) == (405, "GET, DELETE, HEAD")
             assert (await get(address, f"{PATH}/a/b")).status == 404

@@ -64,9 +64,13 @@ def config_of(text: str) -> Config:
 
 @contextlib.asynccontextmanager
 async def serving(
-    text: str, *, environ: Mapping[str, str] = ENVIRON, recorder: Recorder | None = None
+    text: str,
+    *,
+    environ: Mapping[str, str] = ENVIRON,
+    recorder: Recorder | None = None,
+    keys_file: Path | None = None,
 ) -> AsyncIterator[Gateway]:
-    gateway = Gateway(config_of(text), FACTS, environ=environ, recorder=recorder)
+    gateway = Gateway(config_of(text), FACTS, environ=environ, recorder=recorder, keys_file=keys_file)
     await gateway.start()
     try:
         yield gateway

@@ -45,7 +45,9 @@ def _found(setup: Setup) -> str:
 def curl_line(config: Config, url: str) -> str:
     """Return a command that gets an answer from this gateway."""
     model = _model_to_try(config)
-    key = "-H 'Authorization: Bearer YOUR_KEY' " if config.server.api_keys else ""
+    key = (
+        "-H 'Authorization: Bearer YOUR_KEY' " if config.server.api_keys or config.server.keys_file is not None else ""
+    )
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}], "max_tokens": 64}}'
     return f"curl {url}/chat/completions {key}-H 'Content-Type: application/json' -d '{body}'"
 

@@ -8,6 +8,8 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -17,8 +19,10 @@ from rich.markup import escape
 from overspill import __version__
 from overspill.cli.setup import Asked, Setup, engine_problem, run, set_up
 from overspill.config.compile import CompiledTarget, compile_config
+from overspill.config.key_file import read_key_file
 from overspill.config.secrets import resolve as resolve_secret
 from overspill.errors import OverspillError
+from overspill.gateway.certificate import EXPIRES_SOON_DAYS, Certificate, end_in_words, files_of, validity
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.fault import TransportFault
 from overspill.gateway.http.fetch import fetch
@@ -74,6 +78,8 @@ async def _examine(asked: Asked) -> list[Finding]:
     findings.append(Finding("configuration", True, source))
     findings.append(_port(setup))
     findings.append(_ledger(setup))
+    findings += _clients_keys(setup)
+    findings += _certificate(setup)
     try:
         wiring = compile_config(setup.config, setup.facts)
     except OverspillError as error:
@@ -120,6 +126,49 @@ def _ledger(setup: Setup) -> Finding:
     except OverspillError as error:
         return Finding("ledger", False, str(error))
     return Finding("ledger", os.access(path, os.W_OK), f"{path}")
+
+
+def _clients_keys(setup: Setup) -> Iterator[Finding]:
+    named = setup.config.server.keys_file
+    if named is None:
+        return
+    path = Path(named).expanduser()
+    try:
+        records = read_key_file(path)
+    except OverspillError as error:
+        yield Finding("clients' keys", False, str(error))
+        return
+    live = sum(record.is_live(datetime.now(UTC)) for record in records)
+    if not live and not setup.config.server.api_keys:
+        said = f"no key in {path} is valid, so nobody may ask; make one with 'overspill keys create NAME'"
+        yield Finding("clients' keys", False, said)
+    elif path.exists() and path.stat().st_mode & 0o022:
+        yield Finding("clients' keys", False, f"others may write {path} and make keys of their own; chmod 600 {path}")
+    else:
+        yield Finding("clients' keys", True, f"{live} of {len(records)} in {path} are valid")
+
+
+def _certificate(setup: Setup) -> Iterator[Finding]:
+    files = files_of(setup.config)
+    if files is None:
+        return
+    try:
+        Certificate(files)
+        dates = validity(files.cert)
+    except OverspillError as error:
+        yield Finding("certificate", False, str(error))
+        return
+    now = datetime.now(UTC)
+    days = dates.days_left(now)
+    said = f"{files.cert} {end_in_words(days)} ({dates.ends:%Y-%m-%d})"
+    if dates.begins > now:
+        yield Finding(
+            "certificate", False, f"{files.cert} is not valid before {dates.begins:%Y-%m-%d}; is the clock right?"
+        )
+    elif days < EXPIRES_SOON_DAYS:
+        yield Finding("certificate", False, f"{said}; renew it, a running gateway loads the new one by itself")
+    else:
+        yield Finding("certificate", True, said)
 
 
 def _routes(setup: Setup) -> Finding:

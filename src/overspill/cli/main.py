@@ -19,6 +19,7 @@ from overspill.errors import ConfigError, OverspillError, UnknownName
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("overspill.cli.serve:serve", "Serve the endpoint."),
     "doctor": ("overspill.cli.doctor:doctor", "Say what is wrong here and what to do."),
+    "keys": ("overspill.cli.keys:keys", "Make, list, replace and revoke the keys that clients use."),
     "config": ("overspill.cli.config:config", "Check, explain and describe the configuration."),
     "eval": ("overspill.cli.eval:evaluate", "Score a target on the held-out test set."),
     "rehearse": ("overspill.cli.rehearse:rehearse", "Play a trace through a real gateway and measure."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from overspill.cli.banner import show_banner
 from overspill.cli.recording import Recording
 from overspill.cli.setup import Asked, Setup, run, set_up
 from overspill.errors import ConfigError, OverspillError
+from overspill.gateway.places import keys_path
 from overspill.gateway.service import Gateway
 from overspill.telemetry.logs import LogFormat, configure
 
@@ -63,7 +65,8 @@ async def _serve(asked: Asked, record: Path | None, address_file: Path | None, q
     config = setup.config
     configure(LogFormat(config.log.format), config.log.level, sys.stderr)
     recording = None if record is None else Recording(record)
-    gateway = Gateway(config, setup.facts, recorder=None if recording is None else recording.write)
+    recorder = None if recording is None else recording.write
+    gateway = Gateway(config, setup.facts, recorder=recorder, keys_file=keys_path(os.environ))
     if recording is not None:
         recording.begin(gateway.policy)
     try:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from overspill.config.discover import Discovery, key_names, zero_config
+from overspill.config.key_file import read_key_file
 from overspill.config.load import load_file, with_overrides
 from overspill.config.schema import DEFAULT_PORT, Config
 from overspill.errors import ConfigError
 from overspill.gateway.discovery import find_servers
 from overspill.gateway.http.client import HttpClient
+from overspill.gateway.places import keys_path
 from overspill.pools.engines.host import why_unsuitable
 from overspill.pools.engines.model_source import BUILTIN, builtin_variant
 from overspill.pools.facts import KnownFacts, load_facts
@@ -58,15 +60,23 @@ async def set_up(asked: Asked) -> Setup:
     """Make the configuration; raise ``ConfigError`` if it cannot be used."""
     facts = load_facts()
     environ = os.environ
+    keys = usual_keys_file()
     problem = engine_problem()
     if asked.config_path is not None:
         if asked.model is not None:
             raise ConfigError("--model goes without --config: a configuration names its models itself, under pools")
-        config = load_file(asked.config_path, facts, settings=asked.all_settings(), environ=environ)
+        config = load_file(asked.config_path, facts, settings=asked.all_settings(), environ=environ, keys_file=keys)
         return Setup(config, facts, None, problem)
     discovery = await _look_around(asked, facts, problem)
-    config = with_overrides(zero_config(discovery, facts), facts, settings=asked.all_settings(), environ=environ)
+    found = zero_config(discovery, facts)
+    config = with_overrides(found, facts, settings=asked.all_settings(), environ=environ, keys_file=keys)
     return Setup(config, facts, discovery, problem)
+
+
+def usual_keys_file() -> Path | None:
+    """Return the file that ``overspill keys`` writes without being told another, if a key was ever made in it."""
+    path = keys_path(os.environ)
+    return path if read_key_file(path) else None
 
 
 async def _look_around(asked: Asked, facts: KnownFacts, problem: str | None) -> Discovery:

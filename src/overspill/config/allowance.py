@@ -5,6 +5,7 @@ Read like the rest of the schema; ``compile`` turns it into the core's ``Client`
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -90,6 +91,28 @@ class KeyEntry(Section, frozen=True, kw_only=True):
     budget: Annotated[
         Budget | None, Meta(description="What it may spend; what `limits.each_key` says if left out.")
     ] = None
+
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class KeyRecord(KeyEntry, frozen=True, kw_only=True):
+    """A key that `overspill keys` made, as it stands in the keys' file; its `key` is always a digest."""
+
+    hint: Annotated[str, Meta(description="How the key begins, to tell it by.")] = ""
+    created_at: Annotated[Moment | None, Meta(description="When it was made.")] = None
+    expires_at: Annotated[Moment | None, Meta(description="From when on it is refused.")] = None
+    revoked_at: Annotated[Moment | None, Meta(description="Since when it is refused.")] = None
+    note: Annotated[str, Meta(description="For people; nothing reads it.", max_length=1000)] = ""
+
+    @property
+    def key_id(self) -> str:
+        """The name that the ledger and the limits know it by."""
+        return self.name or ""
+
+    def is_live(self, now: datetime) -> bool:
+        """Say whether it may be used at ``now``."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 Key = Annotated[str, Meta(extra_json_schema=KeyRef.json_schema)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator
 
@@ -60,19 +61,34 @@ def urls_of(pool: AttachPool) -> tuple[str, ...]:
 
 def _server(config: Config) -> Iterator[Problem]:
     server = config.server
-    if not is_loopback(server.host) and not server.api_keys:
+    if not is_loopback(server.host) and not server.api_keys and server.keys_file is None:
         yield (
             ("server", "host"),
             (
                 f"{server.host} can be reached from other machines, where anybody could spend your money; "
-                "set server.api_keys, or bind to 127.0.0.1"
+                "make a key with 'overspill keys create' or set server.api_keys, or bind to 127.0.0.1"
             ),
         )
     for index, name in enumerate(server.allowed_hosts):
         if ":" in name and not is_address(name):
             yield ("server", "allowed_hosts", index), f"{name!r} must be a name or an address, without a port"
+    if "*" in server.cors_origins and not server.api_keys and server.keys_file is None:
+        yield (
+            ("server", "cors_origins", server.cors_origins.index("*")),
+            "any web page that is open in a browser here could spend your money; set keys, or name the pages' origins",
+        )
+    for index, network in enumerate(server.trusted_proxies):
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            yield (
+                ("server", "trusted_proxies", index),
+                f"{network!r} is neither an address nor a network such as 10.0.0.0/8",
+            )
     if (server.tls_cert is None) != (server.tls_key is None):
         yield ("server",), "tls_cert and tls_key belong together; set both or none"
+    if server.tls_client_ca is not None and server.tls_cert is None:
+        yield ("server", "tls_client_ca"), "clients show certificates only over TLS; set tls_cert and tls_key as well"
 
 
 def _pool(pool: Pool, facts: Facts) -> Iterator[Problem]:

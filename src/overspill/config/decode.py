@@ -71,9 +71,9 @@ def _without_empty(value: Any) -> Any:
     return [_without_empty(item) for item in value] if isinstance(value, list) else value
 
 
-def plain(config: Config) -> dict[str, Any]:
-    """Convert a ``Config`` back into plain values, as one would write them; defaults are left out."""
-    return typing.cast("dict[str, Any]", _stripped(config))
+def plain(section: Section) -> dict[str, Any]:
+    """Convert a ``Config``, or a part of one, into plain values, as one would write them; defaults are left out."""
+    return typing.cast("dict[str, Any]", _stripped(section))
 
 
 def _stripped(value: Any) -> Any:

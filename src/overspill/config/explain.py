@@ -63,7 +63,7 @@ def _route(route: RouteConfig, config: Config, facts: Facts) -> Iterator[str]:
         limited = config.limits.models.get(pattern)
         if limited is not None:
             whose = "together" if patterns_of(route) == (pattern,) else f"as {pattern} together"
-            yield f"  all requests {whose}: {_limits(limited, limited.budget)}"
+            yield f"  all requests {whose}: {describe_limits(limited, limited.budget)}"
     plan = plan_of(config.screening, route.screening)
     if route.local_only:
         yield "  local only: it never leaves local pools"
@@ -77,22 +77,30 @@ def _route(route: RouteConfig, config: Config, facts: Facts) -> Iterator[str]:
 def _keys(config: Config) -> Iterator[str]:
     """Say who may use how much, where anybody is limited."""
     each = config.limits.each_key
-    if each is not None and not config.server.api_keys:
-        yield f"all clients together: {_limits(each, each.budget)}"
+    if each is not None and not config.server.api_keys and config.server.keys_file is None:
+        yield f"all clients together: {describe_limits(each, each.budget)}"
     for key_id, entry in keys_of(config):
         rates, budget = entry.limits or each, entry.budget or (None if each is None else each.budget)
         said = [f"team {entry.team}"] if entry.team is not None else []
         said += [f"weight {entry.weight:g}"] if entry.weight != 1 else []
         said += ["local pools only"] if entry.local_only else []
         said += [f"models {', '.join(entry.models)}"] if entry.models else []
-        said += [_limits(rates, budget)] if rates is not None or budget is not None else []
+        said += [describe_limits(rates, budget)] if rates is not None or budget is not None else []
         if said:
             yield f"key {key_id}: {'; '.join(said)}"
+    if config.server.keys_file is not None:
+        rest = (
+            ""
+            if each is None
+            else f", each held to {describe_limits(each, each.budget)} if it has no limits of its own"
+        )
+        yield f"keys of {config.server.keys_file}: `overspill keys list` shows them{rest}"
     for name, team in config.limits.teams.items():
-        yield f"team {name}: {_limits(team, team.budget)}"
+        yield f"team {name}: {describe_limits(team, team.budget)}"
 
 
-def _limits(rates: Rates | None, budget: Budget | None) -> str:
+def describe_limits(rates: Rates | None, budget: Budget | None) -> str:
+    """Put rates and budgets into words."""
     said: list[str] = []
     if rates is not None:
         amounts = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from overspill.config.allowance import KeyEntry
+from overspill.config.allowance import KeyEntry, KeyRecord
 from overspill.config.scalars import KeyRef
 from overspill.config.schema import Config, RouteConfig
 from overspill.core.names import Names, is_glob
@@ -36,20 +36,34 @@ def key_problems(config: Config) -> Iterator[tuple[tuple[str | int, ...], str]]:
             except ValueError as error:
                 yield path, str(error)
             continue
+        if isinstance(entry, KeyRecord):
+            continue  # from the keys' file, which may be used with several configurations
         yield from (((*path, "models"), said) for said in _unknown_models(entry, config))
         if entry.name is not None:
-            if _NUMBERED.fullmatch(entry.name):
-                yield (*path, "name"), f"{entry.name!r} is what a key without a name is called; choose another"
+            yield from (((*path, "name"), said) for said in _wrong_name(entry.name))
             if entry.name in named:
                 yield (*path, "name"), f"the name {entry.name!r} stands twice"
             named.add(entry.name)
 
 
+def entry_problems(entry: KeyEntry, config: Config | None) -> Iterator[str]:
+    """Give what is wrong with one key by itself, and with the configuration that it is for, if that is known."""
+    yield from _wrong_name(entry.name or "")
+    if config is not None:
+        yield from _unknown_models(entry, config)
+
+
+def _wrong_name(name: str) -> Iterator[str]:
+    if _NUMBERED.fullmatch(name):
+        yield f"{name!r} is what a key without a name is called; choose another"
+
+
 def limit_problems(config: Config) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Give what is wrong with the limits, with its path: a limit that nothing is held to is a slip."""
+    has_more = config.server.keys_file is not None  # whose keys come and go: their teams cannot be known here
     teams = sorted({entry.team for _, entry in keys_of(config) if entry.team is not None})
     for name in config.limits.teams:
-        if name not in teams:
+        if name not in teams and not has_more:
             near = did_you_mean(name, teams)
             yield (
                 ("limits", "teams", name),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 
+import msgspec
+
 from overspill.config.check import require_sound
 from overspill.config.decode import Invalid, decode, plain
 from overspill.config.facts import Facts
@@ -21,9 +23,17 @@ _MAX_FILE_BYTES = 1024 * 1024
 
 
 def load_file(
-    path: str | FilePath, facts: Facts, *, settings: Iterable[str] = (), environ: Mapping[str, str] | None = None
+    path: str | FilePath,
+    facts: Facts,
+    *,
+    settings: Iterable[str] = (),
+    environ: Mapping[str, str] | None = None,
+    keys_file: FilePath | None = None,
 ) -> Config:
-    """Read the file at ``path``; raise ``ConfigError`` if it cannot be used."""
+    """Read the file at ``path``; raise ``ConfigError`` if it cannot be used.
+
+    ``keys_file`` is what ``server.keys_file`` is if nothing says otherwise.
+    """
     file = str(path)
     try:
         raw = FilePath(path).read_bytes()
@@ -35,7 +45,7 @@ def load_file(
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError("the configuration is not UTF-8 text", file=file) from error
-    return load_text(text, facts, file=file, settings=settings, environ=environ)
+    return load_text(text, facts, file=file, settings=settings, environ=environ, keys_file=keys_file)
 
 
 def load_text(
@@ -45,24 +55,38 @@ def load_text(
     file: str = "configuration",
     settings: Iterable[str] = (),
     environ: Mapping[str, str] | None = None,
+    keys_file: FilePath | None = None,
 ) -> Config:
     """Read a configuration from text; ``file`` is what errors call it."""
-    return _build(read_yaml(text, file=file), file, facts, settings, environ)
+    return _build(read_yaml(text, file=file), file, facts, settings, environ, keys_file)
 
 
 def with_overrides(
-    config: Config, facts: Facts, *, settings: Iterable[str] = (), environ: Mapping[str, str] | None = None
+    config: Config,
+    facts: Facts,
+    *,
+    settings: Iterable[str] = (),
+    environ: Mapping[str, str] | None = None,
+    keys_file: FilePath | None = None,
 ) -> Config:
     """Apply the environment and ``--set`` to a configuration that no file gave, and check the whole."""
-    return _build(Source(plain(config), {}), None, facts, settings, environ)
+    return _build(Source(plain(config), {}), None, facts, settings, environ, keys_file)
 
 
 def _build(
-    source: Source, file: str | None, facts: Facts, settings: Iterable[str], environ: Mapping[str, str] | None
+    source: Source,
+    file: str | None,
+    facts: Facts,
+    settings: Iterable[str],
+    environ: Mapping[str, str] | None,
+    keys_file: FilePath | None,
 ) -> Config:
     overrides = [*from_environment(environ or {}), *from_arguments(settings)]
     try:
         config = decode(apply(source.value, overrides))
+        if config.server.keys_file is None and keys_file is not None:
+            server = msgspec.structs.replace(config.server, keys_file=str(keys_file))
+            config = msgspec.structs.replace(config, server=server)
         require_sound(config, facts)
     except Invalid as error:
         raise _located(error, source, file, overrides) from error

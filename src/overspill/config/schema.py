@@ -47,7 +47,7 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
 class ServerConfig(Section, frozen=True, kw_only=True):
     """Where Overspill listens, and whom it lets in."""
 
-    host: Annotated[str, Meta(description="Address to bind. Anything but loopback needs `api_keys`.", min_length=1)] = (
+    host: Annotated[str, Meta(description="Address to bind. Anything but loopback needs keys.", min_length=1)] = (
         "127.0.0.1"
     )
     port: Annotated[int, Meta(description="Port to bind; 0 lets the system choose.", ge=0, le=65535)] = DEFAULT_PORT
@@ -58,6 +58,14 @@ class ServerConfig(Section, frozen=True, kw_only=True):
             "Empty: no key is asked for."
         ),
     ] = ()
+    keys_file: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="File of the keys that `overspill keys` makes, beside `api_keys`, taken up when it changes. "
+            "Where none is written, `keys.json` in the state folder is, if it exists. With one, a key is always "
+            "asked for."
+        ),
+    ] = None
     allowed_hosts: Annotated[
         tuple[Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]+$")], ...],
         Meta(
@@ -65,8 +73,33 @@ class ServerConfig(Section, frozen=True, kw_only=True):
             "from whose web pages. Not needed with keys."
         ),
     ] = ()
-    tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate chain; serves HTTPS.")] = None
+    cors_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]*)$")], ...],
+        Meta(
+            description="Web pages that may use it from a browser, by origin, such as https://chat.example.com; `*` "
+            "for all, which needs keys. Pages of this machine and of applications (app://…) may anyway."
+        ),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(
+            description="Addresses or networks (10.0.0.0/8) of proxies whose X-Forwarded-For, X-Forwarded-Host and "
+            "Forwarded are believed. Those of others are not looked at."
+        ),
+    ] = ()
+    compress: Annotated[
+        bool,
+        Meta(description="Gzip whole answers above 8 KiB for clients that accept it. Streams never are."),
+    ] = True
+    tls_cert: Annotated[
+        str | None,
+        Meta(description="PEM file with the certificate chain; serves HTTPS. Loaded anew when it changes."),
+    ] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the certificate's private key.")] = None
+    tls_client_ca: Annotated[
+        str | None,
+        Meta(description="PEM file with the authorities of clients' certificates: one is asked of every client then."),
+    ] = None
     drain_timeout: Annotated[
         Duration, Meta(description="On SIGTERM, how long running requests may take to finish.")
     ] = duration(30)

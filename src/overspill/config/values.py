@@ -72,7 +72,7 @@ def breaker_of(breaker: BreakerConfig) -> BreakerPolicy:
 def clients_of(config: Config) -> tuple[Client, ...]:
     """Return the keys that are more than keys; without keys, everybody, if that is limited."""
     each = config.limits.each_key
-    if not config.server.api_keys:
+    if not config.server.api_keys and config.server.keys_file is None:
         limits = None if each is None else limits_of(each, each.budget)
         return () if limits is None else (Client(key_id="", limits=limits),)
     clients: list[Client] = []

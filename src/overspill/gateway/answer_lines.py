@@ -6,7 +6,6 @@ import re
 
 from overspill.core.types import LocalOnly, Spill
 from overspill.gateway.http.response import encode_lines
-from overspill.wire.http import Headers
 from overspill.wire.request import SurfaceName
 
 JSON_HEADER = (b"content-type", b"application/json")
@@ -40,17 +39,16 @@ class AnswerLines:
         is_stream: bool,
         spill: Spill | None,
         target_id: str,
-        request_id: str,
+        ids: bytes,
         attempts: int,
         local_only_by: LocalOnly | None = None,
     ) -> bytes:
-        """Return status line and headers, as ``Exchange.start_encoded`` takes them."""
+        """Return status line and headers, as ``Exchange.start_encoded`` takes them; ``ids`` is of ``id_lines``."""
         key = (is_stream, spill, target_id, local_only_by)
         lines = self._lines.get(key)
         if lines is None:
             lines = self._keep(key)
-        # The gateway's own number: nothing in it needs a check.
-        return b"%bx-request-id: %b\r\nx-overspill-attempts: %d\r\n" % (lines, request_id.encode(), attempts)
+        return b"%b%bx-overspill-attempts: %d\r\n" % (lines, ids, attempts)
 
     def _keep(self, key: _Kind) -> bytes:
         is_stream, spill, target_id, local_only_by = key
@@ -65,17 +63,6 @@ class AnswerLines:
         return lines
 
 
-def id_headers(surface: SurfaceName, request_id: str) -> Headers:
-    """Return the headers that name a request; Anthropic's clients know another than OpenAI's."""
-    named = (b"x-request-id", request_id.encode())
-    return (named, (b"request-id", request_id.encode())) if surface == "messages" else (named,)
-
-
-def id_line(surface: SurfaceName, request_id: str) -> bytes:
-    """Return the line of the one that only some know."""
-    return b"request-id: %b\r\n" % request_id.encode() if surface == "messages" else b""
-
-
 def dropped_line(names: tuple[str, ...]) -> bytes:
     """Return the header line that names the client's fields which had no place in what the target was asked."""
     shown = [name for name in names if _FIELD_NAME.fullmatch(name)]  # the rest could end the line
@@ -86,3 +73,22 @@ def late_label(spill: Spill | None, target_id: str, attempts: int) -> bytes:
     """Return a comment of a stream that says what its headers could not say yet."""
     reason = HOME if spill is None else spill.value
     return f": overspill reason={reason} target={target_id} attempts={attempts}\n\n".encode()
+
+
+def id_headers(surface: SurfaceName, request_id: str, client_request_id: str | None) -> list[tuple[bytes, bytes]]:
+    """Return what an answer says of our number of the request, under the names that its client looks for.
+
+    ``x-request-id`` is the client's own number where it sent one, as proxies and tracing expect; that stands among the
+    ``extra_lines``, and ours has a name of its own. Anthropic's clients read ``request-id``.
+    """
+    name = b"x-request-id" if client_request_id is None else b"x-overspill-request-id"
+    own = request_id.encode()
+    return [(name, own)] if surface != "messages" else [(name, own), (b"request-id", own)]
+
+
+def id_lines(surface: SurfaceName, request_id: str, client_request_id: str | None) -> bytes:
+    """Return the same as lines. The gateway's own number: nothing in it needs a check."""
+    if client_request_id is None and surface != "messages":  # nearly all
+        return b"x-request-id: %b\r\n" % request_id.encode()
+    headers = id_headers(surface, request_id, client_request_id)
+    return b"".join(b"%b: %b\r\n" % header for header in headers)

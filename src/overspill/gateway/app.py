@@ -21,6 +21,7 @@ from overspill.errors import OverspillError, WireError, did_you_mean
 from overspill.gateway.answer_lines import AnswerLines, id_headers
 from overspill.gateway.auth import ANONYMOUS, Keyring
 from overspill.gateway.caller import Caller
+from overspill.gateway.cors import Cors
 from overspill.gateway.debug import explain_route
 from overspill.gateway.driver import Driver
 from overspill.gateway.http.exchange import Exchange
@@ -61,6 +62,7 @@ _SURFACES: dict[str, tuple[Surface, SurfaceName]] = {
 """Clients of DeepSeek's own API leave the version out of their base URL; its Messages API stands below /anthropic."""
 _COUNTS = ("/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens")
 _MODELS = ("/v1/models", "/models", "/anthropic/v1/models")
+_POST, _GET = ("POST", "OPTIONS"), ("GET", "HEAD", "OPTIONS")
 
 Page = Callable[[Exchange], None]
 
@@ -82,6 +84,7 @@ class App:
         self.driver = driver
         self.keyring = keyring
         self.guard = guard
+        self.cors = Cors(guard)
         self.intake: Intake | None = None
         """What looks at requests before the driver does; ``None`` where nothing is to."""
         self._metrics = metrics
@@ -103,29 +106,60 @@ class App:
     def check_head(self, request: HttpRequest) -> tuple[int, Headers, bytes] | None:
         """Refuse a request by its head alone: no key or a foreign web page, no such path, or the wrong method."""
         path = request.path
+        if request.origin is not None:
+            request.extra_lines += self.cors.lines(request.origin)
         if self.keyring.is_open and (refused := self.guard.refuse(request)) is not None:
             return refused
+        if request.method == "OPTIONS":
+            return self._options(request)
         key_id = self.keyring.identify(request.headers)
         if key_id is None and path not in _OPEN_PATHS and (path != "/" or request.method != "HEAD"):
-            headers: Headers = (*_JSON, (b"www-authenticate", b'Bearer realm="overspill"'))
-            body = write_error(_spoken(request), 401, _NO_KEY, kind="authentication_error", code="invalid_api_key")
-            return 401, headers, body
-        if path in _COUNTS:
-            return None if request.method == "POST" else _wrong_method(request, "POST")
+            return self._no_good_key(request)
+        methods = self._methods_of(path)
+        if methods is None:
+            return refuse_kept(request) or self._unknown_path(request)
+        if request.method not in methods:
+            return refuse_socket(request) or _wrong_method(request, methods)
         if path in _SURFACES:
-            if request.method != "POST":
-                return refuse_socket(request) or _wrong_method(request, "POST")
             with contextlib.suppress(WireError):  # a wish that cannot be read is answered with the request's number
                 request.caller = self._caller(_SURFACES[path], key_id or ANONYMOUS, request)
-            return None
-        if path in self._pages or path.startswith(tuple(f"{page}/" for page in _MODELS)):
-            return None if request.method in ("GET", "HEAD") else _wrong_method(request, "GET")
-        if (refused := refuse_kept(request)) is not None:
-            return refused
-        known = [*_SURFACES, *_COUNTS, *self._pages]
+        return None
+
+    def _methods_of(self, path: str) -> tuple[str, ...] | None:
+        """Return what a path takes; ``None`` if there is nothing there."""
+        if path in _SURFACES or path in _COUNTS:
+            return _POST
+        is_page = path in self._pages or path.startswith(tuple(f"{page}/" for page in _MODELS))
+        return _GET if is_page else None
+
+    def _unknown_path(self, request: HttpRequest) -> tuple[int, Headers, bytes]:
+        path, known = request.path, [*_SURFACES, *_COUNTS, *self._pages]
         message = f"there is nothing at {path}{did_you_mean(path, known)}; GET / lists what there is"
         body = write_error(_spoken(request), 404, message, kind="invalid_request_error", code="unknown_path")
         return 404, _JSON, body
+
+    def _no_good_key(self, request: HttpRequest) -> tuple[int, Headers, bytes]:
+        refusal = self.keyring.refusal(request.headers)
+        headers: Headers = (*_JSON, (b"www-authenticate", b'Bearer realm="overspill"'))
+        body = write_error(_spoken(request), 401, refusal.message, kind="authentication_error", code=refusal.code)
+        return 401, headers, body
+
+    def _options(self, request: HttpRequest) -> tuple[int, Headers, bytes]:
+        """Answer without a key, as browsers ask before they send one."""
+        methods = self._methods_of(request.path)
+        everything = (*_GET, _POST[0])
+        answer = self.cors.preflight(request, methods or everything)
+        if answer is not None:
+            return answer
+        if methods is None and request.path != "*":
+            return self._unknown_path(request)
+        return 204, ((b"allow", ", ".join(methods or everything).encode()),), b""
+
+    def adopt(self, keyring: Keyring, guard: WebGuard) -> None:
+        """Take other keys and another guard; the server must check every head anew then."""
+        self.keyring = keyring
+        if guard is not self.guard:
+            self.guard, self.cors = guard, Cors(guard)
 
     def _caller(self, surfaces: tuple[Surface, SurfaceName], key_id: str, request: HttpRequest) -> Caller:
         """Read the wishes; a key that is bound to local pools binds its requests, whatever they wish."""
@@ -274,23 +308,21 @@ def known_models(policy: Policy, model: str) -> str:
 def _refuse(exchange: Exchange, request_id: str, error: WireError, surface: SurfaceName) -> None:
     told: dict[str, str | None] = {"code": error.code, "param": error.param, "request_id": request_id}
     body = write_error(surface, error.status, error.message, kind=error.kind, **told)
-    exchange.reply(error.status, (*_JSON, *id_headers(surface, request_id)), body)
+    ids = id_headers(surface, request_id, exchange.request.client_request_id)
+    exchange.reply(error.status, (*_JSON, *ids), body)
 
 
 def _send(exchange: Exchange, body: object, status: int = 200) -> None:
     exchange.reply(status, _JSON, msgspec.json.encode(body) + b"\n")
 
 
-def _wrong_method(request: HttpRequest, allowed: str) -> tuple[int, Headers, bytes]:
-    message = f"{request.path} takes {allowed}, not {request.method}"
+def _wrong_method(request: HttpRequest, allowed: tuple[str, ...]) -> tuple[int, Headers, bytes]:
+    message = f"{request.path} takes {allowed[0]}, not {request.method}"
     body = write_error(_spoken(request), 405, message, kind="invalid_request_error", code="wrong_method")
-    return 405, (*_JSON, (b"allow", allowed.encode())), body
+    return 405, (*_JSON, (b"allow", ", ".join(allowed).encode())), body
 
 
 def _spoken(request: HttpRequest) -> SurfaceName:
     """Say in whose form to answer a request that may have no surface."""
     is_messages = wants_anthropics_form(request) or "/v1/messages" in request.path
     return "messages" if is_messages else "chat"
-
-
-_NO_KEY = "this gateway needs a key: send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'"

@@ -144,6 +144,8 @@ class Bookkeeper:
             session.local_only_by,
             session.rescues,
             session.unrescued,
+            session.exchange.request.client_request_id,
+            session.exchange.request.peer,
         )
         self._written(session, record)
 
@@ -180,6 +182,10 @@ class Bookkeeper:
             kept.finish_reason,
             session.client_status,
             session.local_only_by,
+            0,
+            None,
+            session.exchange.request.client_request_id,
+            session.exchange.request.peer,
         )
         self._written(session, record)
 

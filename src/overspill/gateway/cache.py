@@ -63,7 +63,7 @@ class AnswerCache:
 
     def __init__(self, config: CacheConfig, scope: Scope, counts: CacheCounts) -> None:
         self._answers: OrderedDict[bytes, KeptAnswer] = OrderedDict()
-        self._scope = scope
+        self.scope = scope
         self._counts = counts
         self._ttl_s = float(config.ttl)
         self._max_bytes = int(config.max_bytes)
@@ -79,7 +79,7 @@ class AnswerCache:
         All fields count, whether we know them or not, and so does the model's name; their order does not.
         """
         digest = blake2b(digest_size=16)
-        parts = [request.surface, route, self._scope.of(key_id, is_local_only), "local" if is_local_only else ""]
+        parts = [request.surface, route, self.scope.of(key_id, is_local_only), "local" if is_local_only else ""]
         for part in parts:
             _add(digest, part.encode())
         for name in sorted(request.fields):

@@ -37,13 +37,17 @@ class Entrance:
         self._screen(config, wiring)
         self.cache = None
         if config.cache.enabled:
-            teams = {key_id: entry.team for key_id, entry in keys_of(config) if entry.team is not None}
-            self.cache = AnswerCache(config.cache, Scope(config.cache.scope, teams), self.lookups)
+            self.cache = AnswerCache(config.cache, _scope(config), self.lookups)
         if self.screening is None and self.cache is None:
             return None
         intake = Intake(self._driver, self._books, screening=self.screening, plans=wiring.screening, cache=self.cache)
         self._intakes.append(intake)
         return intake
+
+    def take_keys(self, config: Config) -> None:
+        """Take other keys and teams; what was cached stays."""
+        if self.cache is not None:
+            self.cache.scope = _scope(config)
 
     def _screen(self, config: Config, wiring: Wiring) -> None:
         """Keep the detectors' processes if they are what is wanted; else replace them."""
@@ -64,3 +68,8 @@ class Entrance:
             await intake.settle()
         if self._closing:
             await asyncio.wait(self._closing)
+
+
+def _scope(config: Config) -> Scope:
+    teams = {key_id: entry.team for key_id, entry in keys_of(config) if entry.team is not None}
+    return Scope(config.cache.scope, teams)

@@ -7,8 +7,13 @@ from pathlib import Path
 
 
 def state_dir(environ: Mapping[str, str]) -> Path:
-    """Return the folder for what must survive a restart: the ledger."""
+    """Return the folder for what must survive a restart: the ledger, keys."""
     return _base(environ, "XDG_STATE_HOME", ".local/state") / "overspill"
+
+
+def keys_path(environ: Mapping[str, str]) -> Path:
+    """Return the file of the keys that ``overspill keys`` makes, where no configuration names another."""
+    return state_dir(environ) / "keys.json"
 
 
 def cache_dir(environ: Mapping[str, str]) -> Path:

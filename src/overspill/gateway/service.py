@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import ssl
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
 from overspill import __version__
-from overspill.config.compile import compile_config
+from overspill.config.compile import Wiring, compile_config
 from overspill.config.facts import Facts
-from overspill.config.keys import keys_of
-from overspill.config.schema import Config, LimitsConfig, ServerConfig
-from overspill.config.secrets import key_digest
+from overspill.config.key_file import without_budgets
+from overspill.config.schema import Config, ServerConfig
 from overspill.core.events import AnyEvent
 from overspill.core.types import Policy
 from overspill.errors import ConfigError, OverspillError
@@ -24,19 +23,27 @@ from overspill.gateway.auth import Keyring
 from overspill.gateway.background import in_background
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.budgets import BudgetKey, budgets_in, spent_before
+from overspill.gateway.certificate import Certificate, files_of
 from overspill.gateway.driver import Driver, Recorder
 from overspill.gateway.entrance import Entrance
 from overspill.gateway.fleet import Fleet
 from overspill.gateway.gauges import controller_gauges, driver_gauges, entrance_gauges, fleet_gauges, ledger_gauges
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.limits import Limits
+from overspill.gateway.http.proxies import TrustedProxies
 from overspill.gateway.http.server import Server, serve
+from overspill.gateway.keys import Held, KeyWatch, keyring
+from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.places import cache_dir, state_dir
 from overspill.gateway.web_guard import WebGuard
 from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry.metrics import Metrics
 
 log = logging.getLogger("overspill.gateway")
+
+
+_FOLLOWS = ("api_keys", "keys_file", "allowed_hosts", "cors_origins")
+"""What of ``server`` follows a reload."""
 
 
 class Gateway:
@@ -50,7 +57,9 @@ class Gateway:
         environ: Mapping[str, str] | None = None,
         recorder: Recorder | None = None,
         wall_clock: Callable[[], float] = time.time,
+        keys_file: Path | None = None,
     ) -> None:
+        """Make it; ``keys_file`` is the file of keys where the configuration names none."""
         self._environ = os.environ if environ is None else environ
         self._facts = facts
         self._recorder = recorder
@@ -61,7 +70,9 @@ class Gateway:
         if config.ledger.enabled:
             self.ledger = LedgerWriter(ledger_path(config, self._environ), store_bodies=config.ledger.store_bodies)
         self.client = HttpClient()
-        self._wiring = compile_config(config, facts)
+        self._keys = KeyWatch(keys_file, wall_clock)
+        self._keys.held = held = self._keys.read(config)
+        joined, self._wiring = self._compile(config, held)
         self.fleet = Fleet(
             self.client,
             environ=self._environ,
@@ -75,7 +86,7 @@ class Gateway:
         self.driver = self._make_driver(config.server, books, recorder)
         self.app = App(
             self.driver,
-            keyring(config, self._environ),
+            keyring(joined, self._environ, held, self._keys.now()),
             web_guard(config),
             self.metrics,
             store_bodies=config.ledger.store_bodies,
@@ -85,6 +96,22 @@ class Gateway:
         self.entrance = Entrance(self.driver, books)
         self._server: Server | None = None
         self._telling: asyncio.Task[None] | None = None
+        self._certificate: Certificate | None = None
+        self._watching: list[asyncio.Task[None]] = []
+
+    def _compile(self, config: Config, held: Held) -> tuple[Config, Wiring]:
+        """Return the configuration with the keys of the file, and what it compiles to."""
+        joined = self._keys.joined(config, held)
+        try:
+            return joined, compile_config(joined, self._facts)
+        except ConfigError as error:
+            # Of the file only budgets can be wrong here. They must not keep other keys, or a revocation, from counting.
+            without = without_budgets(joined)
+            if without == joined:
+                raise
+            wiring = compile_config(without, self._facts)
+            log.error("keys with a budget are not used: %s", error)  # noqa: TRY400 - the text is it
+            return without, wiring
 
     def _make_driver(self, server: ServerConfig, books: Bookkeeper, recorder: Recorder | None) -> Driver:
         return Driver(
@@ -107,7 +134,7 @@ class Gateway:
             if self.ledger is not None:
                 self.ledger.start()
             await self._tell_spending(budgets_in(self.policy))
-            self.app.intake = self.entrance.adopt(self.config, self._wiring)
+            self.app.intake = self.entrance.adopt(self._keys.joined(self.config, self._keys.held), self._wiring)
             await self._listen()
         except OverspillError:
             await self._release()
@@ -120,6 +147,14 @@ class Gateway:
         self.metrics.add_source(lambda: fleet_gauges(self.fleet))
         self.metrics.add_source(lambda: entrance_gauges(self.entrance))
         self.fleet.adopt(self._wiring, self.driver.targets)
+        self._watch(self._keys.run(self._take_keys))
+        if self._certificate is not None:
+            self._watch(self._certificate.run())
+
+    def _watch(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(_watched)
+        self._watching.append(task)
 
     async def _tell_spending(self, budgets: frozenset[BudgetKey]) -> None:
         """Tell the controller the time of day, and what these budgets had seen spent before."""
@@ -139,14 +174,17 @@ class Gateway:
 
     async def _listen(self) -> None:
         server = self.config.server
+        files = files_of(self.config)
+        self._certificate = None if files is None else Certificate(files)
         try:
             self._server = await serve(
                 self.app.handle,
                 host=server.host,
                 port=server.port,
-                limits=_limits(server.limits),
-                tls=_tls(self.config),
+                limits=_limits(server),
+                tls=None if self._certificate is None else self._certificate.context,
                 head_check=self.app.check_head,
+                proxies=TrustedProxies(server.trusted_proxies),
             )
         except OSError as error:
             reason = error.strerror or str(error)
@@ -170,23 +208,41 @@ class Gateway:
 
         Raises ``OverspillError``, with nothing changed, if the new one cannot be used.
         """
-        wiring = compile_config(config, self._facts)
+        if self._certificate is not None:
+            self._certificate.refresh()
+        held = self._keys.read(config)
+        joined, wiring = self._compile(config, held)
         targets = self.fleet.prepare(wiring)
-        keys = keyring(config, self._environ)
+        keys = keyring(joined, self._environ, held, self._keys.now())
         ignored = [name for name in ("server", "ledger", "log") if _differs(self.config, config, name)]
+        self._keys.held = held
+        self.fleet.adopt(wiring, targets)
+        self._change(wiring, targets, keys, web_guard(config))
+        self.app.intake = self.entrance.adopt(joined, wiring)
+        self.config = config
+        return ignored
+
+    def _take_keys(self) -> None:
+        """Take up what has changed in the keys' file; what runs goes on."""
+        try:
+            joined, wiring = self._compile(self.config, self._keys.held)
+            keys = keyring(joined, self._environ, self._keys.held, self._keys.now())
+        except OverspillError:
+            log.exception("the keys stay what they were")
+            return
+        self._change(wiring, self.driver.targets, keys, self.app.guard)
+        self.entrance.take_keys(joined)
+
+    def _change(self, wiring: Wiring, targets: dict[str, LiveTarget], keys: Keyring, guard: WebGuard) -> None:
         self._wiring = wiring
-        self.app.keyring, self.app.guard = keys, web_guard(config)
+        self.app.adopt(keys, guard)
         if self._server is not None:
             self._server.forget_heads()
-        self.fleet.adopt(wiring, targets)
         before = budgets_in(self.policy)
         self.driver.change_policy(wiring.policy, targets)
         added = budgets_in(wiring.policy) - before
         if added:
             self._telling = asyncio.get_running_loop().create_task(self._tell_later(added))
-        self.app.intake = self.entrance.adopt(config, wiring)
-        self.config = config
-        return ignored
 
     async def stop(self) -> int:
         """Drain, then end everything; return how many requests had to be cut off."""
@@ -200,8 +256,9 @@ class Gateway:
             await self._server.drain(1.0)
             await self._server.close()
         await self.fleet.close()
-        if self._telling is not None:
-            self._telling.cancel()
+        for task in (self._telling, *self._watching):
+            if task is not None:
+                task.cancel()
         await self._release()
         return cut
 
@@ -226,16 +283,15 @@ def ledger_path(config: Config, environ: Mapping[str, str]) -> Path:
     return state_dir(environ) / "ledger.db" if named is None else Path(named).expanduser()
 
 
-def keyring(config: Config, environ: Mapping[str, str]) -> Keyring:
-    """Return the keys that clients of ``config`` may use."""
-    keys = keys_of(config)
-    digests = {key_id: bytes.fromhex(key_digest(entry.key, environ)) for key_id, entry in keys}
-    return Keyring(digests, local_only=frozenset(key_id for key_id, entry in keys if entry.local_only))
-
-
 def web_guard(config: Config) -> WebGuard:
-    """Return what keeps web pages away where ``config`` has no keys."""
-    return WebGuard(config.server.host, config.server.allowed_hosts)
+    """Return what knows whose web pages ``config`` lets in."""
+    server = config.server
+    return WebGuard(server.host, server.allowed_hosts, server.cors_origins)
+
+
+def _watched(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a file is not looked after any more", exc_info=error)
 
 
 def _differs(old: Config, new: Config, section: str) -> bool:
@@ -248,11 +304,13 @@ def _differs(old: Config, new: Config, section: str) -> bool:
 def _fixed(server: object) -> list[object]:
     """Return what does not follow a reload."""
     names: tuple[str, ...] = server.__struct_fields__  # type: ignore[attr-defined]
-    return [getattr(server, name) for name in names if name not in ("api_keys", "allowed_hosts")]
+    return [getattr(server, name) for name in names if name not in _FOLLOWS]
 
 
-def _limits(limits: LimitsConfig) -> Limits:
+def _limits(server: ServerConfig) -> Limits:
+    limits = server.limits
     return Limits(
+        compress_from_bytes=Limits().compress_from_bytes if server.compress else sys.maxsize,
         max_body_bytes=int(limits.max_body),
         max_header_bytes=int(limits.max_header),
         header_timeout_s=float(limits.header_timeout),
@@ -261,15 +319,3 @@ def _limits(limits: LimitsConfig) -> Limits:
         write_stall_s=float(limits.write_stall),
         max_connections=limits.max_connections,
     )
-
-
-def _tls(config: Config) -> ssl.SSLContext | None:
-    server = config.server
-    if server.tls_cert is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(server.tls_cert, server.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise OverspillError(f"the TLS certificate {server.tls_cert} cannot be used: {error}") from error
-    return context

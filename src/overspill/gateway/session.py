@@ -34,7 +34,7 @@ from overspill.gateway.answer_lines import (
     AnswerLines,
     dropped_line,
     id_headers,
-    id_line,
+    id_lines,
     late_label,
 )
 from overspill.gateway.cache import Keeping, KeptAnswer
@@ -375,14 +375,13 @@ class Session:
             is_stream=is_stream,
             spill=self.spill,
             target_id=relay.command.target_id,
-            request_id=self.request_id,
+            ids=id_lines(self.request.surface, self.request_id, self.exchange.request.client_request_id),
             attempts=self.attempts,
             local_only_by=self.local_only_by,
         )
-        if self.writer is None:
+        if self.writer is None or relay.is_native:
             return lines
-        lines += id_line(self.request.surface, self.request_id)
-        return lines if relay.is_native else lines + dropped_line(self.request.dropped)
+        return lines + dropped_line(self.request.dropped)
 
     def _broken(self, command: Complete) -> None:
         """End a stream that broke: with an error event and never with ``[DONE]``, so no client takes it as whole."""
@@ -434,10 +433,8 @@ class Session:
         self.exchange.reply(status, headers, body)
 
     def _id_headers(self) -> list[tuple[bytes, bytes]]:
-        headers = [
-            *id_headers(self.request.surface, self.request_id),
-            (b"x-overspill-attempts", b"%d" % self.attempts),
-        ]
+        headers = id_headers(self.request.surface, self.request_id, self.exchange.request.client_request_id)
+        headers.append((b"x-overspill-attempts", b"%d" % self.attempts))
         if self.local_only_by is not None:
             headers.append((b"x-overspill-local-only", self.local_only_by.value.encode()))
         return headers

@@ -1,7 +1,8 @@
 """Keeps web pages in the user's browser away from a gateway that asks for no key.
 
 Without keys the gateway listens on loopback only, but a page can make the browser send requests there. It could not
-read the answers (there is no CORS), and yet spend money. Two ways lead in, and each is closed by the head alone:
+read the answers (``cors`` says whose pages may), and yet spend money. Two ways lead in, and each is closed by the head
+alone:
 
 * A site lets its own name point to 127.0.0.1 (DNS rebinding), so that the browser takes the gateway for that site. The
   ``Host`` header has the site's name then, and must be a name of this machine.
@@ -24,13 +25,18 @@ Answer = tuple[int, Headers, bytes]
 _READ = frozenset((b"host", b"origin", b"sec-fetch-site", b"content-type"))
 _FORM_TYPES = frozenset((b"", b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data"))
 """What a page may send to another site without a preflight; a body without a type counts as one."""
+_LONGEST = 300
+"""Bytes of an origin: a scheme, a host's name of 253 and a port."""
 _JSON: Headers = ((b"content-type", b"application/json"),)
 
 
 class WebGuard:
     """Judges heads; what it says depends on the head and on the configuration and nothing else."""
 
-    def __init__(self, bound: str, allowed: Iterable[str] = ()) -> None:
+    def __init__(self, bound: str, allowed: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
+        """Make it of the address that is bound, names it may be asked by, and origins whose pages may use it."""
+        self._origins = frozenset(origin.lower().encode() for origin in origins)
+        self.allows_any_page = b"*" in self._origins
         self._names = frozenset(_plain(name) for name in (bound, *allowed))
         usual = {"127.0.0.1", "localhost", *(name for name in self._names if ":" not in name)}
         self._usual = frozenset(name.encode() for name in usual)
@@ -53,12 +59,23 @@ class WebGuard:
             return _forbid("host_not_allowed", _WRONG_HOST.format(name=_host_of(host)))
         if request.method != "POST" or (origin is None and site is None):
             return None
-        if origin is not None and self._is_foreign(origin):
+        if origin is not None and origin.lower() not in self._origins and self._is_foreign(origin):
             return _forbid("cross_site_request", _WRONG_ORIGIN.format(origin=origin.decode("latin-1")))
         is_form = (content_type or b"").partition(b";")[0].strip().lower() in _FORM_TYPES
         if is_form and (origin is not None or site == b"cross-site"):
             return _forbid("cross_site_request", _FORM)
         return None
+
+    def allows_page(self, origin: bytes) -> bool:
+        """Say whether a page of this origin may read answers: this machine's, an application's, or one that is named.
+
+        Extensions of a browser have a scheme of their own too, but are many and not the user's own: they must be named.
+        """
+        if len(origin) > _LONGEST:
+            return False
+        if self.allows_any_page or origin.lower() in self._origins:
+            return True
+        return not origin.partition(b":")[0].lower().endswith(b"-extension") and not self._is_foreign(origin)
 
     def _is_ours(self, name: str) -> bool:
         return name in self._names or is_loopback(name) or name.endswith(".localhost")
@@ -93,8 +110,8 @@ _WRONG_HOST = (
     "server.api_keys"
 )
 _WRONG_ORIGIN = (
-    "this gateway asks for no key, so it takes no request from a web page of another site ({origin}). Add the site's "
-    "host to server.allowed_hosts, or set server.api_keys"
+    "this gateway asks for no key, so it takes no request from a web page of another site ({origin}). Add the site to "
+    "server.cors_origins, or set server.api_keys"
 )
 _FORM = (
     "this gateway asks for no key, so it takes nothing from a web page that any site's form could send. Send the body "

@@ -28,7 +28,7 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """One client's request, from its arrival to its one final answer."""
 
     request_id: str
-    """The answer's ``x-request-id``."""
+    """The answer's ``x-request-id``; its ``x-overspill-request-id`` where the client sent one of its own."""
     arrived_at: float
     """Unix seconds, wall clock."""
     model: str
@@ -87,6 +87,10 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """Times that the stream broke and another attempt went on with it: seams in the answer."""
     unrescued: RescueRefusal | None = None
     """Why a stream that broke was not continued."""
+    client_request_id: str | None = None
+    """What the client called it, in ``x-request-id``."""
+    client_address: str | None = None
+    """Where it came from: the peer, or whom a trusted proxy named."""
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, gc=False):

@@ -39,6 +39,10 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE requests ADD COLUMN unrescued TEXT;
     ALTER TABLE attempts ADD COLUMN resumed_at INTEGER;
     """,
+    """
+    ALTER TABLE requests ADD COLUMN client_request_id TEXT;
+    ALTER TABLE requests ADD COLUMN client_address TEXT;
+    """,
 )
 
 

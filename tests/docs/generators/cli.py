@@ -19,7 +19,8 @@ prints figures takes `--json` for programs.
 _ENVIRONMENT = {
     "OVERSPILL_HOST": f"Sets `{VARIABLES['OVERSPILL_HOST']}`; wins over the file, loses to `--host` and `--set`.",
     "OVERSPILL_PORT": f"Sets `{VARIABLES['OVERSPILL_PORT']}`; wins over the file, loses to `--port` and `--set`.",
-    "XDG_STATE_HOME": "The ledger is `overspill/ledger.db` below it; `~/.local/state` if unset.",
+    "XDG_STATE_HOME": "The ledger is `overspill/ledger.db` below it, and keys `overspill/keys.json`; "
+    "`~/.local/state` if unset.",
     "XDG_CACHE_HOME": "Fetched models are in `overspill/models` below it; `~/.cache` if unset.",
     "HF_ENDPOINT": "Where `hf:REPO:FILE` is fetched from, instead of huggingface.co.",
     "HF_TOKEN": "Sent to the hub for models that need it. It is never used to pay for tokens unless a file says so.",

@@ -24,8 +24,28 @@ PATHS = (
 )
 UNVERSIONED = ("/chat/completions", "/completions", "/embeddings", "/models")
 REQUEST_HEADERS = (
-    ("authorization", "`Bearer KEY`: one of `server.api_keys`, if the gateway has any."),
+    ("authorization", "`Bearer KEY`: one of the gateway's keys, if it has any."),
     ("x-api-key", "The same, for clients that send keys this way."),
+    (
+        "x-request-id",
+        (
+            "What the client calls the request: up to 128 letters, digits and `._~:/+=@#-`. It comes back in the "
+            "answer and stands in the ledger; anything else is not looked at."
+        ),
+    ),
+    (
+        "content-encoding",
+        (
+            "`gzip` or `deflate`: how the body is compressed. `server.limits.max_body` holds for it as it is and as it "
+            "was."
+        ),
+    ),
+    ("accept-encoding", "`gzip`: whole answers above 8 KiB may be compressed. Streams are not."),
+    ("origin", "Which web page asks: see [browser clients](../how-to/use-it-from-a-web-page.md)."),
+    (
+        "x-forwarded-for",
+        "Who asks, if the peer is one of `server.trusted_proxies`; so are `forwarded` and `x-forwarded-host`.",
+    ),
     ("x-overspill-local-only", "`true`: the request must not leave local targets; it is refused rather than sent."),
     (
         "x-overspill-priority",
@@ -43,7 +63,14 @@ REQUEST_HEADERS = (
     ),
 )
 RESPONSE_HEADERS = (
-    ("x-request-id", "The request's id, as in the ledger. Missing where the request was refused before it had one."),
+    (
+        "x-request-id",
+        (
+            "The request's id, as in the ledger; the client's own if it sent one. Missing where it was refused "
+            "before it had one."
+        ),
+    ),
+    ("x-overspill-request-id", "The request's id, as in the ledger, where `x-request-id` is the client's own."),
     (
         "x-overspill-reason",
         f"`{HOME}`, or why it spilled, or `{CACHED}`; with an error, why it was refused. [Reasons](reasons.md).",
@@ -85,9 +112,12 @@ CODES = (
     (400, "invalid_query", "A parameter of `/debug/route` is unknown or unreadable."),
     (400, "context_length_exceeded", "The prompt fits the context window of no target of the route."),
     (400, "unsupported_endpoint", "No target of the route that may run the request serves this endpoint."),
-    (401, "invalid_api_key", "The gateway has keys, and the request has none of them."),
+    (401, "invalid_api_key", "The gateway has keys, and the request has none of them; the message says if it was cut."),
+    (401, "revoked_api_key", "The key was revoked or replaced."),
+    (401, "expired_api_key", "The key's time is over."),
     (403, "host_not_allowed", "The gateway has no keys, and `host` is no name of this machine."),
     (403, "cross_site_request", "The gateway has no keys, and another site's web page may have sent the request."),
+    (403, "origin_not_allowed", "A browser asks for a web page of a site that is not in `server.cors_origins`."),
     (403, "model_not_allowed", "The key may not ask for this model; see `server.api_keys`."),
     (404, "model_not_found", "No route takes the model name; the message lists those that exist."),
     (404, "unknown_path", "There is nothing at this path."),
@@ -114,8 +144,10 @@ EDGE_CODES = (
     (400, "chunk_framing_too_large", "Too many bytes of chunk extensions or trailers."),
     (408, "header_timeout", "The head arrived too slowly."),
     (408, "body_timeout", "The body arrived too slowly."),
-    (413, "body_too_large", "The body is over `server.limits.max_body`."),
+    (400, "invalid_content_encoding", "The body is not what its `content-encoding` says."),
+    (413, "body_too_large", "The body is over `server.limits.max_body`, compressed or not."),
     (414, "target_too_long", f"Path and query are over {Limits().max_target_bytes} bytes."),
+    (415, "unsupported_content_encoding", "A `content-encoding` other than `gzip` and `deflate`."),
     (417, "unknown_expectation", "An `expect` header other than `100-continue`."),
     (429, "too_many_pipelined", f"More than {Limits().max_pipelined} requests wait on this connection."),
     (431, "headers_too_large", "The head is over `server.limits.max_header`."),
@@ -131,7 +163,7 @@ length, `n`, `stream_options`, `tools`); every other field, known or not, goes t
 The target gets the model name that the route says. A stream is passed on as the target sent it, chunk by chunk; an
 answer that was asked for whole may have been fetched as a stream and put together here.
 
-Not served: Anthropic's Messages, OpenAI's Responses, CORS, compression, HTTP/2, WebSockets.
+Not served: Anthropic's Messages, OpenAI's Responses, HTTP/2, WebSockets.
 """
 _ERRORS = """
 An error has OpenAI's form: `{"error": {"message": …, "type": …, "param": …, "code": …}}`. The message says what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.unit.cli.calling import overspill
+from tests.unit.gateway.test_certificate import make
 
 from overspill.ledger.store import LedgerStore
 
@@ -132,3 +134,26 @@ def test_a_ledger_is_looked_at_and_may_be_switched_off(tmp_path: Path) -> None:
     assert "file is not a database" in problem(findings, "ledger")
     _, findings = examined(tmp_path, POOL + "ledger: {enabled: false}\n")
     assert findings["ledger"]["detail"] == "switched off: nothing will be remembered"
+
+
+def test_keys_of_a_file_are_counted_and_what_is_wrong_with_it_is_told(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    text = POOL.replace("port: 0", f"port: 0, keys_file: {keys}")
+    assert "make one with 'overspill keys create NAME'" in problem(examined(tmp_path, text)[1], "clients' keys")
+    assert overspill("keys", "create", "alice", "--path", str(keys)).code == 0
+    assert examined(tmp_path, text)[1]["clients' keys"]["detail"] == f"1 of 1 in {keys} are valid"
+    keys.chmod(0o666)
+    assert f"chmod 600 {keys}" in problem(examined(tmp_path, text)[1], "clients' keys")
+    keys.write_text("{")
+    assert "no file of keys" in problem(examined(tmp_path, text)[1], "clients' keys")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl program")
+def test_a_certificate_is_told_with_its_end(tmp_path: Path) -> None:
+    files = make(tmp_path / "tls", days=30)
+    text = POOL.replace("port: 0", f"port: 0, tls_cert: {files.cert}, tls_key: {files.key}")
+    assert "expires in 30 days (" in examined(tmp_path, text)[1]["certificate"]["detail"]
+    make(tmp_path / "tls", days=3)
+    assert "expires in 3 days" in problem(examined(tmp_path, text)[1], "certificate")
+    Path(files.key).write_text("")
+    assert "has no private key in PEM form" in problem(examined(tmp_path, text)[1], "certificate")

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from overspill.core.types import LocalOnly, Spill
-from overspill.gateway.answer_lines import AnswerLines
+from overspill.gateway.answer_lines import AnswerLines, id_headers, id_lines
 from overspill.gateway.http.response import encode_lines
+from overspill.wire.request import SurfaceName
 
 JSON = ((b"content-type", b"application/json"),)
 STREAM = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
@@ -30,12 +31,11 @@ def test_kept_lines_are_what_would_be_written_anew(
                     (b"x-overspill-attempts", b"%d" % attempts),
                 ],
             )
-            request_id = f"req-{attempts}"
             assert expected == lines.of(
                 is_stream=is_stream,
                 spill=spill,
                 target_id=target_id,
-                request_id=request_id,
+                ids=id_lines("chat", f"req-{attempts}", None),
                 attempts=attempts,
                 local_only_by=bound,
             )
@@ -43,12 +43,30 @@ def test_kept_lines_are_what_would_be_written_anew(
 
 def test_a_target_whose_name_would_begin_another_header_is_an_error() -> None:
     with pytest.raises(ValueError, match="CR, LF or NUL"):
-        AnswerLines().of(is_stream=True, spill=None, target_id="a\r\nb: c", request_id="r", attempts=1)
+        AnswerLines().of(is_stream=True, spill=None, target_id="a\r\nb: c", ids=b"x-request-id: r\r\n", attempts=1)
 
 
 def test_reloads_without_end_do_not_grow_what_is_kept() -> None:
     lines = AnswerLines()
     for number in range(3000):
-        text = lines.of(is_stream=False, spill=None, target_id=f"t/{number}", request_id="r", attempts=1)
+        text = lines.of(is_stream=False, spill=None, target_id=f"t/{number}", ids=b"x-request-id: r\r\n", attempts=1)
         assert b"x-overspill-target: t/%d\r\n" % number in text
     assert len(lines._lines) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("surface", "theirs", "names"),
+    [
+        ("chat", None, [b"x-request-id"]),
+        ("responses", None, [b"x-request-id"]),
+        ("messages", None, [b"x-request-id", b"request-id"]),
+        ("chat", "abc", [b"x-overspill-request-id"]),
+        ("messages", "abc", [b"x-overspill-request-id", b"request-id"]),
+    ],
+)
+def test_our_number_goes_by_the_names_that_clients_read(
+    surface: SurfaceName, theirs: str | None, names: list[bytes]
+) -> None:
+    headers = id_headers(surface, "req-1", theirs)
+    assert headers == [(name, b"req-1") for name in names]
+    assert id_lines(surface, "req-1", theirs) == b"".join(b"%b: %b\r\n" % header for header in headers)

@@ -13,7 +13,7 @@ from overspill.core.types import FailureKind, Outcome, RejectReason, RescueRefus
 from overspill.errors import LedgerError
 from overspill.ledger.records import AttemptOutcome
 from overspill.ledger.schema import APPLICATION_ID, MIGRATIONS
-from overspill.ledger.store import ATTEMPTS, BODIES, REQUESTS, TABLES, LedgerStore
+from overspill.ledger.store import _ROWS_PER_STATEMENT, ATTEMPTS, BODIES, REQUESTS, TABLES, LedgerStore
 
 
 def plain(record: msgspec.Struct) -> tuple[object, ...]:
@@ -29,7 +29,7 @@ def test_the_columns_of_each_table_are_the_fields_of_its_record_in_order(tmp_pat
     for table in TABLES:
         columns = [row[1] for row in store.connection.execute(f"PRAGMA table_info({table.name})")]
         assert tuple(columns) == table.columns
-        assert len(columns) * 32 < 999
+        assert len(columns) * _ROWS_PER_STATEMENT <= 999
     store.close()
 
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from overspill.gateway.http.coding import compressed
 from overspill.gateway.http.refusal import JSON_HEADERS, edge_error_body
 from overspill.gateway.http.request import Request
 from overspill.gateway.http.response import encode_lines, end_head
@@ -27,6 +28,7 @@ class ExchangeOwner(Protocol):
 
     is_writable: bool
     write_buffer_bytes: int
+    compress_from_bytes: int
 
     @property
     def is_draining(self) -> bool:
@@ -112,6 +114,8 @@ class Exchange:
         owner = self._owner
         if owner is None:
             return
+        if len(body) >= owner.compress_from_bytes:
+            lines, body = compressed(self.request.headers, lines, body)
         head = self._head(owner, status, lines, len(body))
         self.is_started = self.is_finished = True
         self._owner = None
@@ -158,6 +162,8 @@ class Exchange:
             framing += _KEEP_ALIVE_1_0
         self._sends_body = not (bodiless or request.method == "HEAD")
         self._closes = closes
+        if request.extra_lines:
+            lines += request.extra_lines
         return end_head(lines, framing, owner.date_line, closes=closes)
 
     @property

@@ -37,6 +37,8 @@ class Limits:
     """Requests that wait behind the one in flight on one connection (429)."""
     max_connections: int = 4096
     """503 above it."""
+    compress_from_bytes: int = 8 * KIB
+    """A whole answer of this size is compressed if its client accepts that; see ``coding``."""
     sweep_interval_s: float = 0.5
     """Time-outs are found by one timer per server; this is its period and so their resolution."""
 

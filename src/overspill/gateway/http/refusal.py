@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from overspill.wire.http import Headers
 from overspill.wire.reply import error_body
 
+_LOG = logging.getLogger("overspill.http")
 JSON_HEADERS: Headers = ((b"content-type", b"application/json"),)
 
 
@@ -13,6 +16,8 @@ class Refusal(Exception):  # noqa: N818 - an answer on its way to the client, ne
 
     def __init__(self, status: int, code: str, message: str, *, headers: Headers = JSON_HEADERS) -> None:
         super().__init__(message)
+        self.extra_lines = b""
+        """What the answer has besides, as in ``Request``."""
         self.status = status
         self.headers = headers
         self.body = edge_error_body(status, code, message)
@@ -21,9 +26,19 @@ class Refusal(Exception):  # noqa: N818 - an answer on its way to the client, ne
 class EarlyAnswer(Refusal):
     """What a head check answered: its own status, headers and body."""
 
-    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+    def __init__(self, status: int, headers: Headers, body: bytes, extra_lines: bytes = b"") -> None:
         super().__init__(status, "refused", "refused by the head check", headers=headers)
         self.body = body
+        self.extra_lines = extra_lines
+
+
+def refusal_of(error: BaseException) -> Refusal:
+    """Find what one of our callbacks raised inside the parser; anything but a refusal is our own fault."""
+    cause = error.__context__
+    if isinstance(cause, Refusal):
+        return cause
+    _LOG.error("parsing a request failed", exc_info=cause)
+    return Refusal(500, "internal_error", "the gateway failed to read this request; its log says why")
 
 
 def edge_error_body(status: int, code: str, message: str) -> bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+from overspill.gateway.http.coding import coding_of
 from overspill.gateway.http.limits import Limits
 from overspill.gateway.http.refusal import Refusal
 from overspill.wire.http import Headers
@@ -21,9 +22,21 @@ METHODS = {
 }  # a mapping, so that the usual request gets its name without a decode
 # Read by a decision here or by the gateway: two of one are two answers to "who is it?" or "where does it end?".
 _SINGLE = frozenset(
-    (b"host", b"content-length", b"transfer-encoding", b"expect", b"authorization", b"content-type", b"x-api-key")
+    (
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"content-encoding",
+        b"expect",
+        b"authorization",
+        b"content-type",
+        b"origin",
+        b"x-api-key",
+    )
 )
-_HOST_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~%!$&'()*+;=:[]-"
+_CLIENT_ID = b"x-request-id"
+_CLIENT_ID_FORM = re.compile(rb"[A-Za-z0-9._~:/+=@#-]{1,128}")
+HOST_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~%!$&'()*+;=:[]-"
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER_OVERHEAD_BYTES = len(": \r\n")
@@ -39,13 +52,17 @@ class Request:
         "answer",
         "body",
         "caller",
+        "client_request_id",
+        "coding",
         "content_length",
         "expects_continue",
+        "extra_lines",
         "headers",
         "http_version",
         "is_chunked",
         "is_kept_alive",
         "method",
+        "origin",
         "path",
         "peer",
         "query",
@@ -76,6 +93,14 @@ class Request:
         """What a head check answered; the handler then never sees the request."""
         self.caller: object = None
         """What a head check found out for the handler. It belongs to the head, and comes again with it."""
+        self.coding: bytes | None = None
+        """How the body is compressed; the handler gets it as it was before."""
+        self.origin: bytes | None = None
+        """Which page a browser sends this for."""
+        self.client_request_id: str | None = None
+        """What the client, or a proxy before us, calls this request, if that is fit to be repeated."""
+        self.extra_lines = b""
+        """Header lines that its answer has besides its own, whatever it is; whole lines, checked by who sets them."""
 
     def again(self, body: bytes) -> Request:
         """Return the request that has the same head and this body. Only of one whose body had a length.
@@ -85,6 +110,9 @@ class Request:
         other = Request(self.method, self.path, self.query, self.headers, self.peer, body)
         other.content_length = len(body)
         other.caller = self.caller
+        other.coding = self.coding
+        other.client_request_id = self.client_request_id
+        other.extra_lines = self.extra_lines
         return other
 
     @property
@@ -121,11 +149,11 @@ def read_head(
     path, query = split_target(target)
     request = Request(name, path, query, headers)
     request.http_version = version
-    _apply_framing(request, limits)
+    _apply_framing(request)
     return request
 
 
-def _apply_framing(request: Request, limits: Limits) -> None:
+def _apply_framing(request: Request) -> None:
     """Read the headers that decide where the message ends; refuse what two readers could read in two ways."""
     seen: dict[bytes, bytes] = {}
     for name, value in request.headers:
@@ -133,23 +161,36 @@ def _apply_framing(request: Request, limits: Limits) -> None:
             if name in seen:
                 raise Refusal(400, "repeated_header", f"header {name.decode()} is repeated; send it once")
             seen[name] = value
+        elif name == _CLIENT_ID:
+            _apply_client_id(request, value)
     host = seen.get(b"host")
     if host is None:
         if request.http_version == "1.1":
             raise Refusal(400, "missing_host", "an HTTP/1.1 request needs a Host header")
-    elif host.translate(None, _HOST_BYTES):  # a quarter of a regular expression's time
+    elif host.translate(None, HOST_BYTES):  # a quarter of a regular expression's time
         raise Refusal(400, "invalid_host", "the Host header is not a host name with an optional port")
     length = seen.get(b"content-length")
     if length is not None:
         request.content_length = int(length)
-        if request.content_length > limits.max_body_bytes:
-            raise body_too_large(limits)
     coding = seen.get(b"transfer-encoding")
     if coding is not None:
         _apply_coding(request, coding)
     expect = seen.get(b"expect")
     if expect is not None:
         _apply_expectation(request, expect)
+    coding = seen.get(b"content-encoding")
+    if coding is not None:
+        request.coding = coding_of(coding)
+    request.origin = seen.get(b"origin")
+
+
+def _apply_client_id(request: Request, value: bytes) -> None:
+    """Take the client's name of the request, and repeat it in the answer; one that is odd or repeated is none."""
+    if request.extra_lines or not _CLIENT_ID_FORM.fullmatch(value):
+        request.client_request_id, request.extra_lines = None, b""
+        return
+    request.client_request_id = value.decode("ascii")
+    request.extra_lines = b"x-request-id: %b\r\n" % value
 
 
 def _apply_coding(request: Request, coding: bytes) -> None:

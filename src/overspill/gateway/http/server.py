@@ -15,6 +15,7 @@ from pathlib import Path
 
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.limits import Limits
+from overspill.gateway.http.proxies import NO_PROXIES, TrustedProxies
 from overspill.gateway.http.request import Request
 from overspill.gateway.http.response import encode_date
 from overspill.gateway.http.server_connection import ServerConnection
@@ -38,9 +39,11 @@ class Server:
         *,
         limits: Limits,
         head_check: HeadCheck | None = None,
+        proxies: TrustedProxies = NO_PROXIES,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.handler = handler
+        self.proxies = proxies
         self.head_check = head_check
         self.limits = limits
         self.loop = asyncio.get_running_loop()
@@ -165,10 +168,11 @@ async def serve(
     limits: Limits | None = None,
     tls: ssl.SSLContext | None = None,
     head_check: HeadCheck | None = None,
+    proxies: TrustedProxies = NO_PROXIES,
     clock: Callable[[], float] | None = None,
 ) -> Server:
     """Start a server on the running loop; ``OSError`` if the address cannot be bound."""
-    server = Server(handler, limits=limits or Limits(), head_check=head_check, clock=clock)
+    server = Server(handler, limits=limits or Limits(), head_check=head_check, proxies=proxies, clock=clock)
     try:
         await server.listen(host=host, port=port, uds_path=uds_path, sock=sock, tls=tls)
     except OSError:

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from overspill.gateway.http.coding import decoded
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.limits import bound_reads
-from overspill.gateway.http.refusal import EarlyAnswer, Refusal
+from overspill.gateway.http.proxies import TrustedProxies
+from overspill.gateway.http.refusal import EarlyAnswer, Refusal, refusal_of
 from overspill.gateway.http.repeat import RepeatedHead, learn
 from overspill.gateway.http.request import (
     Request,
@@ -60,6 +62,7 @@ class ServerConnection(asyncio.Protocol):
         "_opening",
         "_parser",
         "_peer",
+        "_proxies",
         "_queued_bytes",
         "_ready",
         "_refusal",
@@ -69,6 +72,7 @@ class ServerConnection(asyncio.Protocol):
         "_stalled_since_s",
         "_target",
         "_transport",
+        "compress_from_bytes",
         "is_writable",
         "write_buffer_bytes",
     )
@@ -78,6 +82,8 @@ class ServerConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpRequestParser | None = None
         self._peer = ""
+        self._proxies: TrustedProxies | None = None
+        """Set if the peer is one of them."""
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
@@ -112,6 +118,7 @@ class ServerConnection(asyncio.Protocol):
         self._stalled_since_s: float | None = None
         self.is_writable = True
         self.write_buffer_bytes = server.limits.write_buffer_bytes
+        self.compress_from_bytes = server.limits.compress_from_bytes
 
     # -- what the exchange sees ------------------------------------------------------------------------------------
 
@@ -169,6 +176,7 @@ class ServerConnection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=self.write_buffer_bytes)
         bound_reads(transport)
         self._peer = _peer_name(transport)
+        self._proxies = self._server.proxies.for_peer(self._peer)
         self._parser = httptools.HttpRequestParser(self)
         if not self._server.admit(self):
             limit = self._server.limits.max_connections
@@ -226,7 +234,7 @@ class ServerConnection(asyncio.Protocol):
             self._ignore_upgrade(data[signal.args[0] :])
             return
         except httptools.HttpParserCallbackError as error:
-            self._refusal = _refusal_of(error)
+            self._refusal = refusal_of(error)
         except httptools.HttpParserError as error:
             self._refusal = Refusal(400, "bad_request", f"not a valid HTTP/1.1 request: {error}")
         except Refusal as refusal:
@@ -267,11 +275,16 @@ class ServerConnection(asyncio.Protocol):
             return  # on_message_complete follows at once, without the body: see _ignore_upgrade
         request.is_kept_alive = parser.should_keep_alive()
         request.peer = self._peer
+        if self._proxies is not None:
+            self._proxies.apply(request)
         if server.head_check is not None:
             request.answer = server.head_check(request)
             if request.answer is not None and (request.is_chunked or request.content_length):
-                raise EarlyAnswer(*request.answer)  # and close, rather than read a body that nobody wants
+                # and close, rather than read a body that nobody wants
+                raise EarlyAnswer(*request.answer, request.extra_lines)
         self._request = request
+        if request.content_length > limits.max_body_bytes:
+            raise body_too_large(limits)
         self._is_fresh = self._is_in_head = False
         self._since_s = server.now_s
         if request.can_come_again:
@@ -369,6 +382,12 @@ class ServerConnection(asyncio.Protocol):
         if request.answer is not None:
             exchange.reply(*request.answer)
             return
+        if request.coding is not None and request.body:
+            try:
+                request.body = decoded(request.body, request.coding, self._server.limits.max_body_bytes)
+            except Refusal as refusal:
+                exchange.reply(refusal.status, refusal.headers, refusal.body)
+                return
         try:
             self._server.handler(exchange)
         except Exception:  # noqa: BLE001 - see below
@@ -421,7 +440,8 @@ class ServerConnection(asyncio.Protocol):
         self._since_s = self._server.now_s
         self._body.clear()
         framing = b"content-length: %d\r\n" % len(refusal.body)
-        head = encode_head(refusal.status, refusal.headers, framing, self._server.date_line, closes=True)
+        extra = refusal.extra_lines if self._request is None else self._request.extra_lines
+        head = encode_head(refusal.status, refusal.headers, extra + framing, self._server.date_line, closes=True)
         transport.write(head + refusal.body)
         if transport.can_write_eof():
             transport.write_eof()
@@ -468,15 +488,6 @@ class ServerConnection(asyncio.Protocol):
                 self._refuse(Refusal(408, "header_timeout", "the request's head arrived too slowly"))
         elif age_s > (limits.header_timeout_s if self._is_fresh else limits.idle_timeout_s):
             self._close()
-
-
-def _refusal_of(error: httptools.HttpParserCallbackError) -> Refusal:
-    """Find what one of our callbacks raised inside the parser; anything but a refusal is our own fault."""
-    cause = error.__context__
-    if isinstance(cause, Refusal):
-        return cause
-    _LOG.error("parsing a request failed", exc_info=cause)
-    return Refusal(500, "internal_error", "the gateway failed to read this request; its log says why")
 
 
 def _peer_name(transport: asyncio.BaseTransport) -> str:

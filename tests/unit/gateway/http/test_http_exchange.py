@@ -16,6 +16,7 @@ class Owner:
     is_draining = False
     date_line = b""
     write_buffer_bytes = 1000
+    compress_from_bytes = 1 << 20
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
