@@ -59,7 +59,6 @@ _SURFACES: dict[str, tuple[Surface, SurfaceName]] = {
     "/responses/compact": (Surface.CHAT, "compaction"),
 }
 """Clients of DeepSeek's own API leave the version out of their base URL; its Messages API stands below /anthropic."""
-_COUNTS = ("/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens")
 _MODELS = ("/v1/models", "/models", "/anthropic/v1/models")
 
 Page = Callable[[Exchange], None]
@@ -97,7 +96,13 @@ class App:
             "/readyz": self._readyz,
             "/metrics": self._scrape,
             "/debug/route": self._debug_route,
-            **dict.fromkeys(_MODELS, self._models),
+            "/v1/models": self._models,
+            "/models": self._models,
+            "/anthropic/v1/models": self._models,
+        }
+        self._posts: dict[str, Page] = {
+            "/v1/messages/count_tokens": self._count,
+            "/anthropic/v1/messages/count_tokens": self._count,
         }
 
     def check_head(self, request: HttpRequest) -> tuple[int, Headers, bytes] | None:
@@ -110,7 +115,7 @@ class App:
             headers: Headers = (*_JSON, (b"www-authenticate", b'Bearer realm="overspill"'))
             body = write_error(_spoken(request), 401, _NO_KEY, kind="authentication_error", code="invalid_api_key")
             return 401, headers, body
-        if path in _COUNTS:
+        if path in self._posts:
             return None if request.method == "POST" else _wrong_method(request, "POST")
         if path in _SURFACES:
             if request.method != "POST":
@@ -122,7 +127,7 @@ class App:
             return None if request.method in ("GET", "HEAD") else _wrong_method(request, "GET")
         if (refused := refuse_kept(request)) is not None:
             return refused
-        known = [*_SURFACES, *_COUNTS, *self._pages]
+        known = [*_SURFACES, *self._posts, *self._pages]
         message = f"there is nothing at {path}{did_you_mean(path, known)}; GET / lists what there is"
         body = write_error(_spoken(request), 404, message, kind="invalid_request_error", code="unknown_path")
         return 404, _JSON, body
@@ -143,10 +148,7 @@ class App:
         if path in _SURFACES:
             self._refuse_wishes(exchange)
             return
-        if path in _COUNTS:
-            self._count(exchange)
-            return
-        page = self._pages.get(path)
+        page = self._pages.get(path) or self._posts.get(path)
         if page is not None:
             page(exchange)
             return
@@ -187,7 +189,7 @@ class App:
     # -- pages
 
     def _index(self, exchange: Exchange) -> None:
-        paths = sorted({*_SURFACES, *_COUNTS, *self._pages, "/v1/models/{model}"})
+        paths = sorted({*_SURFACES, *self._posts, *self._pages, "/v1/models/{model}"})
         _send(exchange, {"name": "overspill", "version": self._version, "paths": paths})
 
     def _healthz(self, exchange: Exchange) -> None:
