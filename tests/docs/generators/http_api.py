@@ -19,7 +19,7 @@ PATHS = (
     (
         "GET",
         "/v1/models",
-        "The models that can be asked for by name, globs left out; for who sends `anthropic-version`, as Anthropic does.",
+        "The models that can be asked for by name, globs left out; to who sends `anthropic-version` as Anthropic does.",
     ),
     ("GET", "/v1/models/{model}", "One model; 404 if no route takes the name."),
     ("GET", "/debug/route", "Why a request would go where it would go now. Nothing is sent."),
