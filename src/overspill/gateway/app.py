@@ -27,14 +27,12 @@ from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.request import Request as HttpRequest
 from overspill.gateway.intake import Intake
 from overspill.gateway.kept_responses import refuse_kept, refuse_socket
-from overspill.gateway.messages_pages import count_tokens, list_models, wants_anthropics_form
 from overspill.gateway.rejoin import retry_count
 from overspill.gateway.session import Session
 from overspill.gateway.web_guard import WebGuard
 from overspill.gateway.wishes import read_wishes
 from overspill.telemetry.metrics import Metrics
 from overspill.wire.http import Headers
-from overspill.wire.messages.models import model_body as messages_model_body
 from overspill.wire.reply import ModelCard, error_body, model_body, models_body
 from overspill.wire.request import SurfaceName
 from overspill.wire.surfaces import answer_writer, read_request, write_error
@@ -218,6 +216,8 @@ class App:
         key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
         cards = [card for card in model_cards(controller.policy) if controller.may_ask_for(key_id, card.model_id)]
         if _spoken(exchange.request) == "messages":
+            from overspill.gateway.messages_pages import list_models
+
             self._answer_messages(exchange, lambda: list_models(exchange, [card.model_id for card in cards]))
         else:
             exchange.reply(200, _JSON, models_body(cards))
@@ -229,11 +229,16 @@ class App:
             kind, code = "invalid_request_error", "model_not_found"
             exchange.reply(404, _JSON, write_error(spoken, 404, message, kind=kind, code=code, param="model"))
             return
-        is_messages = spoken == "messages"
-        body = messages_model_body(model) if is_messages else model_body(ModelCard(model, "overspill"))
+        body = model_body(ModelCard(model, "overspill"))
+        if spoken == "messages":
+            from overspill.wire.messages.models import model_body as messages_model_body
+
+            body = messages_model_body(model)
         exchange.reply(200, _JSON, body)
 
     def _count(self, exchange: Exchange) -> None:
+        from overspill.gateway.messages_pages import count_tokens
+
         key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
         self._answer_messages(exchange, lambda: count_tokens(exchange, self.driver.controller, key_id))
 
@@ -291,7 +296,8 @@ def _wrong_method(request: HttpRequest, allowed: str) -> tuple[int, Headers, byt
 
 def _spoken(request: HttpRequest) -> SurfaceName:
     """Say in whose form to answer a request that may have no surface."""
-    is_messages = wants_anthropics_form(request) or "/v1/messages" in request.path
+    # Each request of a client of Anthropic's API says which version of it.
+    is_messages = request.header(b"anthropic-version") is not None or "/v1/messages" in request.path
     return "messages" if is_messages else "chat"
 
 
