@@ -28,14 +28,12 @@ from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.request import Request as HttpRequest
 from overspill.gateway.intake import Intake
 from overspill.gateway.kept_responses import refuse_kept, refuse_socket
-from overspill.gateway.messages_pages import count_tokens, list_models, wants_anthropics_form
 from overspill.gateway.rejoin import retry_count
 from overspill.gateway.session import Session
 from overspill.gateway.web_guard import WebGuard
 from overspill.gateway.wishes import read_wishes
 from overspill.telemetry.metrics import Metrics
 from overspill.wire.http import Headers
-from overspill.wire.messages.models import model_body as messages_model_body
 from overspill.wire.reply import ModelCard, error_body, model_body, models_body
 from overspill.wire.request import SurfaceName
 from overspill.wire.surfaces import answer_writer, read_request, write_error
@@ -60,7 +58,6 @@ _SURFACES: dict[str, tuple[Surface, SurfaceName]] = {
     "/responses/compact": (Surface.CHAT, "compaction"),
 }
 """Clients of DeepSeek's own API leave the version out of their base URL; its Messages API stands below /anthropic."""
-_COUNTS = ("/v1/messages/count_tokens", "/anthropic/v1/messages/count_tokens")
 _MODELS = ("/v1/models", "/models", "/anthropic/v1/models")
 _POST, _GET = ("POST", "OPTIONS"), ("GET", "HEAD", "OPTIONS")
 
@@ -100,7 +97,13 @@ class App:
             "/readyz": self._readyz,
             "/metrics": self._scrape,
             "/debug/route": self._debug_route,
-            **dict.fromkeys(_MODELS, self._models),
+            "/v1/models": self._models,
+            "/models": self._models,
+            "/anthropic/v1/models": self._models,
+        }
+        self._posts: dict[str, Page] = {
+            "/v1/messages/count_tokens": self._count,
+            "/anthropic/v1/messages/count_tokens": self._count,
         }
 
     def check_head(self, request: HttpRequest) -> tuple[int, Headers, bytes] | None:
@@ -127,13 +130,13 @@ class App:
 
     def _methods_of(self, path: str) -> tuple[str, ...] | None:
         """Return what a path takes; ``None`` if there is nothing there."""
-        if path in _SURFACES or path in _COUNTS:
+        if path in _SURFACES or path in self._posts:
             return _POST
         is_page = path in self._pages or path.startswith(tuple(f"{page}/" for page in _MODELS))
         return _GET if is_page else None
 
     def _unknown_path(self, request: HttpRequest) -> tuple[int, Headers, bytes]:
-        path, known = request.path, [*_SURFACES, *_COUNTS, *self._pages]
+        path, known = request.path, [*_SURFACES, *self._posts, *self._pages]
         message = f"there is nothing at {path}{did_you_mean(path, known)}; GET / lists what there is"
         body = write_error(_spoken(request), 404, message, kind="invalid_request_error", code="unknown_path")
         return 404, _JSON, body
@@ -177,10 +180,7 @@ class App:
         if path in _SURFACES:
             self._refuse_wishes(exchange)
             return
-        if path in _COUNTS:
-            self._count(exchange)
-            return
-        page = self._pages.get(path)
+        page = self._pages.get(path) or self._posts.get(path)
         if page is not None:
             page(exchange)
             return
@@ -221,7 +221,7 @@ class App:
     # -- pages
 
     def _index(self, exchange: Exchange) -> None:
-        paths = sorted({*_SURFACES, *_COUNTS, *self._pages, "/v1/models/{model}"})
+        paths = sorted({*_SURFACES, *self._posts, *self._pages, "/v1/models/{model}"})
         _send(exchange, {"name": "overspill", "version": self._version, "paths": paths})
 
     def _healthz(self, exchange: Exchange) -> None:
@@ -250,6 +250,8 @@ class App:
         key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
         cards = [card for card in model_cards(controller.policy) if controller.may_ask_for(key_id, card.model_id)]
         if _spoken(exchange.request) == "messages":
+            from overspill.gateway.messages_pages import list_models
+
             self._answer_messages(exchange, lambda: list_models(exchange, [card.model_id for card in cards]))
         else:
             exchange.reply(200, _JSON, models_body(cards))
@@ -261,11 +263,16 @@ class App:
             kind, code = "invalid_request_error", "model_not_found"
             exchange.reply(404, _JSON, write_error(spoken, 404, message, kind=kind, code=code, param="model"))
             return
-        is_messages = spoken == "messages"
-        body = messages_model_body(model) if is_messages else model_body(ModelCard(model, "overspill"))
+        body = model_body(ModelCard(model, "overspill"))
+        if spoken == "messages":
+            from overspill.wire.messages.models import model_body as messages_model_body
+
+            body = messages_model_body(model)
         exchange.reply(200, _JSON, body)
 
     def _count(self, exchange: Exchange) -> None:
+        from overspill.gateway.messages_pages import count_tokens
+
         key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
         self._answer_messages(exchange, lambda: count_tokens(exchange, self.driver.controller, key_id))
 
@@ -324,5 +331,6 @@ def _wrong_method(request: HttpRequest, allowed: tuple[str, ...]) -> tuple[int, 
 
 def _spoken(request: HttpRequest) -> SurfaceName:
     """Say in whose form to answer a request that may have no surface."""
-    is_messages = wants_anthropics_form(request) or "/v1/messages" in request.path
+    # Each request of a client of Anthropic's API says which version of it.
+    is_messages = request.header(b"anthropic-version") is not None or "/v1/messages" in request.path
     return "messages" if is_messages else "chat"

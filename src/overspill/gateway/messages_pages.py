@@ -11,17 +11,11 @@ from overspill.core.controller import Controller
 from overspill.core.types import Route
 from overspill.errors import WireError, did_you_mean
 from overspill.gateway.http.exchange import Exchange
-from overspill.gateway.http.request import Request as HttpRequest
 from overspill.wire.http import Headers
 from overspill.wire.messages.models import models_body
 
 _JSON: Headers = ((b"content-type", b"application/json"),)
 _ESTIMATED = (b"x-overspill-count", b"estimated")
-
-
-def wants_anthropics_form(request: HttpRequest) -> bool:
-    """Tell whether a client speaks Anthropic's API: each of its requests says which version."""
-    return request.header(b"anthropic-version") is not None
 
 
 def list_models(exchange: Exchange, model_ids: Sequence[str]) -> None:

@@ -14,7 +14,13 @@ PATHS = (
     ("POST", "/v1/chat/completions", "Chat Completions, streamed or not."),
     ("POST", "/v1/completions", "Completions, streamed or not."),
     ("POST", "/v1/embeddings", "Embeddings, where a target of the route makes them."),
-    ("GET", "/v1/models", "The models that can be asked for by name; globs are left out. `local` says where home is."),
+    ("POST", "/v1/messages", "Anthropic's [Messages](../how-to/use-claude-code.md), streamed or not."),
+    ("POST", "/v1/messages/count_tokens", "How many tokens a prompt has; see `x-overspill-count`."),
+    (
+        "GET",
+        "/v1/models",
+        "The models that can be asked for by name, globs left out; to who sends `anthropic-version` as Anthropic does.",
+    ),
     ("GET", "/v1/models/{model}", "One model; 404 if no route takes the name."),
     ("GET", "/debug/route", "Why a request would go where it would go now. Nothing is sent."),
     ("GET", "/", "The version and the paths."),
@@ -23,6 +29,7 @@ PATHS = (
     ("GET", "/metrics", "[Metrics](metrics.md) for Prometheus. No key needed."),
 )
 UNVERSIONED = ("/chat/completions", "/completions", "/embeddings", "/models")
+BELOW_ANTHROPIC = ("/anthropic/v1/messages", "/anthropic/v1/messages/count_tokens", "/anthropic/v1/models")
 REQUEST_HEADERS = (
     ("authorization", "`Bearer KEY`: one of the gateway's keys, if it has any."),
     ("x-api-key", "The same, for clients that send keys this way."),
@@ -84,6 +91,8 @@ RESPONSE_HEADERS = (
     ),
     ("age", "How many seconds ago an answer from the cache was made."),
     ("x-overspill-attempts", "How many attempts were started; 0 if none was."),
+    ("request-id", "On the Messages API: the same as `x-request-id`, where Anthropic's clients look for it."),
+    ("x-overspill-count", "Of `count_tokens`: `estimated`, from the text and from what targets have counted so far."),
     ("retry-after", "With 429, 503 and 502: in how many seconds it is worth asking again."),
     ("x-overspill-limit", "With 429: whose limit it is and of what, such as `key/tokens` or `team/money`."),
     (
@@ -163,11 +172,19 @@ length, `n`, `stream_options`, `tools`); every other field, known or not, goes t
 The target gets the model name that the route says. A stream is passed on as the target sent it, chunk by chunk; an
 answer that was asked for whole may have been fetched as a stream and put together here.
 
-Not served: Anthropic's Messages, OpenAI's Responses, HTTP/2, WebSockets.
+A request of the Messages API is read into a chat request, so that it runs on any target; the answer is written back in
+Anthropic's form. A target that speaks Messages itself gets the request as it came. What has no place in chat is named
+in `x-overspill-dropped`; what cannot be left out either (a tool that Anthropic runs, a file by its id) needs such a
+target.
+
+Not served: HTTP/2, WebSockets; of Responses nothing that would have to be kept here.
 """
 _ERRORS = """
 An error has OpenAI's form: `{"error": {"message": …, "type": …, "param": …, "code": …}}`. The message says what
 happened and what to do.
+
+On the Messages API it has Anthropic's: `{"type": "error", "error": {"type": …, "message": …}, "request_id": …}`, with
+`code` and `param` beside the message where there are any.
 
 - A **4xx of a target** that concerns the request itself (`bad_request`, `moderation`) is passed on in this form, with
   the target's status, message and code.
@@ -190,7 +207,9 @@ def http_api_page() -> str:
         table(("method", "path", ""), [(method, f"`{path}`", text) for method, path, text in PATHS]),
         "For clients whose base URL has no version, the same is at "
         + ", ".join(f"`{path}`" for path in UNVERSIONED)
-        + ". `HEAD` works wherever `GET` does.",
+        + ". For clients that are set up for DeepSeek's Messages API, it is also at "
+        + ", ".join(f"`{path}`" for path in BELOW_ANTHROPIC)
+        + ". `HEAD` works wherever `GET` does; `HEAD /` needs no key.",
         _BODY,
         "## Headers of a request",
         table(("header", "meaning"), [(f"`{name}`", text) for name, text in REQUEST_HEADERS]),
