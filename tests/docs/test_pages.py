@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.docs.markdown import Block, Page, anchor, read_page
 
+from overspill.catalog.load import shipped
+from overspill.catalog.merge import overridden
+from overspill.catalog.registry import OVERRIDES_FILE
 from overspill.config.load import load_file, load_text
 from overspill.pools.facts import load_facts
 
@@ -48,7 +53,10 @@ def test_every_runnable_block_says_what_the_test_does_with_it(path: Path) -> Non
 @pytest.mark.parametrize("path", ALL, ids=IDS)
 def test_every_configuration_on_a_page_loads(path: Path) -> None:
     for block in read_page(path).blocks:
-        if block.language == "yaml":
+        if block.language == "yaml" and block.argument == OVERRIDES_FILE:
+            own = yaml.safe_load(block.text)
+            assert overridden(shipped(), own, OVERRIDES_FILE, dt.date(2026, 11, 27)).providers
+        elif block.language == "yaml":
             assert load_text(block.text, load_facts(), file=f"{path}:{block.line}").routes
 
 

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("overspill.cli.doctor:doctor", "Say what is wrong here and what to do."),
     "keys": ("overspill.cli.keys:keys", "Make, list, replace and revoke the keys that clients use."),
     "config": ("overspill.cli.config:config", "Check, explain and describe the configuration."),
+    "providers": ("overspill.cli.providers:providers", "Show, check and renew what is known of providers and prices."),
     "eval": ("overspill.cli.eval:evaluate", "Score a target on the held-out test set."),
     "rehearse": ("overspill.cli.rehearse:rehearse", "Play a trace through a real gateway and measure."),
     "simulate": ("overspill.cli.simulate:simulate_command", "Play a trace through the controller in virtual time."),

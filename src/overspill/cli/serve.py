@@ -130,7 +130,7 @@ async def _reload_forever(gateway: Gateway, asked: Asked, reloads: asyncio.Queue
         await reloads.get()
         try:
             setup: Setup = await set_up(asked)
-            ignored = gateway.reload(setup.config)
+            ignored = gateway.reload(setup.config, setup.facts)
         except OverspillError as error:
             log.error("the configuration was not reloaded, the old one stays: %s", error)  # noqa: TRY400 - the text is it
             continue

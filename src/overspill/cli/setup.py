@@ -17,7 +17,7 @@ from overspill.config.schema import DEFAULT_PORT, Config
 from overspill.errors import ConfigError
 from overspill.gateway.discovery import find_servers
 from overspill.gateway.http.client import HttpClient
-from overspill.gateway.places import keys_path
+from overspill.gateway.places import config_dir, keys_path
 from overspill.pools.engines.host import why_unsuitable
 from overspill.pools.engines.model_source import BUILTIN, builtin_variant
 from overspill.pools.facts import KnownFacts, load_facts
@@ -58,8 +58,8 @@ class Setup(NamedTuple):
 
 async def set_up(asked: Asked) -> Setup:
     """Make the configuration; raise ``ConfigError`` if it cannot be used."""
-    facts = load_facts()
     environ = os.environ
+    facts = load_facts(config_dir(environ))
     keys = usual_keys_file()
     problem = engine_problem()
     if asked.config_path is not None:

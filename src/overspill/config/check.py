@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 
 from overspill.config.addresses import is_address, is_loopback, is_own, parse_origin
+from overspill.config.base_urls import base_url, base_url_problems
 from overspill.config.decode import Invalid
+from overspill.config.equivalence import equivalence_problems
 from overspill.config.facts import Facts
 from overspill.config.keys import key_problems, limit_problems, patterns_of
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
@@ -39,7 +41,10 @@ def problems(config: Config, facts: Facts) -> Iterator[Problem]:
     if config.pools and not config.routes:
         yield ("routes",), "there are pools but no routes, so no model would be served; add at least one route"
     for index, route in enumerate(config.routes):
-        yield from ((("routes", index, *path), message) for path, message in _route(route, config))
+        unsound = [(("routes", index, *path), message) for path, message in _route(route, config)]
+        yield from unsound
+        if not unsound:
+            yield from ((("routes", index, *path), said) for path, said in equivalence_problems(route, config, facts))
     yield from _unreachable(config.routes)
     yield from limit_problems(config)
     yield from screening_problems(config.screening, facts)
@@ -154,20 +159,37 @@ def _upstream(pool: UpstreamPool, facts: Facts) -> Iterator[Problem]:
         )
     if pool.max_concurrency is not None and pool.limits is not None and pool.limits.concurrency is not None:
         yield ("limits", "concurrency"), "it is the same as the pool's max_concurrency; write one of the two"
-    yield from _base_url(pool)
+    yield from _base_url(pool, facts)
     yield from _accounts(pool, key_env=known.key_env if known else None)
+    if known is not None and known.key_expires:
+        yield from _expiring_keys(pool, known.title)
 
 
-def _base_url(pool: UpstreamPool) -> Iterator[Problem]:
-    if pool.base_url is None:
+def _base_url(pool: UpstreamPool, facts: Facts) -> Iterator[Problem]:
+    unusable = list(base_url_problems(pool, facts))
+    yield from unusable
+    if unusable:
         return
+    url = base_url(pool, facts)
     try:
-        origin = parse_origin(pool.base_url)
+        origin = parse_origin(url)
     except ValueError as error:
         yield ("base_url",), str(error)
         return
     if origin.scheme == "http" and not is_own(origin.host):
-        yield ("base_url",), f"{pool.base_url} would send your key and prompts unencrypted; use https://"
+        yield ("base_url",), f"{url} would send your key and prompts unencrypted; use https://"
+
+
+def _expiring_keys(pool: UpstreamPool, title: str) -> Iterator[Problem]:
+    for index, account in enumerate(pool.accounts):
+        if not account.api_key.startswith("file:"):
+            yield (
+                ("accounts", index, "api_key"),
+                (
+                    f"{title} takes a token that expires, and {account.api_key} is read only at the start; have the "
+                    "token written to a file now and then, and write file:PATH, which is read again when it changes"
+                ),
+            )
 
 
 def _accounts(pool: UpstreamPool, *, key_env: str | None) -> Iterator[Problem]:

@@ -14,9 +14,11 @@ from typing import Any, Literal, assert_never
 import msgspec
 
 from overspill.config.addresses import parse_origin
+from overspill.config.base_urls import base_url
 from overspill.config.check import GENERIC_UPSTREAM, as_target, is_local, require_sound, urls_of
 from overspill.config.decode import Invalid
-from overspill.config.facts import Facts, Offer
+from overspill.config.equivalence import Served, served_by
+from overspill.config.facts import Facts, Offer, ProviderFacts
 from overspill.config.keys import patterns_of
 from overspill.config.scalars import SecretRef
 from overspill.config.schema import (
@@ -82,6 +84,21 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any]
 
 
+class HostDialect(msgspec.Struct, frozen=True, kw_only=True):
+    """How a host differs from others that its adapter serves too."""
+
+    auth: str = "bearer"
+    """Which header carries the key: ``bearer``, ``api-key`` or ``x-api-key``."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Sent with each call."""
+    thinking: str = "none"
+    """By which field thinking is switched: see ``catalog.rows.Thinking``."""
+    allowed_fields: frozenset[str] = frozenset()
+    """The fields of a body that it takes, where it refuses all others; empty if it takes any."""
+    key_expires: bool = False
+    """True if its key is a token that somebody renews in its file."""
+
+
 class CompiledTarget(msgspec.Struct, frozen=True, kw_only=True):
     """What the gateway must know of one target beyond its ``TargetSpec``. Holds no secret, only where it is."""
 
@@ -94,6 +111,7 @@ class CompiledTarget(msgspec.Struct, frozen=True, kw_only=True):
     """``None`` for an engine that is still to be started."""
     account: str = ""
     key: SecretRef | None = None
+    dialect: HostDialect = HostDialect()
     engine: EngineOptions | None = None
     asks_for_slots: bool = False
     """True if an attached server is to say itself how many requests it takes: the configuration does not."""
@@ -111,6 +129,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """In the order of ``policy.targets``."""
     screening: dict[int, ScreeningPlan] = {}
     """What the numbers in ``Route.screening`` stand for."""
+    served: dict[tuple[str, str], Served] = {}
+    """Target and the name that it is sent → which model that is, as far as it is known."""
 
 
 def compile_config(config: Config, facts: Facts) -> Wiring:
@@ -136,7 +156,7 @@ def compile_config(config: Config, facts: Facts) -> Wiring:
         msgspec.structs.replace(target, verifies=asked.get(target.target_id, ()))
         for _, target in build.targets.values()
     )
-    return Wiring(policy=policy, targets=targets, screening=build.plans)
+    return Wiring(policy=policy, targets=targets, screening=build.plans, served=build.served)
 
 
 def _asked(config: Config, routes: tuple[Route, ...]) -> dict[str, tuple[str, ...]]:
@@ -163,6 +183,7 @@ class _Build:
         self.accounts: dict[str, Shared] = {}
         """The accounts that have a budget, by name."""
         self.plans: dict[int, ScreeningPlan] = {}
+        self.served: dict[tuple[str, str], Served] = {}
         for name, pool in config.pools.items():
             if isinstance(pool, EnginePool):
                 self._add_engine(name, pool)
@@ -203,6 +224,14 @@ class _Build:
         return number
 
     def _places(self, item: TierTarget, pattern: str) -> list[RouteTarget]:
+        places = self._targets_of(item, pattern)
+        for place in places:
+            served = served_by(self.config.pools[item.pool], place.model, self.facts)
+            if served.model is not None or served.quantization is not None:
+                self.served[place.target_id, place.model] = served
+        return places
+
+    def _targets_of(self, item: TierTarget, pattern: str) -> list[RouteTarget]:
         pool: Pool = self.config.pools[item.pool]
         sent = item.model or ("" if is_glob(pattern) else pattern)
         match pool:
@@ -270,18 +299,20 @@ class _Build:
         account_name = "default" if account is None else account.name
         target_id = "/".join(part for part in (name, account_name, offer.id if offer else model) if part)
         if target_id not in self.targets:
+            own = _own_price(pool, offer, model)
             spec = _spec(
                 target_id,
                 name,
                 pool,
                 slots=_upstream_slots(pool, offer),
                 surfaces=known.surfaces if known else self._surfaces_of(pool.upstream),
-                price=_upstream_price(pool, offer, model),
+                price=own or (None if offer is None else offer.known_price),
                 context_tokens=self._context_tokens(offer),
             )
             said = None if pool.limits is None else pool.limits.adaptive
             spec = msgspec.structs.replace(
                 spec,
+                tariff=None if own is not None or offer is None else self.facts.tariff(pool.upstream, offer.id),
                 account=self._account(name, account_name, pool),
                 limits=rates_of(pool.limits),
                 is_adaptive=said if said is not None else known is not None and known.is_adaptive,
@@ -291,9 +322,10 @@ class _Build:
                 pool=name,
                 role="upstream",
                 kind=known.adapter if known else pool.upstream,
-                origin=parse_origin(pool.base_url or (known.base_url if known else "")),
+                origin=parse_origin(base_url(pool, self.facts)),
                 account=account_name,
                 key=None if account is None else account.api_key,
+                dialect=HostDialect() if known is None else _dialect(known),
                 streams_whole=pool.stream_whole_answers,
             )
             self.targets[target_id] = (spec, target)
@@ -397,10 +429,18 @@ def _has_budget(limits: Limits | None) -> bool:
     return limits is not None and bool(limits.budgets)
 
 
-def _upstream_price(pool: UpstreamPool, offer: Offer | None, model: str) -> Price | None:
-    """Return the file's price of the model, else the file's of the pool, else the catalogue's."""
+def _own_price(pool: UpstreamPool, offer: Offer | None, model: str) -> Price | None:
+    """Return the file's price of the model, else the file's of the pool, which hold at all times."""
     names = (model,) if offer is None else (model, offer.id, *offer.aliases)
     own = next((pool.prices[name] for name in names if name in pool.prices), pool.price)
-    if own is not None:
-        return price_of(own)
-    return None if offer is None else offer.known_price
+    return None if own is None else price_of(own)
+
+
+def _dialect(known: ProviderFacts) -> HostDialect:
+    return HostDialect(
+        auth=known.auth,
+        headers=tuple((name.lower().encode(), value.encode()) for name, value in known.headers.items()),
+        thinking=known.thinking,
+        allowed_fields=frozenset(known.allowed_fields),
+        key_expires=known.key_expires,
+    )

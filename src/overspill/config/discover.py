@@ -113,7 +113,7 @@ class _Plan:
         own_names = [item.model for item in local if item.model] if not model.versions else []
         names = self._free([model.name, *model.names, *ids, *own_names])
         routes = [_route(names, [local, *self._ranked(offers, None)])] if names else []
-        for name in self._free(model.retired):
+        for name in self._free(tuple(model.retired)):
             home = [*local, *self._having({name})]
             routes.append(_route([name], [home, *self._ranked(offers, name)], _retired_note(home, offers, name)))
         return routes
@@ -131,7 +131,7 @@ class _Plan:
             for model in models
             for provider in self.providers
             for offer in provider.models
-            if offer.model == model and (model in provider.makes) is is_maker
+            if offer.model == model and (model in provider.makes) is is_maker and offer.confidence != "recall"
         ]
 
     def _ranked(self, offers: Sequence[tuple[ProviderFacts, Offer]], retired: str | None) -> list[list[TierTarget]]:

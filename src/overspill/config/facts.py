@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from overspill.core.types import Price, Surface
+from overspill.core.types import Price, Surface, Tariff
 
 
 class Offer(Protocol):
@@ -25,6 +25,8 @@ class Offer(Protocol):
     def max_concurrency(self) -> int | None: ...  # noqa: D102
     @property
     def known_price(self) -> Price | None: ...  # noqa: D102
+    @property
+    def confidence(self) -> str | None: ...  # noqa: D102
 
 
 class ProviderFacts(Protocol):
@@ -39,7 +41,19 @@ class ProviderFacts(Protocol):
     @property
     def base_url(self) -> str: ...  # noqa: D102
     @property
+    def other_urls(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def auth(self) -> str: ...  # noqa: D102
+    @property
+    def headers(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
     def key_env(self) -> str | None: ...  # noqa: D102
+    @property
+    def key_expires(self) -> bool: ...  # noqa: D102
+    @property
+    def thinking(self) -> str: ...  # noqa: D102
+    @property
+    def allowed_fields(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def is_adaptive(self) -> bool: ...  # noqa: D102
     @property
@@ -63,11 +77,24 @@ class ModelFacts(Protocol):
     @property
     def names(self) -> Sequence[str]: ...  # noqa: D102
     @property
-    def retired(self) -> Sequence[str]: ...  # noqa: D102
+    def family(self) -> str | None: ...  # noqa: D102
+    @property
+    def retired(self) -> Mapping[str, bool]: ...  # noqa: D102
     @property
     def versions(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def context_tokens(self) -> int | None: ...  # noqa: D102
+
+
+class IdentityFacts(Protocol):
+    """Which model a name means; a field is ``None`` where that is not known."""
+
+    @property
+    def model(self) -> str | None: ...  # noqa: D102
+    @property
+    def family(self) -> str | None: ...  # noqa: D102
+    @property
+    def quantization(self) -> str | None: ...  # noqa: D102
 
 
 class UpstreamFacts(Protocol):
@@ -111,6 +138,8 @@ class Facts(Protocol):
     def models(self) -> Sequence[ModelFacts]: ...  # noqa: D102
     def provider(self, name: str) -> ProviderFacts | None: ...  # noqa: D102
     def model(self, name: str) -> ModelFacts | None: ...  # noqa: D102
+    def identify(self, provider: str | None, name: str) -> IdentityFacts: ...  # noqa: D102
+    def tariff(self, provider: str, offer: str) -> Tariff | None: ...  # noqa: D102
     def engine(self, kind: str) -> EngineFacts: ...  # noqa: D102
     def attached(self, kind: str) -> AttachedFacts: ...  # noqa: D102
     def upstream(self, kind: str) -> UpstreamFacts: ...  # noqa: D102

@@ -156,6 +156,13 @@ class PoolBase(Section, frozen=True, kw_only=True):
     ] = None
     price: Annotated[PriceConfig | None, Meta(description="What its tokens cost; unknown if left out.")] = None
     prior: Annotated[PriorConfig | None, Meta(description="Its speed until it has been measured.")] = None
+    quantization: Annotated[
+        Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None,
+        Meta(
+            description="The number format that it serves its models in, such as fp8 or q4_k_m, for clients to see; as "
+            "the model's name or the catalogue says if left out."
+        ),
+    ] = None
     verify_continuation: Annotated[
         bool | None,
         Meta(
@@ -270,8 +277,15 @@ class UpstreamPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="u
         ),
     ]
     base_url: Annotated[
-        str | None, Meta(description="Overrides the catalogue's; needed for what is not in the catalogue.")
+        str | None,
+        Meta(
+            description="Overrides the catalogue's: a URL, or the name of another one that the catalogue lists for the "
+            "provider, such as intl. Needed for what is not in the catalogue."
+        ),
     ] = None
+    variables: Annotated[
+        dict[str, str], Meta(description="What stands for each {placeholder} of the base URL, such as region.")
+    ] = msgspec.field(default_factory=dict)
     accounts: Annotated[
         tuple[AccountConfig, ...],
         Meta(description="Your accounts there. If left out: one, its key from the provider's customary variable."),
@@ -366,6 +380,13 @@ class RouteConfig(Section, frozen=True, kw_only=True):
             "same, where that was seen to join exactly."
         ),
     ] = "same_weights"
+    equivalence: Annotated[
+        Literal["weights", "family", "any"],
+        Meta(
+            description="How far its targets' models may be from each other: the same weights, versions of one family, "
+            "or whatever the tiers say. A target that is further away is an error, also when the catalogue changes."
+        ),
+    ] = "any"
     rescue_wait: Annotated[
         Duration, Meta(description="Longest wait of a client with half an answer until a target goes on with it.")
     ] = duration(30)

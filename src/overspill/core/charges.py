@@ -39,7 +39,7 @@ def settle(attempt: Attempt, usage: Finished | None, is_refused: bool, now: floa
     assert attempt.charge is not None  # it took something
     prompt_tokens, output_tokens = used(attempt, usage, is_refused)
     cached_tokens = None if usage is None else usage.cached_tokens
-    cost = cost_usd(attempt.target.price, prompt_tokens, cached_tokens, output_tokens)
+    cost = cost_usd(attempt.target.price_at(attempt.started_at), prompt_tokens, cached_tokens, output_tokens)
     attempt.charge.settle(prompt_tokens + output_tokens, 0.0 if cost is None else cost, now)
 
 

@@ -351,8 +351,13 @@ class Controller:
 
     @property
     def has_budgets(self) -> bool:
-        """True if money is limited somewhere, so that the time of day matters."""
+        """True if money is limited somewhere."""
         return self._dispatch.limiter.has_budgets
+
+    @property
+    def needs_time(self) -> bool:
+        """True if the time of day matters: budgets are for windows of the calendar, prices may follow it."""
+        return self._dispatch.limiter.has_budgets or self._dispatch.roster.has_tariffs
 
     def find_route(self, model: str) -> Route | None:
         """Return the route that ``model`` takes, or ``None``."""

@@ -1,4 +1,4 @@
-"""What an attempt cost, from its token counts and the target's price.
+"""What an attempt cost, from its token counts and the target's price at the time when it started.
 
 Called when an attempt ends, by the controller for budgets and by the driver for the ledger. Three kinds of answer are
 kept apart: 0.0 (it costs nothing by the token), an amount, and ``None`` (unknown). Unknown is never shown or summed as
@@ -7,9 +7,41 @@ free.
 
 from __future__ import annotations
 
-from overspill.core.types import Price, Surface, TargetSpec
+from overspill.core.types import Price, Surface, TargetSpec, Tariff
 
 _MTOK = 1e6
+_DAY_S = 86_400
+_WEEK_S = 7 * _DAY_S
+_THURSDAY_S = 3 * _DAY_S
+"""Where in a week that begins on Monday the first of January 1970 began."""
+
+
+class Billing:
+    """What a target's tokens are billed at, by the time of day; made once per target."""
+
+    __slots__ = ("_off_peak", "_tariff", "dearest")
+
+    def __init__(self, spec: TargetSpec) -> None:
+        self.dearest = billing_price(spec)
+        """What to reckon with where the time is not known yet, or where it is enough that no bill is higher."""
+        self._tariff = spec.tariff
+        self._off_peak = None if spec.tariff is None else _sound(spec.tariff.off_peak, spec)
+
+    def at(self, unix_s: float | None) -> Price | None:
+        """Return the price of a request that starts then, or ``None`` if it is unknown."""
+        tariff = self._tariff
+        if tariff is None or unix_s is None or self._off_peak is None or is_peak(tariff, unix_s):
+            return self.dearest
+        return self._off_peak
+
+
+def is_peak(tariff: Tariff, unix_s: float) -> bool:
+    """Tell whether the dearer price holds at a time."""
+    local_s = unix_s + tariff.utc_offset_s
+    if local_s // _DAY_S in tariff.off_peak_days:
+        return False
+    second = (local_s + _THURSDAY_S) % _WEEK_S
+    return any(begin <= second < end for begin, end in tariff.peak_s)
 
 
 def billing_price(spec: TargetSpec) -> Price | None:
@@ -23,9 +55,14 @@ def billing_price(spec: TargetSpec) -> Price | None:
     price unknown, and so does a zero output price unless the target makes embeddings only, which have no output. A
     zero price for cached input means that no discount is known.
     """
-    price = spec.price
+    if spec.is_local and spec.price is None:
+        return Price(input_usd_per_mtok=0.0, output_usd_per_mtok=0.0)
+    return _sound(spec.price, spec)
+
+
+def _sound(price: Price | None, spec: TargetSpec) -> Price | None:
     if spec.is_local:
-        return price if price is not None else Price(input_usd_per_mtok=0.0, output_usd_per_mtok=0.0)
+        return price
     if price is None or price.input_usd_per_mtok <= 0.0:
         return None
     if price.output_usd_per_mtok <= 0.0 and set(spec.surfaces) != {Surface.EMBEDDINGS}:
@@ -45,7 +82,7 @@ def cost_usd(
 
     ``prompt_tokens`` includes ``cached_tokens``, as the providers report them. Cached tokens that were not reported,
     or that have no price of their own, are billed as fresh input, so the amount is an upper bound there.
-    ``price`` comes from ``billing_price``.
+    ``price`` comes from ``billing_price``, or from ``Billing.at``.
     """
     if price is None:
         return None

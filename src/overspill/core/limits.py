@@ -62,10 +62,10 @@ class Denial:
 class Limiter:
     """The meters of one policy. Not a value: it changes in place, and only the controller holds it."""
 
-    __slots__ = ("_allowances", "_clients", "_clock", "_meters", "_models", "has_budgets", "is_used")
+    __slots__ = ("_allowances", "_clients", "_meters", "_models", "clock", "has_budgets", "is_used")
 
     def __init__(self) -> None:
-        self._clock = Clock()
+        self.clock = Clock()
         self._meters: dict[Holder, Meter] = {}
         self._clients: dict[str, Client] = {}
         self._models: dict[str, Names] = {}
@@ -80,9 +80,9 @@ class Limiter:
         for scope, name, limits in _limits_of(policy):
             meter = before.get((scope, name))
             if meter is None:
-                meter = Meter(limits, self._clock)
+                meter = Meter(limits, self.clock)
             elif meter.limits != limits:
-                meter.respecify(limits, self._clock)
+                meter.respecify(limits, self.clock)
             self._meters[scope, name] = meter
         self._clients = {client.key_id: client for client in policy.clients}
         self._models = {client.key_id: Names(client.models) for client in policy.clients if client.models}
@@ -92,7 +92,7 @@ class Limiter:
 
     def set_clock(self, unix_s: float, now: float) -> None:
         """Learn the time of day: the windows of budgets are those of the calendar."""
-        self._clock.set(unix_s, now)
+        self.clock.set(unix_s, now)
 
     def client(self, key_id: str) -> Client | None:
         """Return what is special about a key, or ``None``."""

@@ -115,7 +115,7 @@ def rival_of(
     taken = (silent.target,) if other is None else (silent.target, other.target)
     seen = Survey(request, targets, 0, now).all()
     free = [o for o in seen if o.refusal is None and o.target not in taken]
-    return best_of(request, free) if free else None
+    return best_of(request, free, now) if free else None
 
 
 def starts_at(request: Request, option: Option, attempt: Attempt, now: float) -> float:

@@ -79,14 +79,17 @@ class Slots:
 class Clock:
     """What the wall says, from what the controller's own clock says; the difference is told by an event."""
 
-    __slots__ = ("_ahead_s",)
+    __slots__ = ("_ahead_s", "is_set")
 
     def __init__(self) -> None:
         self._ahead_s = 0.0
+        self.is_set = False
+        """False until it has been told the time."""
 
     def set(self, unix_s: float, now: float) -> None:
         """Learn the time of day."""
         self._ahead_s = unix_s - now
+        self.is_set = True
 
     def unix_s(self, now: float) -> float:
         """Return the time of day in Unix seconds."""

@@ -12,7 +12,7 @@ from overspill.core.types import Policy
 class Roster:
     """What the controller can choose from. Targets keep what was learned of them from one policy to the next."""
 
-    __slots__ = ("leaving", "routes", "targets")
+    __slots__ = ("has_tariffs", "leaving", "routes", "targets")
 
     def __init__(self) -> None:
         self.targets: dict[str, TargetState] = {}
@@ -20,6 +20,8 @@ class Roster:
         self.leaving: dict[str, TargetState] = {}
         """Of earlier policies, until their last attempt has ended."""
         self.routes = RouteTable(())
+        self.has_tariffs = False
+        """True if the price of a target follows the time of day."""
 
     def adopt(self, policy: Policy, limiter: Limiter) -> None:
         """Take over a new policy, whose limits the limiter has taken over."""
@@ -34,6 +36,7 @@ class Roster:
             self.targets[spec.target_id] = target
         self.leaving = {name: target for name, target in known.items() if target.running}
         self.routes = RouteTable(policy.routes)
+        self.has_tariffs = any(spec.tariff is not None for spec in policy.targets)
         self.note_rescuers()
         for target_id, target in self.targets.items():
             spec = target.spec
@@ -41,6 +44,7 @@ class Roster:
                 limiter.meter_of_target(target_id),
                 limiter.purses_of_account(spec.account),
                 target_id in self.routes.of_many_models,
+                limiter.clock,
             )
 
     def note_rescuers(self) -> None:

@@ -192,8 +192,11 @@ def over_budget(request: Request, target: TargetState, now: float) -> Denial | N
 
 
 def spending_usd(request: Request, target: TargetState) -> float:
-    """Return what the request is expected to be billed there: nothing at an owned target, infinity if unknown."""
-    usd = cost_usd(target.price, request.prompt_tokens, None, round(request.expected_output))
+    """Return the most that the request is expected to be billed there, whenever it starts.
+
+    Nothing at an owned target, infinity if unknown.
+    """
+    usd = cost_usd(target.billing.dearest, request.prompt_tokens, None, round(request.expected_output))
     return _NEVER if usd is None else usd
 
 
@@ -227,7 +230,7 @@ def _keep(
     """Start or hold in one tier, if a target there has no other risk than those of ``kept``."""
     fit = [o for o in row if o.refusal is None and o.risk in kept]
     if fit:
-        return _start(_cheapest(request, fit))
+        return _start(_cheapest(request, fit, now))
     if not may_wait:
         return None
     held = [o for o in row if o.refusal in _WAITABLE and o.risk in kept]
@@ -282,27 +285,27 @@ def _answer_s(option: Option) -> float:
     return option.wait_s + option.ttft_s
 
 
-def _cheapest(request: Request, fit: Sequence[Option]) -> Option:
+def _cheapest(request: Request, fit: Sequence[Option], now: float) -> Option:
     """Pick from one tier: by price, but not at home; then by TTFT; then by a tie-break that every run repeats."""
     if len(fit) == 1:
         return fit[0]
     if fit[0].tier > 0:
-        prices = [expected_usd(request, o.target) for o in fit]
+        prices = [expected_usd(request, o.target, now) for o in fit]
         lowest = min(prices)
         fit = [o for o, price in zip(fit, prices, strict=True) if price == lowest]
-    return _fastest(request, fit)
+    return _fastest(request, fit, now)
 
 
-def _fastest(request: Request, fit: Sequence[Option]) -> Option:
+def _fastest(request: Request, fit: Sequence[Option], now: float) -> Option:
     lowest_s = min([o.ttft_s for o in fit])
     ties = [o for o in fit if o.ttft_s == lowest_s]
     if len(ties) == 1:
         return ties[0]
-    return min(ties, key=lambda o: _tie_rank(request, o))
+    return min(ties, key=lambda o: _tie_rank(request, o, now))
 
 
-def _tie_rank(request: Request, option: Option) -> tuple[float, int]:
-    price = 0.0 if option.tier == 0 else expected_usd(request, option.target)
+def _tie_rank(request: Request, option: Option, now: float) -> tuple[float, int]:
+    price = 0.0 if option.tier == 0 else expected_usd(request, option.target, now)
     return price, tie_break(request.request_id, option.target.spec.target_id)
 
 
@@ -311,22 +314,22 @@ def tie_break(request_id: str, target_id: str) -> int:
     return crc32(target_id.encode(), crc32(request_id.encode()))
 
 
-def expected_usd(request: Request, target: TargetState) -> float:
+def expected_usd(request: Request, target: TargetState, now: float) -> float:
     """Return the expected price of the request there; infinite if unknown, so that known prices go first."""
-    price = target.spec.price
+    price = target.spec.price if target.clock is None else target.price_at(now)
     if price is None:
         return _NEVER
     tokens_in, tokens_out = request.prompt_tokens, request.expected_output
     return (tokens_in * price.input_usd_per_mtok + tokens_out * price.output_usd_per_mtok) / 1e6
 
 
-def best_of(request: Request, free: list[Option]) -> Option:
+def best_of(request: Request, free: list[Option], now: float) -> Option:
     """Pick one of ``free``, which may be of several tiers: of the first that keeps the SLO, else the fastest."""
     fit = [o for o in free if o.risk is None] or [o for o in free if o.risk is _TPOT_AT_RISK]
     if not fit:
-        return _fastest(request, free)
+        return _fastest(request, free, now)
     first = min([o.tier for o in fit])
-    return _cheapest(request, [o for o in fit if o.tier == first])
+    return _cheapest(request, [o for o in fit if o.tier == first], now)
 
 
 def _look_again_at(request: Request, held: Option, later: list[Option], now: float) -> float:
@@ -341,7 +344,7 @@ def _look_again_at(request: Request, held: Option, later: list[Option], now: flo
 def _best_effort(request: Request, seen: list[Option], may_wait: bool, now: float) -> Start | Wait | Never:
     free = [o for o in seen if o.refusal is None]
     full = [o for o in seen if o.refusal in _WAITABLE] if may_wait else []
-    best_free = _fastest(request, free) if free else None
+    best_free = _fastest(request, free, now) if free else None
     best_full = min(full, key=_answer_s) if full else None
     if best_free is not None and (
         best_full is None or best_free.ttft_s <= best_full.wait_s * _WAIT_MARGIN + best_full.ttft_s

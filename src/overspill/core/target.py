@@ -7,13 +7,23 @@ from __future__ import annotations
 
 from overspill.core.adaptive import AdaptiveSlots
 from overspill.core.breaker import CLOSED, OF_THE_MODEL, Breaker, ModelBreakers
-from overspill.core.cost import billing_price
+from overspill.core.cost import Billing
 from overspill.core.ends import ExpectedEnds
 from overspill.core.estimate import Mean, Speed
 from overspill.core.events import TargetReported
 from overspill.core.fairness import Share
-from overspill.core.rates import Meter, Purse, Rate
-from overspill.core.types import BreakerPolicy, Continues, FailureKind, Health, Refusal, Scope, Surface, TargetSpec
+from overspill.core.rates import Clock, Meter, Purse, Rate
+from overspill.core.types import (
+    BreakerPolicy,
+    Continues,
+    FailureKind,
+    Health,
+    Price,
+    Refusal,
+    Scope,
+    Surface,
+    TargetSpec,
+)
 
 _REPORT_STALE_S = 10.0
 _EXACT_LIMIT = 64
@@ -109,7 +119,9 @@ class TargetState:
         "_ends",
         "_foreign",
         "_report_at",
+        "billing",
         "breaker",
+        "clock",
         "context_tokens",
         "continues",
         "health",
@@ -119,7 +131,6 @@ class TargetState:
         "meter",
         "models",
         "prefill_tokens",
-        "price",
         "purses",
         "queued_since",
         "running",
@@ -161,7 +172,9 @@ class TargetState:
         """The requests and tokens per minute that its host allows."""
         self.purses: tuple[tuple[Scope, str, Purse], ...] = ()
         """The budgets of its account."""
-        self.price = billing_price(spec)
+        self.billing = Billing(spec)
+        self.clock: Clock | None = None
+        """What the wall says, where its price depends on that."""
         self.is_plain = True
         """False if a look at it takes more than ``quote_s``: it has rates, budgets or models that failed."""
         self._follow_window()
@@ -183,12 +196,15 @@ class TargetState:
             self.window = AdaptiveSlots(spec.slots)
         else:
             self.window.set_most(spec.slots)
-        self.price = billing_price(spec)
+        self.billing = Billing(spec)
         self.spec = spec
         self._follow_window()
 
-    def equip(self, meter: Meter | None, purses: tuple[tuple[Scope, str, Purse], ...], has_many_models: bool) -> None:
+    def equip(
+        self, meter: Meter | None, purses: tuple[tuple[Scope, str, Purse], ...], has_many_models: bool, clock: Clock
+    ) -> None:
         """Take over what a policy says of its host's rates, its account's budgets and the models it is asked for."""
+        self.clock = None if self.spec.tariff is None else clock
         self.meter = meter
         self.purses = purses
         if not has_many_models:
@@ -196,6 +212,11 @@ class TargetState:
         elif self.models is None:
             self.models = ModelBreakers(self.breaker.policy)
         self._see_if_plain()
+
+    def price_at(self, now: float) -> Price | None:
+        """Return what a request that starts now is billed at, or ``None`` if that is unknown."""
+        clock = self.clock
+        return self.billing.at(None if clock is None or not clock.is_set else clock.unix_s(now))
 
     def _see_if_plain(self) -> None:
         self.is_plain = self.meter is None and not self.purses and not self.models

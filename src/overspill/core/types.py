@@ -221,6 +221,21 @@ class Price(Value, frozen=True):
     cached_input_usd_per_mtok: float | None = None
 
 
+class Tariff(Value, frozen=True):
+    """Times at which a target is cheaper. In the peak hours its ``Price`` holds, which is the dearer one.
+
+    The zone is a fixed distance from UTC: what a provider bills by has no daylight saving.
+    """
+
+    off_peak: Price
+    peak_s: tuple[tuple[int, int], ...]
+    """Peak hours as ``[begin, end)`` in seconds of the local week, which begins on Monday."""
+    utc_offset_s: int = 0
+    off_peak_days: tuple[int, ...] = ()
+    """Local days without peak hours, such as public holidays, counted from 1970-01-01. A holiday that is not known
+    here is reckoned as a day like any other, so at the dearer price."""
+
+
 class Budget(Value, frozen=True):
     """Money that may be spent in each window of the calendar."""
 
@@ -286,6 +301,8 @@ class TargetSpec(Value, frozen=True):
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
     prior: LatencyPrior = LatencyPrior()
     price: Price | None = None
+    """Where there is a tariff, the price of its peak hours."""
+    tariff: Tariff | None = None
     streams_whole: bool = True
     """True if answers that a client wants whole are asked for as streams, so that their tokens are seen coming."""
     account: str = ""

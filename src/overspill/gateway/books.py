@@ -6,7 +6,7 @@ counted from the same records, many at a time, so that the counting runs in a lo
 
 from __future__ import annotations
 
-from overspill.core.cost import billing_price, cost_usd
+from overspill.core.cost import Billing, cost_usd
 from overspill.core.types import FailureKind, Outcome, Price, RejectReason, TargetSpec
 from overspill.gateway.answer_lines import CACHE
 from overspill.gateway.cache import KeptAnswer
@@ -33,7 +33,7 @@ class Bookkeeper:
         self._ledger = ledger
         self._metrics = metrics
         self._store_bodies = store_bodies
-        self._prices: dict[str, Price | None] = {}
+        self._billing: dict[str, Billing] = {}
         self._decisions: list[float] = []
         self._attempts: list[AttemptRecord] = []
         self._requests: list[RequestRecord] = []
@@ -41,7 +41,7 @@ class Bookkeeper:
     def set_prices(self, targets: tuple[TargetSpec, ...]) -> None:
         """Take the prices of a new policy. A target that is gone keeps its price: attempts on it may still run."""
         for spec in targets:
-            self._prices[spec.target_id] = billing_price(spec)
+            self._billing[spec.target_id] = Billing(spec)
 
     def decided(self, elapsed_s: float) -> None:
         """Count one event that the controller has handled."""
@@ -72,7 +72,10 @@ class Bookkeeper:
             output_tokens = relay.tokens or None
         command = relay.command
         target_id = command.target_id
-        cost = _cost(relay, self._prices.get(target_id), prompt_tokens, cached_tokens, output_tokens)
+        started_wall_s = session.arrived_wall_s + (relay.started_at - session.arrived_at)
+        billing = self._billing.get(target_id)
+        price = None if billing is None else billing.at(started_wall_s)
+        cost = _cost(relay, price, prompt_tokens, cached_tokens, output_tokens)
         session.add_cost(cost)
         ended_at = relay.ended_at if relay.ended_at is not None else relay.heard_at
         first_at = relay.first_token_at
@@ -81,7 +84,7 @@ class Bookkeeper:
             command.attempt_id,
             target_id,
             relay.model,
-            session.arrived_wall_s + (relay.started_at - session.arrived_at),
+            started_wall_s,
             command.spill,
             command.predicted_ttft_s,
             None if first_at is None else first_at - relay.started_at,

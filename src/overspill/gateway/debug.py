@@ -133,7 +133,7 @@ def _per(hit: LimitHit) -> str | None:
 
 def _target(option: Option, now: float) -> dict[str, Any]:
     target = option.target
-    price = target.spec.price
+    price = target.spec.price if target.clock is None else target.price_at(now)
     return {
         "target": target.spec.target_id,
         "tier": option.tier,

@@ -355,8 +355,8 @@ class Driver:
             self._set_sweeper()
 
     def tell_time(self) -> None:
-        """Tell the controller what the wall says, where budgets need it and the clocks have drifted apart."""
-        if not self.controller.has_budgets:
+        """Tell the controller what the wall says, where money needs it and the clocks have drifted apart."""
+        if not self.controller.needs_time:
             return
         unix_s = self._wall_clock()
         ahead_s = unix_s - self.now()

@@ -21,6 +21,7 @@ from overspill.errors import OverspillError
 from overspill.gateway.background import in_background
 from overspill.gateway.continuity import Continuity
 from overspill.gateway.http.client import HttpClient
+from overspill.gateway.key_file import key_file
 from overspill.gateway.live_target import LiveEngine, LiveTarget, LiveUpstream
 from overspill.gateway.poller import Poller, Watched
 from overspill.models import DEFAULT_TEMPERATURE, KNOWN_ANSWER, shipped_sha256
@@ -107,9 +108,24 @@ class Fleet:
                 key,
                 streams_whole=target.streams_whole,
             )
-        account = Account(account_id=target.account, origin=target.origin, api_key=key)
-        upstream = upstreams.create(target.kind)
-        return LiveUpstream(target.target_id, upstream, account, streams_whole=target.streams_whole)
+        dialect = target.dialect
+        account = Account(
+            account_id=target.account,
+            origin=target.origin,
+            api_key=key,
+            auth=dialect.auth,
+            thinking=dialect.thinking,
+            allowed_fields=dialect.allowed_fields,
+            extra_headers=dialect.headers,
+        )
+        return LiveUpstream(
+            target.target_id,
+            upstreams.create(target.kind),
+            account,
+            streams_whole=target.streams_whole,
+            key_file=key_file(target.key, key, what=f"pool {target.pool!r}"),
+            key_expires=dialect.key_expires,
+        )
 
     def adopt(self, wiring: Wiring, targets: dict[str, LiveTarget]) -> None:
         """Run with ``targets`` (from ``prepare``): start new engines, keep unchanged ones, replace and stop others."""

@@ -6,16 +6,24 @@ engine gets a new address and key each time it starts, so those two change in pl
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 import msgspec
 
-from overspill.core.types import Surface
+from overspill.core.types import FailureKind, Surface
+from overspill.gateway.key_file import KeyFile
 from overspill.pools.engines.protocol import Engine
+from overspill.pools.upstreams.allowed import only_allowed
 from overspill.pools.upstreams.protocol import Account, Failure, Upstream
 from overspill.wire.contract import Contract
 from overspill.wire.dialect import AnswerReader
 from overspill.wire.http import Headers, HttpCall, Origin
+
+log = logging.getLogger("overspill.targets")
+
+_TOLD = 64
+"""Fields that the log tells of at one target, at most: a client may make names up."""
 
 
 class LiveTarget(Protocol):
@@ -104,6 +112,10 @@ class LiveUpstream:
     """One account at one provider."""
 
     __slots__ = (
+        "_allowed",
+        "_key_expires",
+        "_key_file",
+        "_told",
         "account",
         "contracts",
         "declared",
@@ -116,7 +128,16 @@ class LiveUpstream:
         "upstream",
     )
 
-    def __init__(self, target_id: str, upstream: Upstream, account: Account, *, streams_whole: bool = True) -> None:
+    def __init__(
+        self,
+        target_id: str,
+        upstream: Upstream,
+        account: Account,
+        *,
+        streams_whole: bool = True,
+        key_file: KeyFile | None = None,
+        key_expires: bool = False,
+    ) -> None:
         self.target_id = target_id
         self.kind = upstream.kind
         self.upstream = upstream
@@ -127,13 +148,24 @@ class LiveUpstream:
         self.declared = upstream.contract
         self.contracts: dict[str, Contract] = {}
         self.native = upstream.native
+        self._allowed = account.allowed_fields
+        self._told: set[str] = set()
+        """The fields that the log has told of."""
+        self._key_file = key_file
+        self._key_expires = key_expires
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """See ``LiveTarget``."""
+        if self._key_expires:
+            self._renew_key()
+        if self._allowed:
+            body = self._allowed_of(body)
         return self.upstream.call(surface, body, self.account)
 
     def call_native(self, surface: str, body: bytes) -> HttpCall:
         """See ``LiveTarget``."""
+        if self._key_expires:
+            self._renew_key()
         return self.upstream.call_native(surface, body, self.account)
 
     def reader(self, surface: Surface) -> AnswerReader | None:
@@ -141,5 +173,24 @@ class LiveUpstream:
         return self.upstream.reader(surface)
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
-        """See ``LiveTarget``."""
-        return self.upstream.classify(status, headers, body)
+        """See ``LiveTarget``. A refused key that has been renewed meanwhile says nothing of the account."""
+        failure = self.upstream.classify(status, headers, body)
+        if failure.kind is FailureKind.BAD_KEY and self._renew_key():
+            message = f"{failure.message}; its file has another key by now, which is used from now on"
+            return msgspec.structs.replace(failure, kind=FailureKind.SERVER_ERROR, message=message)
+        return failure
+
+    def _renew_key(self) -> bool:
+        file = self._key_file
+        if file is None or not file.reread():
+            return False
+        self.account = msgspec.structs.replace(self.account, api_key=file.key)
+        return True
+
+    def _allowed_of(self, body: bytes) -> bytes:
+        body, dropped = only_allowed(body, self._allowed)
+        fresh = [name for name in dropped if name not in self._told and len(self._told) < _TOLD]
+        if fresh:
+            self._told.update(fresh)
+            log.warning("%s refuses fields that it does not know; left out: %s", self.target_id, ", ".join(fresh))
+        return body

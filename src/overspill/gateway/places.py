@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
+def config_dir(environ: Mapping[str, str]) -> Path:
+    """Return the folder for what its user writes: changes of the catalogue."""
+    return _base(environ, "XDG_CONFIG_HOME", ".config") / "overspill"
+
+
 def state_dir(environ: Mapping[str, str]) -> Path:
     """Return the folder for what must survive a restart: the ledger, keys."""
     return _base(environ, "XDG_STATE_HOME", ".local/state") / "overspill"

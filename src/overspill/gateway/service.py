@@ -72,7 +72,7 @@ class Gateway:
         self.client = HttpClient()
         self._keys = KeyWatch(keys_file, wall_clock)
         self._keys.held = held = self._keys.read(config)
-        joined, self._wiring = self._compile(config, held)
+        joined, self._wiring = self._compile(config, held, facts)
         self.fleet = Fleet(
             self.client,
             environ=self._environ,
@@ -99,17 +99,17 @@ class Gateway:
         self._certificate: Certificate | None = None
         self._watching: list[asyncio.Task[None]] = []
 
-    def _compile(self, config: Config, held: Held) -> tuple[Config, Wiring]:
+    def _compile(self, config: Config, held: Held, facts: Facts) -> tuple[Config, Wiring]:
         """Return the configuration with the keys of the file, and what it compiles to."""
         joined = self._keys.joined(config, held)
         try:
-            return joined, compile_config(joined, self._facts)
+            return joined, compile_config(joined, facts)
         except ConfigError as error:
             # Of the file only budgets can be wrong here. They must not keep other keys, or a revocation, from counting.
             without = without_budgets(joined)
             if without == joined:
                 raise
-            wiring = compile_config(without, self._facts)
+            wiring = compile_config(without, facts)
             log.error("keys with a budget are not used: %s", error)  # noqa: TRY400 - the text is it
             return without, wiring
 
@@ -203,19 +203,21 @@ class Gateway:
         """Where it listens."""
         return [] if self._server is None else self._server.addresses
 
-    def reload(self, config: Config) -> list[str]:
+    def reload(self, config: Config, facts: Facts | None = None) -> list[str]:
         """Take a new configuration without dropping a request; return what of it needs a restart.
 
-        Raises ``OverspillError``, with nothing changed, if the new one cannot be used.
+        ``facts`` are what is known now of providers and models, if they were read again. Raises ``OverspillError``,
+        with nothing changed, if the new one cannot be used.
         """
         if self._certificate is not None:
             self._certificate.refresh()
+        facts = self._facts if facts is None else facts
         held = self._keys.read(config)
-        joined, wiring = self._compile(config, held)
+        joined, wiring = self._compile(config, held, facts)
         targets = self.fleet.prepare(wiring)
         keys = keyring(joined, self._environ, held, self._keys.now())
         ignored = [name for name in ("server", "ledger", "log") if _differs(self.config, config, name)]
-        self._keys.held = held
+        self._facts, self._keys.held = facts, held
         self.fleet.adopt(wiring, targets)
         self._change(wiring, targets, keys, web_guard(config))
         self.app.intake = self.entrance.adopt(joined, wiring)
@@ -225,7 +227,7 @@ class Gateway:
     def _take_keys(self) -> None:
         """Take up what has changed in the keys' file; what runs goes on."""
         try:
-            joined, wiring = self._compile(self.config, self._keys.held)
+            joined, wiring = self._compile(self.config, self._keys.held, self._facts)
             keys = keyring(joined, self._environ, self._keys.held, self._keys.now())
         except OverspillError:
             log.exception("the keys stay what they were")

@@ -7,9 +7,13 @@ stands in the adapter and nowhere else, also where another package offers it; it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from overspill.catalog.load import Catalog, KnownModel, Provider
-from overspill.catalog.load import load as load_catalog
+from overspill.catalog.identity import Identity
+from overspill.catalog.load import Catalog
+from overspill.catalog.registry import load_catalog
+from overspill.catalog.rows import KnownModel, Provider
+from overspill.core.types import Tariff
 from overspill.detectors import registry as detectors
 from overspill.detectors.protocol import Detector
 from overspill.pools.engines import registry as engines
@@ -23,6 +27,11 @@ class KnownFacts:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue itself, for what prints it."""
+        return self._catalog
 
     @property
     def providers(self) -> Sequence[Provider]:
@@ -41,6 +50,14 @@ class KnownFacts:
     def model(self, name: str) -> KnownModel | None:
         """Return the model whose own name is ``name``, or ``None``."""
         return self._catalog.model(name)
+
+    def identify(self, provider: str | None, name: str) -> Identity:
+        """Say which model is called ``name``, at a provider or in general."""
+        return self._catalog.identify(provider, name)
+
+    def tariff(self, provider: str, offer: str) -> Tariff | None:
+        """Return when a model is cheaper at a provider, or ``None`` if it costs the same all day."""
+        return self._catalog.tariff(provider, offer)
 
     def engine(self, kind: str) -> ManagedEngine:
         """Return the adapter of an engine to start; raise ``OverspillError`` if there is none that works."""
@@ -63,6 +80,6 @@ class KnownFacts:
         return upstreams.names()
 
 
-def load_facts() -> KnownFacts:
-    """Read the catalogue that is shipped with Overspill."""
-    return KnownFacts(load_catalog())
+def load_facts(folder: Path | None = None) -> KnownFacts:
+    """Read the catalogue: what is shipped with Overspill, and what ``folder`` has over it."""
+    return KnownFacts(load_catalog(folder))

@@ -121,7 +121,7 @@ def test_the_price_counts_both_directions_and_the_answer_that_is_expected() -> N
     price = Price(input_usd_per_mtok=1.0, output_usd_per_mtok=10.0)
     reads = TargetSpec(target_id="reads", pool="c", is_local=False, price=price)
     request = Request(arrived(prompt_tokens=1000), route(), 100.0, 1, 0.0)
-    assert expected_usd(request, TargetState(reads, BreakerPolicy())) == pytest.approx(0.002)
+    assert expected_usd(request, TargetState(reads, BreakerPolicy()), 0.0) == pytest.approx(0.002)
 
 
 def test_equal_prices_are_decided_by_speed_and_equal_speeds_by_a_hash_of_names() -> None:

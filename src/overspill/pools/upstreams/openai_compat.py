@@ -32,7 +32,7 @@ _FIXED_HEADERS: Headers = (
 
 
 class OpenAICompatible:
-    """OpenAI's dialect with a bearer key."""
+    """OpenAI's dialect, with the key in whichever header the host reads it from."""
 
     kind = "openai_compatible"
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS)
@@ -60,11 +60,17 @@ class OpenAICompatible:
 
 
 def post(account: Account, path: bytes, body: bytes) -> HttpCall:
-    """Build a POST of JSON with the account's bearer key. ``content-length`` is the sender's business."""
-    headers: Headers = ((b"host", host_header(account.origin)), *_FIXED_HEADERS)
-    if account.api_key:
-        headers = (*headers, (b"authorization", b"Bearer " + account.api_key.encode("ascii")))
+    """Build a POST of JSON with the account's key. ``content-length`` is the sender's business."""
+    headers: Headers = ((b"host", host_header(account.origin)), *_FIXED_HEADERS, *key_headers(account))
     return HttpCall(method=b"POST", path=path, headers=(*headers, *account.extra_headers), body=body)
+
+
+def key_headers(account: Account) -> Headers:
+    """Return the header that carries the account's key; none if it has none."""
+    if not account.api_key:
+        return ()
+    key = account.api_key.encode("ascii")
+    return ((b"authorization", b"Bearer " + key),) if account.auth == "bearer" else ((account.auth.encode(), key),)
 
 
 def host_header(origin: Origin) -> bytes:

@@ -1,0 +1,1 @@
+"""The parts of ``overspill providers``: what to print, what to ask, what changes."""
