@@ -16,7 +16,7 @@ from overspill.wire.reply import error_body
 
 ANY = "*"
 EXPOSED = (
-    "age, content-length, request-id, retry-after, x-request-id, x-overspill-attempts, "
+    "age, content-length, request-id, retry-after, x-request-id, x-overspill-attempts, x-overspill-count, "
     "x-overspill-dropped, x-overspill-limit, x-overspill-local-only, x-overspill-reason, x-overspill-request-id, "
     "x-overspill-target, x-ratelimit-limit-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-requests, "
     "x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, x-ratelimit-reset-tokens"

@@ -79,6 +79,7 @@ WHOLE = new_key()
         ("dead-1", "revoked_api_key", "was revoked"),
         ("dead-2", "expired_api_key", "has expired"),
     ],
+    ids=["none", "foreign", "unknown", "cut", "revoked", "expired"],
 )
 def test_a_key_that_is_not_good_is_told_why(key: str | None, code: str, said: str) -> None:
     ring = Keyring({digest(b"live"): "a"}, dead={digest(b"dead-1"): "revoked", digest(b"dead-2"): "expired"})

@@ -27,6 +27,7 @@ def raw_deflate(text: bytes) -> bytes:
         (b"deflate", zlib.compress(TEXT)),
         (b"deflate", raw_deflate(TEXT)),
     ],
+    ids=["gzip", "x-gzip", "two members", "deflate", "raw deflate"],
 )
 def test_what_a_client_compressed_is_undone(coding: bytes, body: bytes) -> None:
     assert decoded(body, coding, len(TEXT)) == TEXT
@@ -36,7 +37,11 @@ def test_what_a_client_compressed_is_undone(coding: bytes, body: bytes) -> None:
     assert b'"code":"body_too_large"' in refused.value.body
 
 
-@pytest.mark.parametrize("body", [b"{}", gzip.compress(TEXT)[:-9], gzip.compress(TEXT) + b"more", b"\x1f\x8b"])
+@pytest.mark.parametrize(
+    "body",
+    [b"{}", gzip.compress(TEXT)[:-9], gzip.compress(TEXT) + b"more", b"\x1f\x8b"],
+    ids=["other", "cut", "more", "begun"],
+)
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate"])
 def test_what_is_damaged_is_refused(coding: bytes, body: bytes) -> None:
     with pytest.raises(Refusal) as refused:
