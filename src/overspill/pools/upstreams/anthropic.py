@@ -76,7 +76,8 @@ class Anthropic(OpenAICompatible):
 
     def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:  # noqa: ARG002 - chat is all there is
         """Build ``POST <prefix>/v1/messages`` from a chat; raise ``WireError`` for what Messages cannot say."""
-        return _post(account, to_messages(body).body)
+        asked = to_messages(body)
+        return msgspec.structs.replace(_post(account, asked.body), dropped=asked.dropped)
 
     def call_native(self, surface: str, body: bytes, account: Account) -> HttpCall:  # noqa: ARG002 - see ``native``
         """Build ``POST <prefix>/v1/messages`` from a client's own; its betas go into their header."""
@@ -122,8 +123,6 @@ def _kind(status: int, body: bytes) -> FailureKind | None:
     if status in (200, 400, 413) and "invalid_request_error" in error.codes:
         found = (kind for beginning, kind in _BEGINNINGS.items() if said.startswith(beginning))
         return next(found, FailureKind.BAD_REQUEST)
-    if status == 404 and not said.startswith("model"):
-        return FailureKind.SERVER_ERROR if error.is_html else None
     return next((_TYPES[code] for code in error.codes if code in _TYPES), None)
 
 

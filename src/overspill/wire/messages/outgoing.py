@@ -211,7 +211,7 @@ class _Writing:
         temperature = self._value("temperature")
         if isinstance(temperature, int | float) and temperature > 1:
             self.fields["temperature"] = 1
-            self.dropped["temperature above 1"] = None
+            self.dropped["temperature"] = None
         if "temperature" in found and "top_p" in found:
             del self.fields["top_p"]
             self.dropped["top_p"] = None
