@@ -106,7 +106,9 @@ class Anthropic(OpenAICompatible):
 def _post(account: Account, body: bytes, *, betas: str = "") -> HttpCall:
     """Build the call; a base URL may end in /v1 or before it."""
     path = account.origin.prefix.removesuffix(b"/v1") + b"/v1/messages" + (b"?beta=true" if betas else b"")
-    headers: Headers = ((b"host", host_header(account.origin)), *FIXED_HEADERS, VERSION)
+    headers: Headers = ((b"host", host_header(account.origin)), *FIXED_HEADERS)
+    if not any(name == VERSION[0] for name, _ in account.extra_headers):
+        headers = (*headers, VERSION)
     if account.api_key:
         key = account.api_key.encode("ascii")
         is_token = account.api_key.startswith(_OAUTH)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from overspill.core.types import FailureKind, Surface
@@ -57,6 +58,12 @@ def test_what_a_chat_says_and_messages_cannot_is_told() -> None:
 )
 def test_a_base_url_may_end_with_the_version_or_before_it(prefix: bytes, path: bytes) -> None:
     assert called(CHAT, prefix=prefix).path == path
+
+
+def test_the_version_is_said_once() -> None:
+    newer = msgspec.structs.replace(account(), extra_headers=((b"anthropic-version", b"2027-01-01"),))
+    call = Anthropic().call(Surface.CHAT, json.dumps(CHAT).encode(), newer)
+    assert [value for name, value in call.headers if name == b"anthropic-version"] == [b"2027-01-01"]
 
 
 def test_a_login_goes_as_a_bearer_token_and_no_key_as_nothing() -> None:
