@@ -69,7 +69,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         said = draw(assistants(number))
         turns.append({"role": "assistant", "content": said})
         turns.append({"role": "user", "content": draw(users([block["id"] for block in said if "id" in block]))})
-    body: dict[str, Any] = {"model": "m", "max_tokens": draw(st.integers(1, 10**6)), "messages": turns}
+    body: dict[str, Any] = {"model": "claude-opus-4-6", "max_tokens": draw(st.integers(1, 10**6)), "messages": turns}
     optional: dict[str, st.SearchStrategy[Any]] = {
         "system": WORDS,
         "stop_sequences": st.lists(WORDS, min_size=1, max_size=2),
@@ -91,8 +91,23 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         body["tool_choice"] = {**draw(st.sampled_from(choices))}
         if body["tool_choice"]["type"] != "none" and draw(st.booleans()):
             body["tool_choice"]["disable_parallel_tool_use"] = True
-    body["thinking"] = {"type": "disabled"}
+    if not draw(st.booleans()):  # then no thoughts go out, and nothing must be lost here
+        without_thoughts(turns)
+        body["thinking"] = {"type": "disabled"}
+    else:
+        body["thinking"] = {"type": "adaptive", "display": "summarized"}
+        body.pop("top_k", None)
+        if body.get("tool_choice", {}).get("type") in ("any", "tool"):
+            del body["tool_choice"]
+        if draw(st.booleans()):
+            body.setdefault("output_config", {})["effort"] = draw(st.sampled_from(["low", "medium", "high", "max"]))
     return body
+
+
+def without_thoughts(turns: list[dict[str, Any]]) -> None:
+    for turn in turns:
+        kept = [block for block in turn["content"] if "thinking" not in block["type"]]
+        turn["content"] = kept or [{"type": "text", "text": "x"}]
 
 
 def as_blocks(body: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +124,7 @@ def test_a_request_comes_back_from_chat_as_it_was(body: dict[str, Any]) -> None:
     request = read_messages(json.dumps(body).encode())
     assert (request.dropped, request.native_only) == ((), ())
     chat = json.dumps({name: json.loads(bytes(raw)) for name, raw in request.fields.items()}).encode()
-    back = to_messages(chat, has_effort=True)
+    back = to_messages(chat)
     assert as_blocks(json.loads(back.body)) == body
     assert back.dropped == ()
 
@@ -291,7 +306,7 @@ def test_any_request_is_read_or_refused_with_a_place(fields: dict[str, Any]) -> 
         json.loads(fit_history(body.encode()))
         chat = json.dumps({name: json.loads(bytes(raw)) for name, raw in request.fields.items()}).encode()
         with contextlib.suppress(WireError):
-            to_messages(chat, has_effort=False)
+            to_messages(chat)
         return
     assert refusal.status == 400
     assert refusal.param is not None

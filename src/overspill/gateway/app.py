@@ -193,6 +193,10 @@ class App:
         except WireError as error:
             _refuse(exchange, request_id, error, caller.surface_name)
             return
+        if request.surface == "messages" and (betas := exchange.request.header(b"anthropic-beta")):
+            from overspill.wire.messages.native import with_betas
+
+            request = with_betas(request, betas)
         driver = self.driver
         likeness = None if caller.retry_count is None else driver.rejoining.likeness(caller, exchange)
         if likeness is not None and caller.retry_count and driver.rejoin(likeness, exchange):

@@ -16,6 +16,7 @@ class Attempt:
 
     __slots__ = (
         "command",
+        "dropped",
         "ended_at",
         "error",
         "failure",
@@ -59,6 +60,8 @@ class Attempt:
         """What the client gets, where it is remembered."""
         self.resumption = resumption
         """With what this attempt goes on; ``None`` where it begins."""
+        self.dropped: tuple[str, ...] = ()
+        """Names of the client's fields that had no place in what the target was asked."""
         self.started_at = self.heard_at = now
         """``heard_at``: when it was last seen to make progress: at its first token, then within a second or so."""
         self.first_token_at: float | None = None

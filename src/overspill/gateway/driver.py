@@ -27,6 +27,7 @@ from overspill.core.types import (
     RescueRefusal,
     Surface,
 )
+from overspill.errors import WireError
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.comeback import Comeback, Likeness
 from overspill.gateway.http.client import HttpClient
@@ -244,6 +245,8 @@ class Driver:
         self._books.started(relay)
         try:
             relay.start(self._client, session.request)
+        except WireError as refusal:
+            relay.refuse(refusal)
         except Exception:
             # The task runner: an adapter's slip is this target's failure and must not lose the request.
             log.exception("the call to %s could not be made", target.target_id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from overspill.core.commands import StartAttempt
 from overspill.core.events import Cut, Failed, Finished, FirstToken, Progress, Queued
 from overspill.core.types import FailureKind, Surface
+from overspill.errors import WireError
 from overspill.gateway.attempt import Attempt
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.client_call import ClientCall
@@ -98,7 +99,9 @@ class Relay(Attempt):
     def start(self, client: HttpClient, request: WireRequest) -> None:
         """Send the request."""
         target = self.target
-        self._call = client.request(target.origin, self._http_call(request), self, reuse=target.reuses_connections)
+        call = self._http_call(request)
+        self.dropped = call.dropped
+        self._call = client.request(target.origin, call, self, reuse=target.reuses_connections)
 
     def _http_call(self, request: WireRequest) -> HttpCall:
         body = body_of(request, self.surface, self.model, is_stream=self.is_stream, resumption=self.resumption)
@@ -115,6 +118,12 @@ class Relay(Attempt):
         """End an attempt whose call could not be made."""
         self.error = ErrorBody(message=message)
         self._fail(FailureKind.CONNECT)
+
+    def refuse(self, refusal: WireError) -> None:
+        """End an attempt on a target that cannot be asked this: the client is told what and why."""
+        self.status = refusal.status
+        self.error = ErrorBody(message=refusal.message, kind=refusal.kind, code=refusal.code, param=refusal.param)
+        self._fail(FailureKind.BAD_REQUEST)
 
     @property
     def is_paused(self) -> bool:

@@ -379,9 +379,10 @@ class Session:
             attempts=self.attempts,
             local_only_by=self.local_only_by,
         )
-        if self.writer is None or relay.is_native:
+        if self.writer is None and not relay.dropped:
             return lines
-        return lines + dropped_line(self.request.dropped)
+        asked = () if relay.is_native else self.request.dropped
+        return lines + dropped_line((*asked, *relay.dropped))
 
     def _broken(self, command: Complete) -> None:
         """End a stream that broke: with an error event and never with ``[DONE]``, so no client takes it as whole."""

@@ -14,6 +14,8 @@ class HttpCall(msgspec.Struct, frozen=True, gc=False):
     path: bytes
     headers: Headers
     body: bytes
+    dropped: tuple[str, ...] = ()
+    """Names of the client's fields that have no place in it."""
 
 
 class Origin(msgspec.Struct, frozen=True):

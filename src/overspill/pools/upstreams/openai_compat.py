@@ -22,7 +22,7 @@ PATHS = {
     Surface.EMBEDDINGS: b"/embeddings",
 }
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_FIXED_HEADERS: Headers = (
+FIXED_HEADERS: Headers = (
     (b"content-type", b"application/json"),
     (b"accept", b"application/json, text/event-stream"),
     # Chunks are passed on as they come; compression would have to be undone to read usage and finish reasons.
@@ -61,7 +61,7 @@ class OpenAICompatible:
 
 def post(account: Account, path: bytes, body: bytes) -> HttpCall:
     """Build a POST of JSON with the account's key. ``content-length`` is the sender's business."""
-    headers: Headers = ((b"host", host_header(account.origin)), *_FIXED_HEADERS, *key_headers(account))
+    headers: Headers = ((b"host", host_header(account.origin)), *FIXED_HEADERS, *key_headers(account))
     return HttpCall(method=b"POST", path=path, headers=(*headers, *account.extra_headers), body=body)
 
 

@@ -9,6 +9,7 @@ from overspill.pools.upstreams.protocol import Upstream
 
 GROUP = "overspill.upstreams"
 _OWN = {
+    "anthropic": "overspill.pools.upstreams.anthropic:Anthropic",
     "bailian": "overspill.pools.upstreams.bailian:Bailian",
     "deepseek": "overspill.pools.upstreams.deepseek:DeepSeek",
     "openai": "overspill.pools.upstreams.openai:OpenAI",

@@ -12,6 +12,7 @@ from overspill.wire.messages.blocks import UNSIGNED
 from overspill.wire.messages.native import good_id
 
 _Block = dict[str, Any]
+_THOUGHTS = ("thinking", "redacted_thinking")
 _DATA_URL = re.compile(r"data:([^;,]*)(?:;[^;,]*)*?(;base64)?,(.*)", re.DOTALL)
 
 _decode_messages = msgspec.json.Decoder(list[dict[str, Any]]).decode
@@ -50,6 +51,12 @@ class History:
                     raise _cannot(f"{path}.role", f"the role {role!r} is not known to Anthropic's Messages API")
         self._trim()
 
+    def drop_thoughts(self) -> None:
+        """Leave out all thoughts; a turn of nothing else goes with them."""
+        for turn in self.turns:
+            turn["content"] = [block for block in turn["content"] if block["type"] not in _THOUGHTS]
+        self.turns = [turn for turn in self.turns if turn["content"]]
+
     def _add_system(self, message: dict[str, Any], path: str) -> None:
         blocks = self._blocks(message.get("content"), f"{path}.content")
         if any(block["type"] != "text" for block in blocks):
@@ -69,17 +76,21 @@ class History:
             self.turns.append({"role": role, "content": blocks})
 
     def _trim(self) -> None:
-        """Write what is only text as text, and take the white space off an answer that is to be continued."""
+        """Take the white space off the end of an answer that is to be continued: Anthropic refuses it."""
         last = self.turns[-1] if self.turns else None
         if last is not None and last["role"] == "assistant" and last["content"][-1]["type"] == "text":
             text = last["content"].pop()["text"].rstrip()
             last["content"] += [_text(text)] if text else []
             if not last["content"]:
                 self.turns.pop()
+
+    def written(self) -> list[dict[str, Any]]:
+        """Return the turns; what is only one text is written as text."""
         for turn in self.turns:
             blocks = turn["content"]
             if len(blocks) == 1 and blocks[0]["type"] == "text":
                 turn["content"] = blocks[0]["text"]
+        return self.turns
 
     # -- content
 

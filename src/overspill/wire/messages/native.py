@@ -16,10 +16,14 @@ from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Usage, Whol
 from overspill.wire.chunks import PLAIN_TOKEN
 from overspill.wire.messages.blocks import UNSIGNED
 from overspill.wire.messages.ends import FINISH_REASONS, count
+from overspill.wire.request import Request
 from overspill.wire.sse import Event
 
+BETAS = "anthropic_beta"
+"""A field of ours in a native request: the names in the client's ``anthropic-beta`` header, which no body has."""
 _NO_TOKEN = Chunk(has_choices=True)
 _ODD_ID = re.compile(rb'"(?:tool_use_)?id"\s*:\s*"[A-Za-z0-9_-]*[^A-Za-z0-9_"-]')
+_BETA = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _BAD_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
 _THOUGHT = b'"thinking"'
 _CALL = b'"tool_use"'
@@ -141,6 +145,13 @@ def error_of(error: Any) -> ErrorBody:
     kind = error.get("type")
     kind = None if kind is None else str(kind)
     return ErrorBody(message=str(error.get("message") or kind or "error"), kind=kind, code=kind)
+
+
+def with_betas(request: Request, header: bytes) -> Request:
+    """Return a request that keeps the client's ``anthropic-beta`` header beside its own fields."""
+    names = [name.strip() for name in header.decode("ascii", "ignore").split(",")]
+    betas = msgspec.Raw(msgspec.json.encode([name for name in names if _BETA.fullmatch(name)]))
+    return msgspec.structs.replace(request, native={**(request.native or {}), BETAS: betas})
 
 
 def fit_history(body: bytes) -> bytes:

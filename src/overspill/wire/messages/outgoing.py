@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from overspill.errors import WireError
+from overspill.wire.messages.claude import ModelRules, rules_of
 from overspill.wire.messages.history import History
 
-DEFAULT_MAX_TOKENS = 32_000
-"""For a client that sets no limit, which Anthropic demands: what every current Claude model may write (2026-11)."""
-_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 # For models without `effort`; low to high as Google's OpenAI-compatible endpoint has them (`options._EFFORT_BUDGETS`).
 _BUDGETS = {"low": 1_024, "medium": 8_192, "high": 24_576, "xhigh": 31_999, "max": 31_999}
 _LEAST_BUDGET = 1_024
@@ -44,6 +43,7 @@ _HANDLED = frozenset(
 _OF_NO_EFFECT = (b"null", b"false", b"0", b"0.0", b"[]", b"{}", b'["text"]', b'"auto"', b'"default"')
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -54,12 +54,10 @@ class Outgoing(NamedTuple):
     dropped: tuple[str, ...]
 
 
-def to_messages(body: bytes, *, has_effort: bool, max_tokens: int = DEFAULT_MAX_TOKENS) -> Outgoing:
-    """Translate a chat body; raise ``WireError`` for what Messages cannot say and the answer would be wrong without.
-
-    ``has_effort``: the model takes ``output_config.effort`` and adaptive thinking; older ones a budget of tokens.
-    """
-    writing = _Writing(_decode_fields(body), has_effort=has_effort, max_tokens=max_tokens)
+def to_messages(body: bytes) -> Outgoing:
+    """Translate a chat body; raise ``WireError`` for what Messages cannot say and the answer would be wrong without."""
+    chat = _decode_fields(body)
+    writing = _Writing(chat, rules_of(_decode_text(chat["model"])))
     writing.write()
     return Outgoing(msgspec.json.encode(writing.fields), tuple(sorted(writing.dropped)))
 
@@ -67,10 +65,9 @@ def to_messages(body: bytes, *, has_effort: bool, max_tokens: int = DEFAULT_MAX_
 class _Writing:
     """The fields of the request so far."""
 
-    def __init__(self, chat: dict[str, msgspec.Raw], *, has_effort: bool, max_tokens: int) -> None:
+    def __init__(self, chat: dict[str, msgspec.Raw], rules: ModelRules) -> None:
         self._chat = chat
-        self._has_effort = has_effort
-        self._max_tokens = max_tokens
+        self._rules = rules
         self.fields: dict[str, Any] = {}
         self.dropped: dict[str, None] = {}
 
@@ -86,13 +83,16 @@ class _Writing:
         history.read(self._chat["messages"])
         if not history.turns:
             raise WireError("'messages': Anthropic's Messages API needs a turn that is not empty.", param="messages")
-        limit = self._value("max_completion_tokens") or self._value("max_tokens") or self._max_tokens
-        self.fields = {"model": self._chat["model"], "max_tokens": limit, "messages": history.turns}
+        limit = self._value("max_completion_tokens") or self._value("max_tokens") or self._rules.max_tokens
+        self.fields = {"model": self._chat["model"], "max_tokens": limit, "messages": None}
         self._write_stream()
         self._write_tools()
         self._write_form(history)
         self._write_thinking(limit, history)
+        if not (self._thinks or (self._rules.thinks_unasked and "thinking" not in self.fields)):
+            history.drop_thoughts()  # "When thinking is disabled, an assistant message cannot contain thinking."
         self._write_sampling()
+        self.fields["messages"] = history.written()
         if history.system:
             blocks = [{"type": "text", "text": text} for text in history.system]
             self.fields["system"] = history.system[0] if len(blocks) == 1 else blocks
@@ -170,32 +170,40 @@ class _Writing:
         kind = wish.get("type") if isinstance(wish, dict) else None
         effort = self._value("reasoning_effort")
         if kind == "disabled" or effort == "none":
-            self.fields["thinking"] = _NO_THINKING
+            if self._rules.thinks_always:
+                self.dropped["thinking"] = None
+            else:
+                self.fields["thinking"] = _NO_THINKING
             return
-        level = _EFFORTS.get(effort) if isinstance(effort, str) else None
+        level = "low" if effort == "minimal" else effort if effort in _EFFORTS else None
         if effort is not None and level is None:
             self.dropped["reasoning_effort"] = None
         if kind is None and level is None:
             return
         if self.fields.get("tool_choice", {}).get("type") in ("any", "tool"):
             self.dropped["thinking"] = None  # "Thinking may not be enabled when tool_choice forces tool use."
-            return
-        if self._has_effort:
-            self.fields["thinking"] = {"type": "adaptive"}
+        elif self._rules.has_effort:
+            # Without `display` the newer models think in blocks without text.
+            self.fields["thinking"] = {"type": "adaptive", "display": "summarized"}
             if level is not None:
-                self._output_config()["effort"] = level
-            return
-        budget = min(_BUDGETS[level or "medium"], limit - 1)
+                self._output_config()["effort"] = level if level in self._rules.efforts else "high"
+        else:
+            self._write_budget(min(_BUDGETS[level or "medium"], limit - 1), history)
+
+    def _write_budget(self, budget: int, history: History) -> None:
         if budget < _LEAST_BUDGET or history.is_unsigned:
             self.dropped["thinking"] = None
-            return
-        self.fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
+        else:
+            self.fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
+
+    @property
+    def _thinks(self) -> bool:
+        return bool(self.fields.get("thinking", _NO_THINKING) != _NO_THINKING)
 
     def _write_sampling(self) -> None:
-        """Anthropic's temperature ends at 1; with thinking there is none, and newer models take one of the two."""
-        is_thinking = self.fields.get("thinking", _NO_THINKING) != _NO_THINKING
+        """Anthropic's temperature ends at 1 and goes with no ``top_p``; thinking goes with neither."""
         found = [name for name in ("temperature", "top_p", "top_k") if self._value(name) is not None]
-        if is_thinking:
+        if self._thinks or not self._rules.has_sampling:
             self.dropped |= dict.fromkeys(found)
             return
         for name in found:
@@ -203,7 +211,7 @@ class _Writing:
         temperature = self._value("temperature")
         if isinstance(temperature, int | float) and temperature > 1:
             self.fields["temperature"] = 1
-            self.dropped["temperature above 1"] = None
+            self.dropped["temperature"] = None
         if "temperature" in found and "top_p" in found:
             del self.fields["top_p"]
             self.dropped["top_p"] = None

@@ -15,5 +15,7 @@ def test_every_own_adapter_can_be_made_and_knows_its_name() -> None:
 
 
 def test_a_wrong_name_is_answered_with_the_nearest_right_one() -> None:
-    with pytest.raises(UnknownName, match=r"unknown upstream 'deepsek' \(did you mean 'deepseek'\?\); known: bailian"):
+    with pytest.raises(
+        UnknownName, match=r"unknown upstream 'deepsek' \(did you mean 'deepseek'\?\); known: anthropic, bailian"
+    ):
         registry.create("deepsek")

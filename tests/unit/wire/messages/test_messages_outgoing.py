@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from overspill.errors import WireError
-from overspill.wire.messages.outgoing import DEFAULT_MAX_TOKENS, Outgoing, to_messages
+from overspill.wire.messages.outgoing import Outgoing, to_messages
 
 HELLO = {"role": "user", "content": "hello"}
 FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"x": {}}}}}
@@ -14,9 +14,13 @@ CALL = {"id": "t", "type": "function", "function": {"name": "f", "arguments": '{
 SIGNED = {"type": "reasoning.text", "text": "hm", "signature": "EqQB"}
 
 
-def outgoing(*messages: dict[str, Any], has_effort: bool = True, **fields: Any) -> Outgoing:
-    body = {"model": "claude-x", "messages": list(messages) or [HELLO], **fields}
-    return to_messages(json.dumps(body).encode(), has_effort=has_effort)
+OLDER = "claude-sonnet-4-5"
+NEW = "claude-opus-5"
+
+
+def outgoing(*messages: dict[str, Any], **fields: Any) -> Outgoing:
+    body = {"model": "claude-sonnet-4-6", "messages": list(messages) or [HELLO], **fields}
+    return to_messages(json.dumps(body).encode())
 
 
 def sent(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -39,8 +43,8 @@ def test_a_plain_chat_request_becomes_a_messages_request() -> None:
     assert outgoing(stream=True, stream_options={"include_usage": True}, n=1, user="u", seed=None) == Outgoing(
         json.dumps(
             {
-                "model": "claude-x",
-                "max_tokens": DEFAULT_MAX_TOKENS,
+                "model": "claude-sonnet-4-6",
+                "max_tokens": 32_000,
                 "messages": [HELLO],
                 "stream": True,
                 "metadata": {"user_id": "u"},
@@ -52,6 +56,7 @@ def test_a_plain_chat_request_becomes_a_messages_request() -> None:
 
 
 def test_the_limit_is_the_clients_and_stops_are_sequences() -> None:
+    assert sent(model="claude-3-haiku-20240307")["max_tokens"] == 4096
     assert sent(max_tokens=5)["max_tokens"] == 5
     assert sent(max_tokens=5, max_completion_tokens=6)["max_tokens"] == 6
     assert sent(stop="END")["stop_sequences"] == ["END"]
@@ -162,7 +167,7 @@ def test_only_thoughts_that_are_signed_go_out() -> None:
         "odd",
     ]
     said = {"role": "assistant", "content": "yes", "reasoning_content": "hm", "reasoning_details": details}
-    assert turns(HELLO, said, HELLO)[1]["content"] == [
+    assert sent(HELLO, said, HELLO, reasoning_effort="low")["messages"][1]["content"] == [
         {"type": "thinking", "thinking": "hm", "signature": "EqQB"},
         {"type": "redacted_thinking", "data": "zzz"},
         {"type": "text", "text": "yes"},
@@ -200,51 +205,65 @@ def test_tools_and_their_choice_are_translated() -> None:
     assert "tool_choice" not in sent(tools=[], tool_choice="auto")
 
 
+ADAPTIVE = {"type": "adaptive", "display": "summarized"}
+OFF = {"type": "disabled"}
+
+
 @pytest.mark.parametrize(
-    ("asked", "has_effort", "thinking", "effort"),
+    ("asked", "thinking", "effort"),
     [
-        ({"reasoning_effort": "low"}, True, {"type": "adaptive"}, "low"),
-        ({"reasoning_effort": "minimal"}, True, {"type": "adaptive"}, "low"),
-        ({"reasoning_effort": "max"}, True, {"type": "adaptive"}, "max"),
-        ({"thinking": {"type": "enabled"}}, True, {"type": "adaptive"}, None),
-        ({"reasoning_effort": "none"}, True, {"type": "disabled"}, None),
-        ({"thinking": {"type": "disabled"}, "reasoning_effort": "low"}, True, {"type": "disabled"}, None),
-        ({"reasoning_effort": "low"}, False, {"type": "enabled", "budget_tokens": 1024}, None),
-        ({"reasoning_effort": "high"}, False, {"type": "enabled", "budget_tokens": 24_576}, None),
-        ({"thinking": {"type": "enabled"}}, False, {"type": "enabled", "budget_tokens": 8192}, None),
-        ({"reasoning_effort": "high", "max_tokens": 4000}, False, {"type": "enabled", "budget_tokens": 3999}, None),
-        ({}, True, None, None),
+        ({"reasoning_effort": "low"}, ADAPTIVE, "low"),
+        ({"reasoning_effort": "minimal"}, ADAPTIVE, "low"),
+        ({"reasoning_effort": "max"}, ADAPTIVE, "max"),
+        ({"reasoning_effort": "xhigh"}, ADAPTIVE, "high"),
+        ({"reasoning_effort": "xhigh", "model": NEW}, ADAPTIVE, "xhigh"),
+        ({"thinking": {"type": "enabled"}}, ADAPTIVE, None),
+        ({"reasoning_effort": "none"}, OFF, None),
+        ({"thinking": OFF, "reasoning_effort": "low"}, OFF, None),
+        ({"reasoning_effort": "none", "model": "claude-opus-5-5"}, None, None),
+        ({"reasoning_effort": "low", "model": OLDER}, {"type": "enabled", "budget_tokens": 1024}, None),
+        ({"reasoning_effort": "high", "model": OLDER}, {"type": "enabled", "budget_tokens": 24_576}, None),
+        ({"thinking": {"type": "enabled"}, "model": OLDER}, {"type": "enabled", "budget_tokens": 8192}, None),
+        (
+            {"reasoning_effort": "high", "max_tokens": 4000, "model": OLDER},
+            {"type": "enabled", "budget_tokens": 3999},
+            None,
+        ),
+        ({}, None, None),
     ],
 )
-def test_thinking_is_asked_for_as_the_model_takes_it(
-    asked: dict[str, Any], has_effort: bool, thinking: Any, effort: str | None
-) -> None:
-    body = sent(has_effort=has_effort, **asked)
+def test_thinking_is_asked_for_as_the_model_takes_it(asked: dict[str, Any], thinking: Any, effort: str | None) -> None:
+    body = sent(**asked)
     assert body.get("thinking") == thinking
     assert body.get("output_config", {}).get("effort") == effort
 
 
 def test_thinking_is_left_out_where_anthropics_rules_forbid_it() -> None:
     forced = outgoing(reasoning_effort="low", tools=[FUNCTION], tool_choice="required")
-    short = outgoing(reasoning_effort="low", max_tokens=1000, has_effort=False)
-    unsigned = outgoing(
-        HELLO,
-        {"role": "assistant", "tool_calls": [CALL]},
-        {"role": "tool", "tool_call_id": "t", "content": "x"},
-        reasoning_effort="low",
-        has_effort=False,
-    )
-    for found in (forced, short, unsigned):
+    short = outgoing(reasoning_effort="low", max_tokens=1000, model=OLDER)
+    called = [HELLO, {"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "t", "content": "x"}]
+    unsigned = outgoing(*called, reasoning_effort="low", model=OLDER)
+    always = outgoing(reasoning_effort="none", model="claude-fable-5")
+    for found in (forced, short, unsigned, always):
         assert "thinking" not in json.loads(found.body)
         assert found.dropped == ("thinking",)
-    signed = sent(
-        HELLO,
-        {"role": "assistant", "tool_calls": [CALL], "reasoning_details": [SIGNED]},
-        reasoning_effort="low",
-        has_effort=False,
-    )
-    assert signed["thinking"]["type"] == "enabled"
+    called[1]["reasoning_details"] = [SIGNED]
+    assert sent(*called, reasoning_effort="low", model=OLDER)["thinking"]["type"] == "enabled"
     assert outgoing(reasoning_effort="odd").dropped == ("reasoning_effort",)
+
+
+def test_a_history_has_no_thoughts_where_the_model_does_not_think() -> None:
+    said = [
+        HELLO,
+        {"role": "assistant", "content": "yes", "reasoning_details": [SIGNED]},
+        HELLO,
+        {"role": "assistant", "content": "", "reasoning_details": [SIGNED]},
+        HELLO,
+    ]
+    told_not_to = sent(*said, thinking=OFF, model=NEW)
+    assert [turn["content"] for turn in told_not_to["messages"]] == ["hello", "yes", "hello", "hello"]
+    assert sent(*said)["messages"] == told_not_to["messages"]
+    assert sent(*said, model=NEW)["messages"][1]["content"][0]["type"] == "thinking"
 
 
 def test_sampling_goes_out_as_far_as_anthropic_has_it() -> None:
@@ -253,10 +272,10 @@ def test_sampling_goes_out_as_far_as_anthropic_has_it() -> None:
     hot = outgoing(temperature=1.5, top_p=0.5)
     assert json.loads(hot.body)["temperature"] == 1
     assert "top_p" not in json.loads(hot.body)
-    assert hot.dropped == ("temperature above 1", "top_p")
-    thinking = outgoing(temperature=0.5, reasoning_effort="low")
-    assert "temperature" not in json.loads(thinking.body)
-    assert thinking.dropped == ("temperature",)
+    assert hot.dropped == ("temperature", "top_p")
+    for none in (outgoing(temperature=0.5, reasoning_effort="low"), outgoing(temperature=0.5, model=NEW)):
+        assert "temperature" not in json.loads(none.body)
+        assert none.dropped == ("temperature",)
     assert sent(temperature=0.5, thinking={"type": "disabled"})["temperature"] == 0.5
 
 
@@ -315,4 +334,4 @@ def test_what_messages_cannot_say_is_refused(
 
 def test_messages_that_cannot_be_read_are_refused() -> None:
     with pytest.raises(WireError, match="cannot be read"):
-        to_messages(b'{"model":"m","messages":[1]}', has_effort=True)
+        to_messages(b'{"model":"m","messages":[1]}')
