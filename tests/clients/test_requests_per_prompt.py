@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.clients import page
-from tests.clients.clients import CHAT
+from tests.clients.clients import CLIENTS
 from tests.clients.drivers import node
 from tests.clients.said import Driver
 from tests.clients.stage import PLAIN, QUESTION, staged, storming
@@ -29,6 +29,6 @@ def through_the_gateway(client: Driver) -> int:
 
 @pytest.mark.skipif(node.NODE is None, reason=node.MISSING)
 def test_the_page_says_what_a_prompt_costs_with_each_client() -> None:
-    rows = [(one.name, one.version(), alone(one), through_the_gateway(one)) for one in CHAT]
+    rows = [(one.name, one.version(), alone(one), through_the_gateway(one)) for one in CLIENTS]
     assert {through for *_, through in rows} == {1}
     page.check("clients", ("client", "version", "requests without", "requests with"), rows)

@@ -19,10 +19,10 @@ class NodeClient:
     """A package; its script reads one JSON document and writes one."""
 
     shows_reasoning = True
-    forgets_thoughts = True
 
-    def __init__(self, name: str, package: str, script: str) -> None:
+    def __init__(self, name: str, package: str, script: str, *, forgets_thoughts: bool) -> None:
         self.name = name
+        self.forgets_thoughts = forgets_thoughts
         self._package = package
         self._script = script
 
@@ -46,4 +46,5 @@ class NodeClient:
         return Said(**json.loads(done.stdout))
 
 
-OPENAI = NodeClient("openai-node", "openai", "openai.mjs")
+OPENAI = NodeClient("openai-node", "openai", "openai.mjs", forgets_thoughts=True)
+ANTHROPIC = NodeClient("anthropic-node", "@anthropic-ai/sdk", "anthropic.mjs", forgets_thoughts=False)

@@ -26,7 +26,8 @@ class OpenAIPython:
 
     def whole(self, url: str, question: str) -> Said:
         try:
-            completion = client(url).chat.completions.create(model=MODEL, messages=asked(question))
+            with client(url) as api:
+                completion = api.chat.completions.create(model=MODEL, messages=asked(question))
         except openai.OpenAIError as error:
             return Said(error=repr(error))
         return said(completion.choices[0].message)
@@ -34,7 +35,10 @@ class OpenAIPython:
     def stream(self, url: str, question: str) -> Said:
         text = reasoning = ""
         try:
-            with client(url).chat.completions.create(model=MODEL, messages=asked(question), stream=True) as stream:
+            with (
+                client(url) as api,
+                api.chat.completions.create(model=MODEL, messages=asked(question), stream=True) as stream,
+            ):
                 for chunk in stream:
                     for choice in chunk.choices:
                         text += choice.delta.content or ""
@@ -48,9 +52,10 @@ class OpenAIPython:
         messages = asked(question)
         try:
             while True:
-                with client(url).chat.completions.stream(
-                    model=MODEL, messages=messages, tools=[WEATHER_TOOL]
-                ) as stream:
+                with (
+                    client(url) as api,
+                    api.chat.completions.stream(model=MODEL, messages=messages, tools=[WEATHER_TOOL]) as stream,
+                ):
                     message = stream.get_final_completion().choices[0].message
                 if not message.tool_calls:
                     return said(message)
@@ -72,7 +77,8 @@ class OpenAIPythonByHand(OpenAIPython):
         messages = asked(question)
         try:
             while True:
-                completion = client(url).chat.completions.create(model=MODEL, messages=messages, tools=[WEATHER_TOOL])
+                with client(url) as api:
+                    completion = api.chat.completions.create(model=MODEL, messages=messages, tools=[WEATHER_TOOL])
                 message = completion.choices[0].message
                 if not message.tool_calls:
                     return said(message)

@@ -27,6 +27,7 @@ from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.http.server import Server, serve
 from overspill.gateway.rehearsal.answer import JSON_HEADERS, SSE_HEADERS, Answer
 from overspill.gateway.rehearsal.begun import begun_tokens, rendered_prompt
+from overspill.gateway.rehearsal.embeddings import embeddings_of
 from overspill.gateway.rehearsal.faults import (
     Early,
     ErrorStatus,
@@ -125,6 +126,8 @@ class FakeEngine:
                 self._complete(exchange, "chat")
             case "POST", "/v1/completions":
                 self._complete(exchange, "completions")
+            case "POST", "/v1/embeddings":
+                self._embed(exchange)
             case "POST", "/apply-template":
                 self._show_prompt(exchange)
             case "GET", "/v1/models":
@@ -153,6 +156,26 @@ class FakeEngine:
             return True
         exchange.reply(401, JSON_HEADERS, b'{"error":"Unauthorized"}')
         return False
+
+    def _embed(self, exchange: Exchange) -> None:
+        """Answer at once; only what strikes before an answer can strike one in one piece."""
+        if not self._is_allowed(exchange):
+            return
+        try:
+            request = parse_request("embeddings", exchange.request.body)
+            body = msgspec.json.encode(embeddings_of(request))
+        except WireError as error:
+            _refuse(exchange, error.status, "BadRequestError", error.message, param=error.param)
+            return
+        self.received += 1
+        fault = fault_for(self.faults, self.received)
+        answer = partial(exchange.reply, 200, JSON_HEADERS, body)
+        if isinstance(fault, SlowStart):
+            exchange.on_gone = self._loop.call_later(fault.seconds, answer).cancel
+        elif isinstance(fault, Early):
+            self._misbehave(exchange, request, fault)
+        else:
+            answer()
 
     def _complete(self, exchange: Exchange, surface: Literal["chat", "completions"]) -> None:
         if not self._is_allowed(exchange):

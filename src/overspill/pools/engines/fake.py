@@ -37,8 +37,7 @@ class FakeEngine(OpenAIServer):
     kind = "fake"
     needs_model: bool = False
     stats_path: bytes | None = b"/metrics"
-    surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
-    unsupported: Mapping[str, str] = {"embeddings": "the rehearsal engine makes text only"}
+    surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS)
 
     def launch(self, spec: EngineSpec, *, run_dir: str, api_key: str) -> Launch:
         """Say how to start it. A wrong name in ``extra`` is refused by the process, which says so and ends."""

@@ -219,7 +219,7 @@ def test_a_request_that_cannot_be_served_gets_400(fields: dict[str, Any], says: 
 def test_other_paths_and_methods_get_404() -> None:
     async def use(caller: Caller) -> None:
         assert (await caller.ask("GET", "/v1/chat/completions")).status == 404
-        assert (await caller.ask("POST", "/v1/embeddings", {})).json()["error"]["code"] == 404
+        assert (await caller.ask("POST", "/v1/rerank", {})).json()["error"]["code"] == 404
 
     with_engine(use)
 
