@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import yaml
 
-
 _LISTED = Path(__file__).with_name("exceptions.yaml")
 
 
