@@ -59,7 +59,8 @@ _SURFACES: dict[str, tuple[Surface, SurfaceName]] = {
 }
 """Clients of DeepSeek's own API leave the version out of their base URL; its Messages API stands below /anthropic."""
 _MODELS = ("/v1/models", "/models", "/anthropic/v1/models")
-_POST, _GET = ("POST", "OPTIONS"), ("GET", "HEAD", "OPTIONS")
+_LISTS = ("/v1/chat/completions", "/chat/completions")
+_POST, _GET, _ANY = ("POST", "OPTIONS"), ("GET", "HEAD", "OPTIONS"), ("GET", "HEAD", "POST", "OPTIONS")
 
 Page = Callable[[Exchange], None]
 
@@ -123,7 +124,7 @@ class App:
             return refuse_kept(request) or self._unknown_path(request)
         if request.method not in methods:
             return refuse_socket(request) or _wrong_method(request, methods)
-        if path in _SURFACES:
+        if path in _SURFACES and request.method == "POST":
             with contextlib.suppress(WireError):  # a wish that cannot be read is answered with the request's number
                 request.caller = self._caller(_SURFACES[path], key_id or ANONYMOUS, request)
         return None
@@ -131,7 +132,7 @@ class App:
     def _methods_of(self, path: str) -> tuple[str, ...] | None:
         """Return what a path takes; ``None`` if there is nothing there."""
         if path in _SURFACES or path in self._posts:
-            return _POST
+            return _ANY if path in _LISTS else _POST
         is_page = path in self._pages or path.startswith(tuple(f"{page}/" for page in _MODELS))
         return _GET if is_page else None
 
@@ -178,7 +179,10 @@ class App:
             return
         path = exchange.request.path
         if path in _SURFACES:
-            self._refuse_wishes(exchange)
+            if exchange.request.method == "POST":
+                self._refuse_wishes(exchange)
+            else:
+                exchange.reply(200, _JSON, _NO_COMPLETIONS)
             return
         page = self._pages.get(path) or self._posts.get(path)
         if page is not None:
@@ -297,6 +301,10 @@ class App:
         _send(exchange, explanation)
 
 
+_NO_COMPLETIONS = b'{"object":"list","data":[],"first_id":null,"last_id":null,"has_more":false}'
+"""The completions that are kept to be listed, with ``store`` or without: none."""
+
+
 def model_cards(policy: Policy) -> list[ModelCard]:
     """List the models that can be asked for by name; a glob is no name."""
     local = {spec.target_id for spec in policy.targets if spec.is_local}
@@ -328,7 +336,7 @@ def _send(exchange: Exchange, body: object, status: int = 200) -> None:
 
 
 def _wrong_method(request: HttpRequest, allowed: tuple[str, ...]) -> tuple[int, Headers, bytes]:
-    message = f"{request.path} takes {allowed[0]}, not {request.method}"
+    message = f"{request.path} takes {'POST' if 'POST' in allowed else 'GET'}, not {request.method}"
     body = write_error(_spoken(request), 405, message, kind="invalid_request_error", code="wrong_method")
     return 405, (*_JSON, (b"allow", ", ".join(allowed).encode())), body
 

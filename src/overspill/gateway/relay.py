@@ -350,10 +350,15 @@ class Relay(Attempt):
             self._sink.forward(held[0] if len(held) == 1 else b"".join(held))
             held.clear()
 
+    def _is_hollow(self) -> bool:
+        """Tell whether a stream that has ended said nothing, though it was allowed to."""
+        usage = self.usage
+        return not self.tokens and self.request.max_tokens != 0 and (usage is None or not usage.output_tokens)
+
     def _stream_ended(self) -> None:
         if self.finish_reason is None:
             self._fail(FailureKind.CUT)
-        elif not self.tokens and not (self.usage is not None and self.usage.output_tokens):
+        elif self._is_hollow():
             self._fail(FailureKind.HOLLOW)
         elif self._aggregator is not None:
             self._aggregated(self._aggregator)
@@ -388,7 +393,7 @@ class Relay(Attempt):
             return
         self.usage = whole.usage
         self.finish_reason = whole.finish_reason
-        failure = failure_of(whole, self.surface)
+        failure = failure_of(whole, self.surface, self.request.max_tokens)
         if whole.error is not None:
             self._error_ended()
         elif failure is not None:

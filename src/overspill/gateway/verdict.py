@@ -56,11 +56,12 @@ class Body:
         return bytes(self._bytes)
 
 
-def failure_of(whole: Whole, surface: Surface) -> FailureKind | None:
+def failure_of(whole: Whole, surface: Surface, max_tokens: int | None) -> FailureKind | None:
     """Say what is wrong with a whole answer that carries no error; ``None`` if nothing is."""
     if whole.finish_reason == OUT_OF_RESOURCES:
         return FailureKind.OVERLOADED
-    if not whole.has_choices or not (whole.has_content or (whole.usage and whole.usage.output_tokens)):
+    is_full = whole.has_content or max_tokens == 0 or (whole.usage and whole.usage.output_tokens)
+    if not whole.has_choices or not is_full:
         return FailureKind.HOLLOW
     if whole.finish_reason is None and surface is not Surface.EMBEDDINGS:
         return FailureKind.CUT  # the server says itself that it did not come to an end

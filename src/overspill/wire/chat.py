@@ -78,15 +78,15 @@ def _parse_plain_chat(fields: dict[str, msgspec.Raw], body: bytes) -> Request | 
         prompt_tokens=estimate_tokens(prompt),
         text_prefix_crc=_prefix_crc(prompt),
         stream=chat.stream,
-        max_tokens=_integer(fields, "max_tokens", MAX_TOKENS_LIMIT),
+        max_tokens=_integer(fields, "max_tokens", 0, MAX_TOKENS_LIMIT),
     )
 
 
 def _parse(fields: dict[str, msgspec.Raw], model: str, prompt: bytes, surface: SurfaceName = "chat") -> Request:
     """Read a request for text field by field."""
     tools = [bytes(raw) for name in ("tools", "functions") if (raw := fields.get(name)) is not None]
-    max_tokens = _integer(fields, "max_tokens", MAX_TOKENS_LIMIT)
-    max_completion_tokens = _integer(fields, "max_completion_tokens", MAX_TOKENS_LIMIT)
+    max_tokens = _integer(fields, "max_tokens", 0, MAX_TOKENS_LIMIT)
+    max_completion_tokens = _integer(fields, "max_completion_tokens", 0, MAX_TOKENS_LIMIT)
     return Request(
         fields=fields,
         model=model,
@@ -94,7 +94,7 @@ def _parse(fields: dict[str, msgspec.Raw], model: str, prompt: bytes, surface: S
         text_prefix_crc=_prefix_crc(prompt),
         stream=_boolean(fields, "stream"),
         max_tokens=max_tokens if max_completion_tokens is None else max_completion_tokens,
-        n=_integer(fields, "n", MAX_N) or 1,
+        n=_integer(fields, "n", 1, MAX_N) or 1,
         include_usage=_boolean(_stream_options(fields), "include_usage", within="stream_options."),
         has_tools=any(raw not in _NO_TOOLS for raw in tools),
         surface=surface,
@@ -222,20 +222,23 @@ def _boolean(fields: dict[str, msgspec.Raw], name: str, *, within: str = "") -> 
     raise _bad(f"'{param}' must be true or false, not {_shown(raw)}.", param, "invalid_type")
 
 
-def _integer(fields: dict[str, msgspec.Raw], name: str, high: int) -> int | None:
-    """Read an integer from 1 to ``high``. ``1.0`` is none: what a target makes of it differs from server to server."""
+def _integer(fields: dict[str, msgspec.Raw], name: str, low: int, high: int) -> int | None:
+    """Read an integer in a range. ``1.0`` is none: what a target makes of it differs from server to server.
+
+    A limit of 0 tokens is the target's to refuse: some do, others read the prompt into their cache and answer nothing.
+    """
     raw = fields.get(name)
     if raw is None:
         return None
     digits = bytes(raw)
-    if digits.isdigit() and len(digits) <= _MAX_DIGITS and 1 <= (value := int(digits)) <= high:
+    if digits.isdigit() and len(digits) <= _MAX_DIGITS and low <= (value := int(digits)) <= high:
         return value
     if digits == _NULL:
         return None
     if not digits.removeprefix(b"-").isdigit():
         raise _bad(f"'{name}' must be an integer, not {_shown(raw)}.", name, "invalid_type")
     if digits.startswith(b"-") or digits == b"0":
-        raise _bad(f"'{name}' is {_shown(raw)}; it must be at least 1.", name, "integer_below_min_value")
+        raise _bad(f"'{name}' is {_shown(raw)}; it must be at least {low}.", name, "integer_below_min_value")
     raise _bad(f"'{name}' is {_shown(raw)}; it must be at most {high}.", name, "integer_above_max_value")
 
 

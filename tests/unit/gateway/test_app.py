@@ -108,7 +108,7 @@ def test_an_unknown_path_is_404_with_a_suggestion() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "/v1/chat/completions", "POST"),
+        ("GET", "/v1/completions", "POST"),
         ("DELETE", "/v1/embeddings", "POST"),
         ("POST", "/v1/models", "GET"),
         ("PUT", "/v1/models/small", "GET"),
@@ -121,6 +121,17 @@ def test_the_wrong_method_is_405_and_names_the_right_one(method: str, path: str,
         listed = "POST, OPTIONS" if allowed == "POST" else "GET, HEAD, OPTIONS"
         assert (reply.status, reply.headers["allow"]) == (405, listed)
         assert reply.error["message"] == f"{path} takes {allowed}, not {method}"
+
+    on_gateway(scenario)
+
+
+def test_no_completion_is_kept_to_be_listed() -> None:
+    async def scenario(address: str, gateway: Gateway) -> None:
+        reply = await get(address, "/v1/chat/completions?limit=1")
+        assert (reply.status, reply.json()["data"], reply.json()["has_more"]) == (200, [], False)
+        reply = await get(address, "/chat/completions", method="DELETE")
+        assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD, POST, OPTIONS")
+        assert "takes POST, not DELETE" in reply.error["message"]
 
     on_gateway(scenario)
 
@@ -170,7 +181,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
     "no model": (b'{"messages": [{"role": "user", "content": "x"}]}', "'model' is missing"),
     "no messages": (b'{"model": "small"}', "'messages' is missing"),
     "absurd max_tokens": (msgspec.json.encode(chat("small", max_tokens=10**12)), "at most"),
-    "negative max_tokens": (msgspec.json.encode(chat("small", max_tokens=-1)), "at least 1"),
+    "negative max_tokens": (msgspec.json.encode(chat("small", max_tokens=-1)), "at least 0"),
     "a wrong type": (msgspec.json.encode(chat("small", stream="yes")), "must be true or false"),
     "nested too deeply": (
         b'{"model": "small", "messages": [{"role": "user", "content": "x"}], "x": ' + b"[" * 5000 + b"]" * 5000 + b"}",

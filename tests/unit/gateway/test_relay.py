@@ -464,6 +464,20 @@ def test_an_error_instead_of_a_stream_is_classified(status: int, body: bytes, ki
     staged(scenario)
 
 
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_an_answer_without_a_token_is_whole_where_none_was_allowed(is_stream: bool) -> None:
+    async def scenario(stage: Stage) -> None:
+        if is_stream:
+            stage.call.stream(ROLE + delta(finish="length") + usage(5, 0) + DONE)
+        else:
+            body = b'{"choices":[{"message":{"content":""},"finish_reason":"length"}],"usage":{"completion_tokens":0}}'
+            stage.call.reply(200, body, JSON)
+        ended = await stage.end()
+        assert isinstance(ended, Finished), ended
+
+    staged(scenario, stream=is_stream, streams_whole=False, max_tokens=0)
+
+
 def test_a_whole_answer_instead_of_a_stream_is_malformed() -> None:
     async def scenario(stage: Stage) -> None:
         stage.call.reply(200, WHOLE)

@@ -229,7 +229,6 @@ def test_stream_options_of_a_wrong_shape_are_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "code"),
     [
-        (0, "integer_below_min_value"),
         (-1, "integer_below_min_value"),
         (2**31 + 1, "integer_above_max_value"),
         (10**30, "integer_above_max_value"),
@@ -248,7 +247,9 @@ def test_a_count_out_of_its_range_is_refused(name: str, value: Any, code: str) -
 
 def test_the_bounds_themselves_are_allowed() -> None:
     assert chat(max_tokens=2**31).max_tokens == 2**31
+    assert chat(max_tokens=0).max_tokens == 0
     assert chat(n=128).n == 128
+    assert refused_field(n=0).message == "'n' is 0; it must be at least 1."
     assert refused_field(n=129).code == "integer_above_max_value"
 
 
