@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Usage, Whole
-from overspill.wire.messages.blocks import UNSIGNED
+from overspill.wire.messages.blocks import UNSIGNED, unsigned
 from overspill.wire.messages.native import NativeMessages, fit_history, good_id
 from overspill.wire.sse import Event
 
@@ -113,7 +113,7 @@ def test_thoughts_that_nobody_signed_are_left_out_and_so_is_a_turn_of_nothing_el
     body = fitted(
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": [thought(UNSIGNED), say, thought("EqQB")]},
-        {"role": "assistant", "content": [thought(UNSIGNED)]},
+        {"role": "assistant", "content": [thought(unsigned("hm"))]},
         {"role": "assistant", "content": [thought(""), thought(None), {"type": "thinking", "thinking": ""}]},
         {"role": "user", "content": []},
         thinking={"type": "adaptive"},
