@@ -7,7 +7,8 @@ import pytest
 
 from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Usage, Whole
 from overspill.wire.messages.blocks import UNSIGNED, unsigned
-from overspill.wire.messages.native import NativeMessages, fit_history, good_id
+from overspill.wire.messages.native import BETAS, NativeMessages, fit_history, good_id, with_betas
+from overspill.wire.messages.request import read_messages
 from overspill.wire.sse import Event
 
 
@@ -92,6 +93,14 @@ def test_a_whole_message_is_read() -> None:
     for bad in (b"{", b'{"type":"message"}', b'{"type":"completion"}'):
         with pytest.raises(MalformedChunk):
             NativeMessages().whole(bad)
+
+
+def test_the_clients_betas_are_kept_beside_its_fields() -> None:
+    request = read_messages(b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}')
+    native = with_betas(request, b"a-2025-01-01, b.1,,bad name\xff").native
+    assert native is not None
+    assert json.loads(bytes(native[BETAS])) == ["a-2025-01-01", "b.1"]
+    assert bytes(native["model"]) == b'"m"'
 
 
 def fitted(*turns: dict[str, Any], **fields: Any) -> dict[str, Any]:
