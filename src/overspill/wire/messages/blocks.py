@@ -5,7 +5,9 @@ A block is read as far as any kind of it is known; what only one kind has and on
 
 from __future__ import annotations
 
+import binascii
 import re
+from base64 import b64decode, b64encode
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,10 +15,12 @@ import msgspec
 from overspill.errors import WireError
 
 NOTHING = msgspec.Raw(b"")
-UNSIGNED = "b3ZlcnNwaWxsOnVuc2lnbmVk"
-"""The signature of thinking that no Claude model signed (base64 of "overspill:unsigned").
+_OURS = b"overspill:unsigned"
+UNSIGNED = b64encode(_OURS).decode()
+"""How the signature of thinking begins that no Claude model signed; behind it may be the thought itself, in base64.
 
-Clients need one to keep the block, and Anthropic refuses one that it did not make; so it must be known again.
+Clients need one to keep the block, and Anthropic refuses one that it did not make; so it must be known again. A client
+that does not want to see thoughts, but have them go on, gets them in it, as it does from Anthropic.
 """
 _T = TypeVar("_T")
 _AT = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
@@ -73,6 +77,26 @@ class Turn(msgspec.Struct, gc=False):
 decode_turns = msgspec.json.Decoder(list[Turn]).decode
 decode_content = msgspec.json.Decoder(str | list[Block]).decode
 _decode_source = msgspec.json.Decoder(Source).decode
+
+
+def unsigned(thought: str = "") -> str:
+    """Return the signature of a thought that no model signed; ``thought`` if the block itself does not show it."""
+    return b64encode(_OURS + thought.encode()).decode()
+
+
+def is_signed(signature: str | None) -> bool:
+    """Tell whether a Claude model made a signature."""
+    return bool(signature) and not str(signature).startswith(UNSIGNED)
+
+
+def thought_in(signature: str | None) -> str:
+    """Return the thought that one of our own signatures has in it."""
+    if signature is None or not signature.startswith(UNSIGNED):
+        return ""
+    try:
+        return b64decode(signature, validate=True)[len(_OURS) :].decode()
+    except (binascii.Error, UnicodeDecodeError):  # somebody changed it
+        return ""
 
 
 def is_absent(raw: msgspec.Raw | None) -> bool:

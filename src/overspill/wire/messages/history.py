@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from overspill.errors import WireError
-from overspill.wire.messages.blocks import UNSIGNED
+from overspill.wire.messages.blocks import is_signed
 from overspill.wire.messages.native import good_id
 
 _Block = dict[str, Any]
@@ -162,7 +162,7 @@ def _signed_thoughts(details: Any) -> list[_Block]:
         if isinstance(data, str) and detail.get("type") == "reasoning.encrypted":
             blocks.append({"type": "redacted_thinking", "data": data})
         pending += text if isinstance(text, str) else ""
-        if isinstance(signature, str) and signature not in ("", UNSIGNED):
+        if isinstance(signature, str) and is_signed(signature):
             blocks.append({"type": "thinking", "thinking": pending, "signature": signature})
             pending = ""
     return blocks

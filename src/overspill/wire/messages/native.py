@@ -22,6 +22,7 @@ from overspill.wire.sse import Event
 BETAS = "anthropic_beta"
 """A field of ours in a native request: the names in the client's ``anthropic-beta`` header, which no body has."""
 _NO_TOKEN = Chunk(has_choices=True)
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*(?:null|""|"%b)' % UNSIGNED.encode())
 _ODD_ID = re.compile(rb'"(?:tool_use_)?id"\s*:\s*"[A-Za-z0-9_-]*[^A-Za-z0-9_"-]')
 _BETA = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _BAD_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
@@ -156,7 +157,7 @@ def with_betas(request: Request, header: bytes) -> Request:
 
 def fit_history(body: bytes) -> bytes:
     """Return a Messages body whose history Anthropic accepts, whichever models it is from; mostly as it came."""
-    if UNSIGNED.encode() not in body and b'"signature":""' not in body and _ODD_ID.search(body) is None:
+    if _UNSIGNED.search(body) is None and _ODD_ID.search(body) is None:
         return body
     fields = _decode_fields(body)
     turns = _decode_turns(fields["messages"])
@@ -184,7 +185,8 @@ def fit_history(body: bytes) -> bytes:
 def _is_unsigned(block: dict[str, msgspec.Raw]) -> bool:
     if bytes(block.get("type", b"")) != _THOUGHT:
         return False
-    return bytes(block.get("signature", b'""')) in (b'""', b"null", b'"%b"' % UNSIGNED.encode())
+    signature = bytes(block.get("signature", b"null"))
+    return signature in (b'""', b"null") or signature.startswith(b'"' + UNSIGNED.encode())
 
 
 def _with_good_ids(block: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:

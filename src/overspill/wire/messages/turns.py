@@ -12,15 +12,16 @@ from typing import Any
 import msgspec
 
 from overspill.wire.messages.blocks import (
-    UNSIGNED,
     Block,
     Turn,
     bad,
     decoded,
     is_absent,
+    is_signed,
     needed,
     read_content,
     read_source,
+    thought_in,
 )
 
 PARAGRAPH = "\n\n"
@@ -214,7 +215,7 @@ class Conversation:
                     text = needed(block.text, f"{path}.text")
                     content += text if before in ("", "text") or not content else PARAGRAPH + text
                 case "thinking":
-                    text = needed(block.thinking, f"{path}.thinking")
+                    text = needed(block.thinking, f"{path}.thinking") or thought_in(block.signature)
                     thoughts.append(text)
                     details.append(signed_thought(text, block.signature))
                 case "redacted_thinking":
@@ -244,7 +245,7 @@ class Conversation:
 def signed_thought(text: str, signature: str | None) -> dict[str, Any]:
     """Write a thinking block in the form in which chat servers and clients carry one (OpenRouter's)."""
     detail = {"type": "reasoning.text", "text": text, "format": THINKING_FORMAT}
-    if signature and signature != UNSIGNED:
+    if signature is not None and is_signed(signature):
         detail["signature"] = signature
     return detail
 

@@ -9,7 +9,7 @@ import msgspec
 
 from overspill.wire.answers import MalformedChunk
 from overspill.wire.contract import REASONING_FIELDS
-from overspill.wire.messages.blocks import UNSIGNED
+from overspill.wire.messages.blocks import unsigned
 from overspill.wire.messages.ends import stop_of, to_messages_usage
 from overspill.wire.messages.options import ThinkingDisplay
 
@@ -100,8 +100,9 @@ def _thoughts(message: dict[str, Any], display: ThinkingDisplay) -> list[_Block]
 
 
 def _thinking(text: str, signature: str | None, display: ThinkingDisplay) -> _Block:
-    shown = text if display is ThinkingDisplay.SHOWN else ""
-    return {"type": "thinking", "thinking": shown, "signature": signature or UNSIGNED}
+    is_shown = display is ThinkingDisplay.SHOWN
+    signature = signature or unsigned("" if is_shown else text)
+    return {"type": "thinking", "thinking": text if is_shown else "", "signature": signature}
 
 
 def arguments_of(function: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 Who did not ask for thinking gets none: such clients take the first block of content for the answer's text. What a model
 thinks all the same shows only as pings, and in the count of output tokens. Who asked gets thinking blocks, with the
-signature that came with them or one that says that there is none (``blocks.UNSIGNED``).
+signature that came with them or one that says that there is none (``blocks.unsigned``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from overspill.wire.answers import MalformedChunk
 from overspill.wire.chunks import is_done
 from overspill.wire.contract import REASONING_FIELDS
-from overspill.wire.messages.blocks import UNSIGNED
+from overspill.wire.messages.blocks import unsigned
 from overspill.wire.messages.ends import error_body, stop_of, to_messages_usage
 from overspill.wire.messages.options import ThinkingDisplay, display_of, stop_sequences
 from overspill.wire.messages.whole import arguments_of, text_of, write_message
@@ -74,6 +74,7 @@ class MessagesWriter:
         "_request_id",
         "_signature",
         "_stops",
+        "_thought",
         "_usage",
     )
 
@@ -91,6 +92,8 @@ class MessagesWriter:
         """The kind of the block that is open, ``text`` or ``thinking``; calls are counted apart."""
         self._next_block = 0
         self._signature: str | None = None
+        self._thought: list[str] = []
+        """What a client has of the open block without seeing it."""
         self._calls: dict[int, _Call] = {}
         self._open_calls: list[_Call] = []
         self._last_call = -1
@@ -195,6 +198,8 @@ class MessagesWriter:
             self._open_block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         if self._display is ThinkingDisplay.SHOWN:
             self._delta(self._next_block - 1, {"type": "thinking_delta", "thinking": text})
+        else:
+            self._thought.append(text)
 
     def _take_detail(self, detail: dict[str, Any], *, has_text: bool) -> None:
         """Take a piece of ``reasoning_details``: a signature, a redacted block, or text that is nowhere else."""
@@ -294,8 +299,10 @@ class MessagesWriter:
         if self._open is not None:
             index = self._next_block - 1
             if self._open == "thinking":
-                self._delta(index, {"type": "signature_delta", "signature": self._signature or UNSIGNED})
+                signature = self._signature or unsigned("".join(self._thought))
+                self._delta(index, {"type": "signature_delta", "signature": signature})
                 self._signature = None
+                self._thought.clear()
             self._event("content_block_stop", {"index": index})
             self._open = None
         if not keeps_calls:

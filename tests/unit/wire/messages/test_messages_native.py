@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Usage, Whole
-from overspill.wire.messages.blocks import UNSIGNED
-from overspill.wire.messages.native import NativeMessages, fit_history, good_id
+from overspill.wire.messages.blocks import UNSIGNED, unsigned
+from overspill.wire.messages.native import BETAS, NativeMessages, fit_history, good_id, with_betas
+from overspill.wire.messages.request import read_messages
 from overspill.wire.sse import Event
 
 
@@ -94,6 +95,14 @@ def test_a_whole_message_is_read() -> None:
             NativeMessages().whole(bad)
 
 
+def test_the_clients_betas_are_kept_beside_its_fields() -> None:
+    request = read_messages(b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}')
+    native = with_betas(request, b"a-2025-01-01, b.1,,bad name\xff").native
+    assert native is not None
+    assert json.loads(bytes(native[BETAS])) == ["a-2025-01-01", "b.1"]
+    assert bytes(native["model"]) == b'"m"'
+
+
 def fitted(*turns: dict[str, Any], **fields: Any) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(fit_history(json.dumps({"model": "m", "messages": turns, **fields}).encode()))
     return body
@@ -113,7 +122,7 @@ def test_thoughts_that_nobody_signed_are_left_out_and_so_is_a_turn_of_nothing_el
     body = fitted(
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": [thought(UNSIGNED), say, thought("EqQB")]},
-        {"role": "assistant", "content": [thought(UNSIGNED)]},
+        {"role": "assistant", "content": [thought(unsigned("hm"))]},
         {"role": "assistant", "content": [thought(""), thought(None), {"type": "thinking", "thinking": ""}]},
         {"role": "user", "content": []},
         thinking={"type": "adaptive"},

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from overspill.errors import WireError
-from overspill.wire.messages.blocks import wrong
+from overspill.wire.messages.blocks import UNSIGNED, unsigned, wrong
 from overspill.wire.messages.request import read_count, read_messages
 from overspill.wire.request import Request
 
@@ -230,8 +230,10 @@ def test_thinking_is_carried_with_its_signature_and_without_where_nobody_signed_
         {"type": "reasoning.encrypted", "data": "zzz", "format": "anthropic-claude-v1"},
         {"type": "reasoning.text", "text": "so", "format": "anthropic-claude-v1", "signature": "EqQC"},
     ]
-    unsigned = assistant({"type": "thinking", "thinking": "hm", "signature": "b3ZlcnNwaWxsOnVuc2lnbmVk"}, text("yes"))
-    assert chat(*HELLO, unsigned)[1] == {"role": "assistant", "content": "yes", "reasoning_content": "hm"}
+    unsigned_thought = assistant({"type": "thinking", "thinking": "hm", "signature": UNSIGNED}, text("yes"))
+    assert chat(*HELLO, unsigned_thought)[1] == {"role": "assistant", "content": "yes", "reasoning_content": "hm"}
+    hidden = assistant({"type": "thinking", "thinking": "", "signature": unsigned("hm")}, text("yes"))
+    assert chat(*HELLO, hidden)[1] == chat(*HELLO, unsigned_thought)[1]
     omitted = assistant({"type": "thinking", "thinking": "", "signature": "EqQB"}, text("yes"))
     assert set(chat(*HELLO, omitted)[1]) == {"role", "content", "reasoning_details"}
 

@@ -7,7 +7,7 @@ import pytest
 from tests.support.messages_events import accumulate, events_of
 
 from overspill.wire.answers import MalformedChunk
-from overspill.wire.messages.blocks import UNSIGNED
+from overspill.wire.messages.blocks import UNSIGNED, thought_in, unsigned
 from overspill.wire.messages.request import read_messages
 from overspill.wire.messages.writer import MessagesWriter
 
@@ -112,7 +112,15 @@ def test_thinking_is_shown_to_who_asked_with_a_signature_that_says_that_there_is
     assert content(*chunks) == [{"type": "text", "text": "yes"}]
     assert content(*chunks, thinking={"type": "disabled"}) == [{"type": "text", "text": "yes"}]
     omitted = {"thinking": {"type": "adaptive", "display": "omitted"}}
-    assert content(*chunks, **omitted)[0] == {"type": "thinking", "thinking": "", "signature": UNSIGNED}
+    (hidden, _) = content(*chunks, **omitted)
+    assert hidden == {"type": "thinking", "thinking": "", "signature": unsigned("hm so")}
+    assert whole({"content": "yes", "reasoning_content": "hm so"}, **omitted)["content"][0] == hidden
+
+
+def test_a_thought_that_is_not_shown_comes_back_with_its_signature() -> None:
+    assert thought_in(unsigned("hm 想")) == "hm 想"
+    for other in (None, "", "EqQB", UNSIGNED, UNSIGNED + "!", UNSIGNED + "/w=="):
+        assert thought_in(other) == ""
 
 
 def test_hidden_thinking_shows_as_pings_and_in_the_count() -> None:
