@@ -97,6 +97,16 @@ def read_conversation(body: bytes, last: dict[str, Any]) -> Request:
     )
 
 
+def read_count(body: bytes) -> tuple[str | None, int]:
+    """Check a request to count its input; return the model, if it names one, and the estimated tokens of its prompt."""
+    top = _top(read_object(body))
+    toolbox = Toolbox(top.objects("tools"))
+    history = History(toolbox) if top.values.get("input") is None else _history(top, toolbox)
+    messages = msgspec.json.encode(history.finish())
+    tools = msgspec.json.encode(toolbox.functions) if toolbox.functions else None
+    return top.optional_text("model"), _prompt_tokens(messages, tools)
+
+
 def _top(native: dict[str, msgspec.Raw]) -> Fields:
     """Decode the fields that are read, and refuse what needs a conversation that somebody keeps."""
     top = Fields({name: _decoded(name, raw) for name, raw in native.items() if name in _READ})
@@ -122,7 +132,7 @@ def _request(
     return Request(
         fields={name: msgspec.Raw(raw) for name, raw in encoded.items()},
         model=fields["model"],
-        prompt_tokens=estimate_tokens(messages) + (0 if tools is None else estimate_tokens(tools)),
+        prompt_tokens=_prompt_tokens(messages, tools),
         text_prefix_crc=crc32(messages[:_PREFIX_BYTES]),
         stream="stream" in fields,
         max_tokens=fields.get("max_tokens"),
@@ -133,6 +143,10 @@ def _request(
         dropped=dropped,
         native_only=native_only,
     )
+
+
+def _prompt_tokens(messages: bytes, tools: bytes | None) -> int:
+    return estimate_tokens(messages) + (0 if tools is None else estimate_tokens(tools))
 
 
 def _decoded(name: str, raw: msgspec.Raw) -> Any:

@@ -10,7 +10,7 @@ from tests.support.responses import WEATHER, ask, field_of, messages_of
 
 from overspill.errors import WireError
 from overspill.wire.responses.packed import Packed, pack
-from overspill.wire.responses.reading import read_responses
+from overspill.wire.responses.reading import read_count, read_responses
 from overspill.wire.tokens import estimate_tokens
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -258,3 +258,12 @@ def test_a_number_too_large_to_read_is_refused_with_its_field() -> None:
 def test_what_is_shown_of_a_wrong_value_is_short() -> None:
     error = refusal(temperature="x" * 200)
     assert len(error.message) < 120
+
+
+def test_an_input_is_counted_as_it_would_be_asked() -> None:
+    request = ask("hello", tools=[WEATHER])
+    assert read_count(json.dumps({"model": "m", "input": "hello", "tools": [WEATHER]}).encode()) == (
+        "m",
+        request.prompt_tokens,
+    )
+    assert read_count(b"{}") == (None, 1)
