@@ -90,11 +90,11 @@ def read_conversation(body: bytes, last: dict[str, Any]) -> Request:
     native = read_object(body)
     top = _top(native)
     history = _history(top, Toolbox([]))
+    if history.native_only:
+        raise unsupported("input", f"cannot be summarised: only OpenAI's own API can read {history.native_only[0]}.")
     fields = {"model": top.name("model"), "messages": [*history.finish(), last], **_settings(top)}
     dropped = (*(name for name in native if name not in _READ), *sorted(history.dropped))
-    return _request(
-        fields, surface="compaction", native=native, dropped=dropped, native_only=tuple(history.native_only)
-    )
+    return _request(fields, surface="compaction", native=native, dropped=dropped)
 
 
 def read_count(body: bytes) -> tuple[str | None, int]:
@@ -125,7 +125,7 @@ def _request(
     surface: SurfaceName,
     native: dict[str, msgspec.Raw],
     dropped: tuple[str, ...],
-    native_only: tuple[str, ...],
+    native_only: tuple[str, ...] = (),
 ) -> Request:
     encoded = {name: msgspec.json.encode(value) for name, value in fields.items()}
     messages, tools = encoded["messages"], encoded.get("tools")
