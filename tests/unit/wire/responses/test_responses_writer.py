@@ -10,6 +10,7 @@ from openai.types.responses import Response
 from tests.support.responses import (
     CREATED_S,
     DONE,
+    HEAD,
     PATCH,
     REQUEST_ID,
     TEAM,
@@ -272,6 +273,25 @@ def test_a_text_that_goes_on_behind_something_else_is_another_item() -> None:
     assert [item["type"] for item in output] == ["message", "reasoning", "message"]
     assert [part["type"] for part in output[2]["content"]] == ["output_text", "refusal"]
     assert [item["status"] for item in output] == ["completed"] * 3
+
+
+def test_text_that_comes_in_events_of_one_shape_is_written_as_if_each_had_been_read() -> None:
+    words = [f"w{number}" for number in range(40)]
+    tricky = ['"', "\\", "\n", "é", "", "\u2028", "🙂"]
+    texts = [*words[:20], *tricky, *words[20:]]
+    pieces = [chunk(reasoning_content=text) for text in texts] + [chunk(content=text) for text in texts]
+    plain = [json.dumps(json.loads(piece[6:]), ensure_ascii=False).encode() for piece in pieces]
+    events = stream_of(writer_for(), [*(b"data: %b\n\n" % data for data in plain), chunk("stop"), DONE])
+    thought, message = events[-1]["response"]["output"]
+    assert thought["summary"][0]["text"] == message["content"][0]["text"] == "".join(texts)
+    for kind in ("reasoning_summary_text.delta", "output_text.delta"):
+        assert [said["delta"] for said in events if said["type"] == f"response.{kind}"] == [t for t in texts if t]
+
+
+def test_events_whose_shape_changes_all_the_time_are_read_one_by_one() -> None:
+    pieces = [event({**HEAD, "created": number, "choices": [{"delta": {"content": "x"}}]}) for number in range(30)]
+    message = stream_of(writer_for(), [*pieces, DONE])[-1]["response"]["output"][0]
+    assert message["content"][0]["text"] == "x" * 30
 
 
 def test_log_probabilities_are_told_with_the_text() -> None:
