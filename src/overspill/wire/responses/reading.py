@@ -15,7 +15,7 @@ import msgspec
 from overspill.wire.chat import MAX_TOKENS_LIMIT, read_object
 from overspill.wire.request import Request, SurfaceName
 from overspill.wire.responses.fields import Fields, bad, missing, unsupported, wrong_type
-from overspill.wire.responses.history import History
+from overspill.wire.responses.history import History, summary_message
 from overspill.wire.responses.ids import OUR_THOUGHT
 from overspill.wire.responses.packed import Packed, unpack
 from overspill.wire.responses.tools import Toolbox, read_choice
@@ -79,7 +79,7 @@ def read_responses(body: bytes) -> Request:
     return _request(
         fields,
         surface="responses",
-        native=_without_our_thoughts(native, top),
+        native=_native(native, top),
         dropped=(*_dropped(top, native), *sorted(history.dropped), *(f"tools.{kind}" for kind in hosted)),
         native_only=(*needed, *history.native_only),
     )
@@ -237,19 +237,24 @@ def _dropped(top: Fields, native: dict[str, msgspec.Raw]) -> list[str]:
     return dropped
 
 
-def _without_our_thoughts(native: dict[str, msgspec.Raw], top: Fields) -> dict[str, msgspec.Raw]:
-    """Leave thoughts out that this gateway packed: a target that packs its own would refuse them."""
+def _native(native: dict[str, msgspec.Raw], top: Fields) -> dict[str, msgspec.Raw]:
+    """Return the client's own fields without what was packed here: a target that packs its own would refuse it."""
     said = top.values["input"]
-    if isinstance(said, str):
+    if isinstance(said, str) or not any(_is_ours(item) for item in said):
         return native
-    kept = [item for item in said if not _is_our_thought(item)]
-    if len(kept) == len(said):
-        return native
-    return {**native, "input": msgspec.Raw(msgspec.json.encode(kept))}
+    kept = [_unpacked(item) if _is_ours(item) else item for item in said]
+    return {**native, "input": msgspec.Raw(msgspec.json.encode([item for item in kept if item is not None]))}
 
 
-def _is_our_thought(item: dict[str, Any]) -> bool:
+def _is_ours(item: dict[str, Any]) -> bool:
     packed, item_id = item.get("encrypted_content"), item.get("id")
-    is_packed_here = isinstance(packed, str) and unpack(Packed.THOUGHT, packed) is not None
-    is_named_here = packed is None and isinstance(item_id, str) and item_id.startswith(OUR_THOUGHT)
-    return item.get("type") == "reasoning" and (is_packed_here or is_named_here)
+    if isinstance(packed, str):
+        return any(unpack(kind, packed) is not None for kind in Packed)
+    return item.get("type") == "reasoning" and isinstance(item_id, str) and item_id.startswith(OUR_THOUGHT)
+
+
+def _unpacked(item: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what stands for an item of ours: a summary in words, and nothing for a thought of another model."""
+    packed = item.get("encrypted_content")
+    summary = unpack(Packed.SUMMARY, packed) if isinstance(packed, str) else None
+    return None if summary is None else summary_message(summary)

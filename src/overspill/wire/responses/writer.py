@@ -165,11 +165,15 @@ class ResponsesWriter:
         return _encode(self._end()[-1][1]["response"])
 
     def error(
-        self, status: int, message: str, *, kind: str, code: str | None = None, param: str | None = None
+        self,
+        status: int,  # noqa: ARG002 - the form is the same for all
+        message: str,
+        *,
+        kind: str,
+        code: str | None = None,
+        param: str | None = None,
     ) -> bytes:
-        """See ``AnswerWriter``. With a status of success it must show that it is none by itself."""
-        if status < 400:
-            return _encode(self._failed(message, kind, code)["response"])
+        """See ``AnswerWriter``."""
         return error_body(message, kind=kind, code=code, param=param)
 
     # -- reading a chat

@@ -175,6 +175,11 @@ def test_thoughts_packed_here_do_not_go_to_those_who_pack_their_own() -> None:
     request = ask(said)
     assert request.native is not None
     assert json.loads(bytes(request.native["input"])) == [said[0], *said[3:]]
+    compacted = {"type": "compaction", "id": "cmp_1", "encrypted_content": pack(Packed.SUMMARY, "They agreed.")}
+    native = ask([compacted, said[0]]).native
+    assert native is not None
+    summary, user = json.loads(bytes(native["input"]))
+    assert (summary["role"], summary["content"].rpartition("\n\n")[2], user) == ("user", "They agreed.", said[0])
     plain = ask(said[3:])
     assert plain.native is not None
     assert json.loads(bytes(plain.native["input"])) == said[3:]

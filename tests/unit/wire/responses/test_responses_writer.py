@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from openai.types.responses import Response
 from tests.support.responses import (
     CREATED_S,
     DONE,
@@ -391,16 +390,24 @@ def test_a_stream_may_fail_before_it_began() -> None:
     assert names(events) == ["created", "in_progress", "failed"]
 
 
-def test_errors_have_the_form_of_openai_and_under_200_that_of_a_response() -> None:
+def test_errors_have_the_form_of_openai() -> None:
     writer = writer_for()
     body = json.loads(
         writer.error(404, "no route", kind="invalid_request_error", code="model_not_found", param="model")
     )
     expected = {"message": "no route", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}
     assert body == {"error": expected}
-    late = writer.error(200, "no target", kind="overloaded_error", code="no_target")
-    Response.model_validate_json(late, strict=True)
-    assert json.loads(late)["status"] == "failed"
+
+
+def test_a_whole_answer_has_its_calls() -> None:
+    function = {"name": "team__spawn", "arguments": "{}"}
+    calls = [{"id": f"c{number}", "type": "function", "function": function} for number in range(2)]
+    output = whole_of(writer_for(tools=TOOLS), {"content": "x", "tool_calls": [*calls, "odd"]}, "tool_calls")["output"]
+    assert [(item["type"], item.get("call_id"), item.get("namespace")) for item in output] == [
+        ("message", None, None),
+        ("function_call", "c0", "team"),
+        ("function_call", "c1", "team"),
+    ]
 
 
 def test_only_the_first_choice_is_an_answer_here() -> None:
