@@ -220,6 +220,21 @@ def test_a_conversation_is_compacted_and_goes_on() -> None:
     assert asked[1]["messages"][1]["content"] == "When?"
 
 
+def test_the_length_of_an_input_is_estimated_before_it_is_sent() -> None:
+    def talk(client: openai.OpenAI) -> None:
+        count: Any = client.responses.input_tokens.count
+        assert count().input_tokens == 1
+        short, long = count(model="m", input="hello"), count(model="m", input="hello " * 400)
+        assert 1 < short.input_tokens < 20
+        assert 400 < long.input_tokens < 800
+        assert count(input="hello", tools=[WEATHER]).input_tokens > short.input_tokens
+        with pytest.raises(openai.BadRequestError) as refused:
+            count(model="m", conversation="conv_1")
+        assert refused.value.param == "conversation"
+
+    talking(talk)
+
+
 def test_paths_beside_it_take_their_methods_only_and_speak_no_websocket() -> None:
     async def main() -> None:
         async with serving(text_of({"local": attach("http://127.0.0.1:9")})) as gateway:

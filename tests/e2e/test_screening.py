@@ -31,6 +31,7 @@ from overspill.errors import ConfigError
 from overspill.gateway.rehearsal.engine import FakeEngine
 from overspill.gateway.screening import TextVerdict
 from overspill.gateway.service import Gateway
+from overspill.wire.responses.packed import Packed, pack
 
 OURS = {"detector": "patterns", "options": {"keywords": ["hush"], "known": ["cn_id_card"]}}
 IMAGE = [{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": "https://example.com/a"}}]
@@ -94,6 +95,27 @@ def test_what_a_detector_finds_runs_at_home_and_the_answer_says_why(tmp_path: Pa
         (1, "detector", "rejected"),
         (0, None, "completed"),
     ]
+
+
+def test_what_a_client_of_responses_carries_packed_is_looked_at_as_the_text_it_is() -> None:
+    def carried(thought: str) -> dict[str, Any]:
+        reasoning = {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": [],
+            "encrypted_content": pack(Packed.THOUGHT, thought),
+        }
+        return {"model": "far", "input": [reasoning, {"role": "user", "content": "go on"}], "max_output_tokens": 3}
+
+    async def main() -> None:
+        async with outside() as cloud, fake_engine() as local, serving(config(cloud, local)) as gateway:
+            address = address_of(gateway)
+            reply = await ask(address, carried("nothing special"), "/v1/responses")
+            assert (reply.status, reply.headers["x-overspill-target"]) == (200, "cloud/main/far")
+            reply = await ask(address, carried("this is hush"), "/v1/responses")
+            assert (reply.status, reply.headers["x-overspill-local-only"]) == (503, "detector")
+
+    run(main())
 
 
 def test_an_image_stays_unless_its_route_lets_it_go() -> None:

@@ -105,6 +105,8 @@ class App:
         self._posts: dict[str, Page] = {
             "/v1/messages/count_tokens": self._count,
             "/anthropic/v1/messages/count_tokens": self._count,
+            "/v1/responses/input_tokens": self._count_input,
+            "/responses/input_tokens": self._count_input,
         }
 
     def check_head(self, request: HttpRequest) -> tuple[int, Headers, bytes] | None:
@@ -260,7 +262,7 @@ class App:
         if _spoken(exchange.request) == "messages":
             from overspill.gateway.messages_pages import list_models
 
-            self._answer_messages(exchange, lambda: list_models(exchange, [card.model_id for card in cards]))
+            self._answer(exchange, "messages", lambda: list_models(exchange, [card.model_id for card in cards]))
         else:
             exchange.reply(200, _JSON, models_body(cards))
 
@@ -282,13 +284,19 @@ class App:
         from overspill.gateway.messages_pages import count_tokens
 
         key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
-        self._answer_messages(exchange, lambda: count_tokens(exchange, self.driver.controller, key_id))
+        self._answer(exchange, "messages", lambda: count_tokens(exchange, self.driver.controller, key_id))
 
-    def _answer_messages(self, exchange: Exchange, page: Callable[[], None]) -> None:
+    def _count_input(self, exchange: Exchange) -> None:
+        from overspill.gateway.responses_pages import count_input
+
+        key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
+        self._answer(exchange, "responses", lambda: count_input(exchange, self.driver.controller, key_id))
+
+    def _answer(self, exchange: Exchange, surface: SurfaceName, page: Callable[[], None]) -> None:
         try:
             page()
         except WireError as error:
-            _refuse(exchange, f"{self._id_prefix}{next(self._numbers):x}", error, "messages")
+            _refuse(exchange, f"{self._id_prefix}{next(self._numbers):x}", error, surface)
 
     def _debug_route(self, exchange: Exchange) -> None:
         query = parse_qs(exchange.request.query.decode("latin-1"), keep_blank_values=True)

@@ -38,11 +38,11 @@ def count_tokens(exchange: Exchange, controller: Controller, key_id: str) -> Non
         known = [other.pattern for other in controller.policy.routes]
         message = f"model: no route for model {request.model!r}{did_you_mean(request.model, known)}"
         raise WireError(message, status=404, code="model_not_found", param="model")
-    tokens = max(1, round(request.prompt_tokens * _token_ratio(controller, route)))
+    tokens = max(1, round(request.prompt_tokens * token_ratio(controller, route)))
     exchange.reply(200, (*_JSON, _ESTIMATED), msgspec.json.encode({"input_tokens": tokens}))
 
 
-def _token_ratio(controller: Controller, route: Route) -> float:
+def token_ratio(controller: Controller, route: Route) -> float:
     """Return how many tokens the first target that has told any counts where the estimate says one."""
     for tier in route.tiers:
         for place in tier:

@@ -224,9 +224,12 @@ class Session:
 
     @property
     def asked(self) -> dict[str, msgspec.Raw]:
-        """What the client said, in its own form."""
-        native = self.request.native
-        return self.request.fields if native is None else native
+        """All that a target may be told: the client's own fields, and those of a chat that are others.
+
+        A chat may say more than the client's own form: what a client carries packed is text there.
+        """
+        fields, native = self.request.fields, self.request.native
+        return fields if native is None else {**fields, **native}
 
     # -- what a relay brings (it sees this as its ``Sink``)
 

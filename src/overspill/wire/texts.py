@@ -34,6 +34,8 @@ _TEXT_PARTS = frozenset(
         "tool_use",
         "tool_result",
         "custom",
+        "custom_tool_call",
+        "custom_tool_call_output",
     }
 )
 _WORDS = frozenset(

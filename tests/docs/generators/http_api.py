@@ -16,6 +16,9 @@ PATHS = (
     ("POST", "/v1/embeddings", "Embeddings, where a target of the route makes them."),
     ("POST", "/v1/messages", "Anthropic's [Messages](../how-to/use-claude-code.md), streamed or not."),
     ("POST", "/v1/messages/count_tokens", "How many tokens a prompt has; see `x-overspill-count`."),
+    ("POST", "/v1/responses", "OpenAI's [Responses](#responses), streamed or not."),
+    ("POST", "/v1/responses/compact", "A conversation made short by its own model, to go on with."),
+    ("POST", "/v1/responses/input_tokens", "How many tokens an input has; see `x-overspill-count`."),
     (
         "GET",
         "/v1/models",
@@ -28,7 +31,15 @@ PATHS = (
     ("GET", "/readyz", "200 if at least one target takes requests, else 503; names each target. No key needed."),
     ("GET", "/metrics", "[Metrics](metrics.md) for Prometheus. No key needed."),
 )
-UNVERSIONED = ("/chat/completions", "/completions", "/embeddings", "/models")
+UNVERSIONED = (
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/models",
+    "/responses",
+    "/responses/compact",
+    "/responses/input_tokens",
+)
 BELOW_ANTHROPIC = ("/anthropic/v1/messages", "/anthropic/v1/messages/count_tokens", "/anthropic/v1/models")
 REQUEST_HEADERS = (
     ("authorization", "`Bearer KEY`: one of the gateway's keys, if it has any."),
@@ -82,6 +93,10 @@ RESPONSE_HEADERS = (
         "x-overspill-reason",
         f"`{HOME}`, or why it spilled, or `{CACHED}`; with an error, why it was refused. [Reasons](reasons.md).",
     ),
+    (
+        "x-overspill-dropped",
+        "Fields of the request that had no place in what the target was asked, where its surface was translated.",
+    ),
     ("x-overspill-target", f"The target that gave the answer, or `{CACHE}`."),
     (
         "x-overspill-local-only",
@@ -92,7 +107,10 @@ RESPONSE_HEADERS = (
     ("age", "How many seconds ago an answer from the cache was made."),
     ("x-overspill-attempts", "How many attempts were started; 0 if none was."),
     ("request-id", "On the Messages API: the same as `x-request-id`, where Anthropic's clients look for it."),
-    ("x-overspill-count", "Of `count_tokens`: `estimated`, from the text and from what targets have counted so far."),
+    (
+        "x-overspill-count",
+        "Of `count_tokens` and `input_tokens`: `estimated`, from the text and from what targets have counted so far.",
+    ),
     ("retry-after", "With 429, 503 and 502: in how many seconds it is worth asking again."),
     ("x-overspill-limit", "With 429: whose limit it is and of what, such as `key/tokens` or `team/money`."),
     (
@@ -117,6 +135,9 @@ CODES = (
     (400, "empty_array", "`messages`, `prompt` or `input` is empty."),
     (400, "integer_below_min_value", "A number is too small."),
     (400, "integer_above_max_value", "A number is absurdly large."),
+    (400, "decimal_below_min_value", "A number is below its range."),
+    (400, "decimal_above_max_value", "A number is above its range."),
+    (400, "unsupported_parameter", "OpenAI's API has this, but a gateway that keeps nothing, or a chat, cannot do it."),
     (400, "invalid_header", "An `x-overspill-` header is unknown, unreadable or sent twice."),
     (400, "invalid_query", "A parameter of `/debug/route` is unknown or unreadable."),
     (400, "context_length_exceeded", "The prompt fits the context window of no target of the route."),
@@ -130,7 +151,9 @@ CODES = (
     (403, "model_not_allowed", "The key may not ask for this model; see `server.api_keys`."),
     (404, "model_not_found", "No route takes the model name; the message lists those that exist."),
     (404, "unknown_path", "There is nothing at this path."),
+    (404, "response_not_found", "A response was to be read, deleted or cancelled, and none is kept."),
     (405, "wrong_method", "The path takes another method."),
+    (426, "websocket_not_supported", "A WebSocket was asked for; send each request by POST."),
     (
         429,
         "rate_limit_exceeded",
@@ -179,6 +202,25 @@ target.
 
 Not served: HTTP/2, WebSockets; of Responses nothing that would have to be kept here.
 """
+_RESPONSES = """
+A target that speaks Responses itself (OpenAI's) gets the request as the client wrote it, and its answer goes on as it
+comes. For any other the request becomes a chat, and the answer a response again:
+
+- **Tools**: functions, namespaces of functions and custom tools (free text) work on every target that calls tools.
+  Tools that OpenAI runs itself are left out where clients offer them with every request (`web_search`,
+  `image_generation`, `tool_search`), and `x-overspill-dropped` names them; other ones need a target that has them, and
+  a `tool_choice` that demands one is refused.
+- **Thoughts** are shown as reasoning items with a summary that is the thought itself. Where `include` has
+  `reasoning.encrypted_content` the item carries it packed too, so that a client that keeps nothing but its own
+  conversation gets it back to the model. It is packed, not encrypted.
+- **Nothing is kept**: `store` has no effect and is shown as false; `previous_response_id`, `conversation`, `prompt`,
+  `background` and references to items are refused. `GET` and `DELETE` of `/v1/responses/{id}`, its `input_items` and
+  its `cancel` answer 404 (`response_not_found`).
+- A **stream** ends with `response.completed`, `response.incomplete` or `response.failed`, never with `[DONE]`. A client
+  that waits long gets `response.in_progress` events: clients such as Codex take no comment for a sign of life.
+- **DeepSeek's own Responses endpoint is not used**: a chat can be [rescued](../explanation/rescue.md) when it breaks.
+- A wish for a **WebSocket** is answered with 426; clients that can do both go on over HTTP.
+"""
 _ERRORS = """
 An error has OpenAI's form: `{"error": {"message": …, "type": …, "param": …, "code": …}}`. The message says what
 happened and what to do.
@@ -211,6 +253,8 @@ def http_api_page() -> str:
         + ", ".join(f"`{path}`" for path in BELOW_ANTHROPIC)
         + ". `HEAD` works wherever `GET` does; `HEAD /` needs no key.",
         _BODY,
+        "## Responses",
+        _RESPONSES,
         "## Headers of a request",
         table(("header", "meaning"), [(f"`{name}`", text) for name, text in REQUEST_HEADERS]),
         "Any other `x-overspill-` header is an error and never ignored: a misspelt `local-only` must not let a request "

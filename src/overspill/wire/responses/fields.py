@@ -67,7 +67,10 @@ class Fields:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise wrong_type(self.at(name), value, "a number")
-        self._within(name, value, low, high, "decimal")
+        if value < low:
+            raise bad(_too_small(self.at(name), value, low), self.at(name), "decimal_below_min_value")
+        if value > high:
+            raise bad(_too_large(self.at(name), value, high), self.at(name), "decimal_above_max_value")
         return value
 
     def integer(self, name: str, low: int, high: int) -> int | None:
@@ -77,7 +80,10 @@ class Fields:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
             raise wrong_type(self.at(name), value, "an integer")
-        self._within(name, value, low, high, "integer")
+        if value < low:
+            raise bad(_too_small(self.at(name), value, low), self.at(name), "integer_below_min_value")
+        if value > high:
+            raise bad(_too_large(self.at(name), value, high), self.at(name), "integer_above_max_value")
         return value
 
     def array(self, name: str) -> list[Any] | None:
@@ -95,13 +101,6 @@ class Fields:
     def objects(self, name: str) -> list[Fields]:
         """Read an array of objects; nothing is an empty one."""
         return [Fields(value, f"{self.at(name)}[{index}]") for index, value in enumerate(self.array(name) or ())]
-
-    def _within(self, name: str, value: float, low: float, high: float, kind: str) -> None:
-        place = self.at(name)
-        if value < low:
-            raise bad(f"'{place}' is {value}; it must be at least {low}.", place, f"{kind}_below_min_value")
-        if value > high:
-            raise bad(f"'{place}' is {value}; it must be at most {high}.", place, f"{kind}_above_max_value")
 
 
 def bad(message: str, param: str, code: str) -> WireError:
@@ -128,6 +127,14 @@ def unknown_value(place: str, value: str, allowed: tuple[str, ...]) -> WireError
 def unsupported(place: str, what: str) -> WireError:
     """Return the error for something that is valid in OpenAI's API and that this gateway cannot do."""
     return bad(f"'{place}' {what}", place, "unsupported_parameter")
+
+
+def _too_small(place: str, value: float, low: float) -> str:
+    return f"'{place}' is {value}; it must be at least {low}."
+
+
+def _too_large(place: str, value: float, high: float) -> str:
+    return f"'{place}' is {value}; it must be at most {high}."
 
 
 def _shown(value: Any) -> str:

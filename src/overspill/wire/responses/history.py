@@ -154,7 +154,7 @@ class History:
             return
         self._end_turn()
         self._end_outputs()
-        self._messages.append({"role": "user", "content": f"{_SUMMARY}\n\n{summary}"})
+        self._messages.append(summary_message(summary))
 
     def _cannot_read(self, item: Fields, kind: str) -> None:
         self.native_only.append(f"{item.at('type').removesuffix('.type')}, an item of type {kind!r}")
@@ -275,6 +275,11 @@ class _Turn:
         if self._afterthought is not None:
             self._thought = (self._thought or "") + self._afterthought
             self._afterthought = None
+
+
+def summary_message(summary: str) -> dict[str, Any]:
+    """Return the message that a compacted conversation is read as; it is the same in a chat and in Responses."""
+    return {"role": "user", "content": f"{_SUMMARY}\n\n{summary}"}
 
 
 def _texts(item: Fields, name: str) -> str:

@@ -5,6 +5,7 @@ Each tells the events that it is made of; what it is in the end is the last of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from overspill.wire.responses.events import Said
@@ -63,7 +64,15 @@ class Thought(_Numbered):
     def add(self, text: str) -> list[Said]:
         """Go on with it."""
         self._pieces.append(text)
-        return [("reasoning_summary_text.delta", self._place(summary_index=0, delta=text))]
+        return [self.delta(text)]
+
+    def delta(self, text: str) -> Said:
+        """Return the event that more of it is."""
+        return "reasoning_summary_text.delta", self._place(summary_index=0, delta=text)
+
+    def keep(self, text: str) -> None:
+        """Take more of it whose event has been written."""
+        self._pieces.append(text)
 
     def end(self, status: str) -> list[Said]:
         """See ``Item``."""
@@ -106,9 +115,16 @@ class Message(_Numbered):
         said = self._turn_to({"type": "output_text", "text": "", "annotations": [], "logprobs": []})
         self._pieces.append(text)
         self._logprobs += logprobs
-        place = self._place(content_index=len(self._parts) - 1, delta=text, logprobs=logprobs)
-        said.append(("output_text.delta", place))
+        said.append(self.delta(text, logprobs))
         return said
+
+    def delta(self, text: str, logprobs: Sequence[dict[str, Any]] = ()) -> Said:
+        """Return the event that more of the text is."""
+        return "output_text.delta", self._place(content_index=len(self._parts) - 1, delta=text, logprobs=logprobs)
+
+    def keep(self, text: str) -> None:
+        """Take more of the text whose event has been written."""
+        self._pieces.append(text)
 
     def refuse(self, text: str) -> list[Said]:
         """Go on with the refusal."""

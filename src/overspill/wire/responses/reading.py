@@ -15,7 +15,7 @@ import msgspec
 from overspill.wire.chat import MAX_TOKENS_LIMIT, read_object
 from overspill.wire.request import Request, SurfaceName
 from overspill.wire.responses.fields import Fields, bad, missing, unsupported, wrong_type
-from overspill.wire.responses.history import History
+from overspill.wire.responses.history import History, summary_message
 from overspill.wire.responses.ids import OUR_THOUGHT
 from overspill.wire.responses.packed import Packed, unpack
 from overspill.wire.responses.tools import Toolbox, read_choice
@@ -79,7 +79,7 @@ def read_responses(body: bytes) -> Request:
     return _request(
         fields,
         surface="responses",
-        native=_without_our_thoughts(native, top),
+        native=_native(native, top),
         dropped=(*_dropped(top, native), *sorted(history.dropped), *(f"tools.{kind}" for kind in hosted)),
         native_only=(*needed, *history.native_only),
     )
@@ -90,11 +90,21 @@ def read_conversation(body: bytes, last: dict[str, Any]) -> Request:
     native = read_object(body)
     top = _top(native)
     history = _history(top, Toolbox([]))
+    if history.native_only:
+        raise unsupported("input", f"cannot be summarised: only OpenAI's own API can read {history.native_only[0]}.")
     fields = {"model": top.name("model"), "messages": [*history.finish(), last], **_settings(top)}
     dropped = (*(name for name in native if name not in _READ), *sorted(history.dropped))
-    return _request(
-        fields, surface="compaction", native=native, dropped=dropped, native_only=tuple(history.native_only)
-    )
+    return _request(fields, surface="compaction", native=native, dropped=dropped)
+
+
+def read_count(body: bytes) -> tuple[str | None, int]:
+    """Check a request to count its input; return the model, if it names one, and the estimated tokens of its prompt."""
+    top = _top(read_object(body))
+    toolbox = Toolbox(top.objects("tools"))
+    history = History(toolbox) if top.values.get("input") is None else _history(top, toolbox)
+    messages = msgspec.json.encode(history.finish())
+    tools = msgspec.json.encode(toolbox.functions) if toolbox.functions else None
+    return top.optional_text("model"), _prompt_tokens(messages, tools)
 
 
 def _top(native: dict[str, msgspec.Raw]) -> Fields:
@@ -115,14 +125,14 @@ def _request(
     surface: SurfaceName,
     native: dict[str, msgspec.Raw],
     dropped: tuple[str, ...],
-    native_only: tuple[str, ...],
+    native_only: tuple[str, ...] = (),
 ) -> Request:
     encoded = {name: msgspec.json.encode(value) for name, value in fields.items()}
     messages, tools = encoded["messages"], encoded.get("tools")
     return Request(
         fields={name: msgspec.Raw(raw) for name, raw in encoded.items()},
         model=fields["model"],
-        prompt_tokens=estimate_tokens(messages) + (0 if tools is None else estimate_tokens(tools)),
+        prompt_tokens=_prompt_tokens(messages, tools),
         text_prefix_crc=crc32(messages[:_PREFIX_BYTES]),
         stream="stream" in fields,
         max_tokens=fields.get("max_tokens"),
@@ -133,6 +143,10 @@ def _request(
         dropped=dropped,
         native_only=native_only,
     )
+
+
+def _prompt_tokens(messages: bytes, tools: bytes | None) -> int:
+    return estimate_tokens(messages) + (0 if tools is None else estimate_tokens(tools))
 
 
 def _decoded(name: str, raw: msgspec.Raw) -> Any:
@@ -223,19 +237,24 @@ def _dropped(top: Fields, native: dict[str, msgspec.Raw]) -> list[str]:
     return dropped
 
 
-def _without_our_thoughts(native: dict[str, msgspec.Raw], top: Fields) -> dict[str, msgspec.Raw]:
-    """Leave thoughts out that this gateway packed: a target that packs its own would refuse them."""
+def _native(native: dict[str, msgspec.Raw], top: Fields) -> dict[str, msgspec.Raw]:
+    """Return the client's own fields without what was packed here: a target that packs its own would refuse it."""
     said = top.values["input"]
-    if isinstance(said, str):
+    if isinstance(said, str) or not any(_is_ours(item) for item in said):
         return native
-    kept = [item for item in said if not _is_our_thought(item)]
-    if len(kept) == len(said):
-        return native
-    return {**native, "input": msgspec.Raw(msgspec.json.encode(kept))}
+    kept = [_unpacked(item) if _is_ours(item) else item for item in said]
+    return {**native, "input": msgspec.Raw(msgspec.json.encode([item for item in kept if item is not None]))}
 
 
-def _is_our_thought(item: dict[str, Any]) -> bool:
+def _is_ours(item: dict[str, Any]) -> bool:
     packed, item_id = item.get("encrypted_content"), item.get("id")
-    is_packed_here = isinstance(packed, str) and unpack(Packed.THOUGHT, packed) is not None
-    is_named_here = packed is None and isinstance(item_id, str) and item_id.startswith(OUR_THOUGHT)
-    return item.get("type") == "reasoning" and (is_packed_here or is_named_here)
+    if isinstance(packed, str):
+        return any(unpack(kind, packed) is not None for kind in Packed)
+    return item.get("type") == "reasoning" and isinstance(item_id, str) and item_id.startswith(OUR_THOUGHT)
+
+
+def _unpacked(item: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what stands for an item of ours: a summary in words, and nothing for a thought of another model."""
+    packed = item.get("encrypted_content")
+    summary = unpack(Packed.SUMMARY, packed) if isinstance(packed, str) else None
+    return None if summary is None else summary_message(summary)

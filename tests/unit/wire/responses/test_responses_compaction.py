@@ -77,7 +77,13 @@ def test_it_is_never_streamed_and_its_errors_are_those_of_openai() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "param"), [({"model": None}, "model"), ({"input": None}, "input"), ({"previous_response_id": "r"}, None)]
+    ("fields", "param"),
+    [
+        ({"model": None}, "model"),
+        ({"input": None}, "input"),
+        ({"input": [{"type": "compaction", "encrypted_content": "gAAAA"}]}, "input"),
+        ({"previous_response_id": "r"}, None),
+    ],
 )
 def test_what_cannot_be_compacted_is_refused(fields: dict[str, Any], param: str | None) -> None:
     with pytest.raises(WireError) as caught:

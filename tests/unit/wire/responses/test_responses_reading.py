@@ -10,7 +10,7 @@ from tests.support.responses import WEATHER, ask, field_of, messages_of
 
 from overspill.errors import WireError
 from overspill.wire.responses.packed import Packed, pack
-from overspill.wire.responses.reading import read_responses
+from overspill.wire.responses.reading import read_count, read_responses
 from overspill.wire.tokens import estimate_tokens
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -175,6 +175,11 @@ def test_thoughts_packed_here_do_not_go_to_those_who_pack_their_own() -> None:
     request = ask(said)
     assert request.native is not None
     assert json.loads(bytes(request.native["input"])) == [said[0], *said[3:]]
+    compacted = {"type": "compaction", "id": "cmp_1", "encrypted_content": pack(Packed.SUMMARY, "They agreed.")}
+    native = ask([compacted, said[0]]).native
+    assert native is not None
+    summary, user = json.loads(bytes(native["input"]))
+    assert (summary["role"], summary["content"].rpartition("\n\n")[2], user) == ("user", "They agreed.", said[0])
     plain = ask(said[3:])
     assert plain.native is not None
     assert json.loads(bytes(plain.native["input"])) == said[3:]
@@ -258,3 +263,12 @@ def test_a_number_too_large_to_read_is_refused_with_its_field() -> None:
 def test_what_is_shown_of_a_wrong_value_is_short() -> None:
     error = refusal(temperature="x" * 200)
     assert len(error.message) < 120
+
+
+def test_an_input_is_counted_as_it_would_be_asked() -> None:
+    request = ask("hello", tools=[WEATHER])
+    assert read_count(json.dumps({"model": "m", "input": "hello", "tools": [WEATHER]}).encode()) == (
+        "m",
+        request.prompt_tokens,
+    )
+    assert read_count(b"{}") == (None, 1)
