@@ -175,7 +175,9 @@ def test_a_stream_that_waits_long_gets_its_head_and_comments_and_then_the_answer
             call.stream(STREAM + DONE)
             await client.rest(reply)
             assert reply.is_whole
-            beats, label, answer = reply.body.partition(b": overspill reason=home target=local/0 attempts=1\n\n")
+            beats, label, answer = reply.body.partition(
+                b": overspill reason=home target=local/0 attempts=1 model=m\n\n"
+            )
             assert beats.replace(b": keep-alive\n\n", b"") == b""
             assert label
             assert answer == STREAM + DONE
@@ -220,7 +222,7 @@ def test_after_the_commit_another_target_still_answers(stream: bool) -> None:
                 await client.rest(reply)
                 assert reply.is_whole
                 if stream:
-                    assert b": overspill reason=attempt_failed target=cloud/main/m attempts=2\n\n" in reply.body
+                    assert b": overspill reason=attempt_failed target=cloud/main/m attempts=2 model=m\n\n" in reply.body
                     assert reply.body.endswith(DONE)
                 else:
                     assert reply.json()["choices"][0]["message"]["content"] == words(3)

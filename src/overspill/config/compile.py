@@ -91,8 +91,6 @@ class HostDialect(msgspec.Struct, frozen=True, kw_only=True):
     """Which header carries the key: ``bearer``, ``api-key`` or ``x-api-key``."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """Sent with each call."""
-    thinking: str = "none"
-    """By which field thinking is switched: see ``catalog.rows.Thinking``."""
     allowed_fields: frozenset[str] = frozenset()
     """The fields of a body that it takes, where it refuses all others; empty if it takes any."""
     key_expires: bool = False
@@ -440,7 +438,6 @@ def _dialect(known: ProviderFacts) -> HostDialect:
     return HostDialect(
         auth=known.auth,
         headers=tuple((name.lower().encode(), value.encode()) for name, value in known.headers.items()),
-        thinking=known.thinking,
         allowed_fields=frozenset(known.allowed_fields),
         key_expires=known.key_expires,
     )

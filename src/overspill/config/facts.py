@@ -51,8 +51,6 @@ class ProviderFacts(Protocol):
     @property
     def key_expires(self) -> bool: ...  # noqa: D102
     @property
-    def thinking(self) -> str: ...  # noqa: D102
-    @property
     def allowed_fields(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def is_adaptive(self) -> bool: ...  # noqa: D102

@@ -231,8 +231,8 @@ class AttachPool(PoolBase, frozen=True, kw_only=True, tag_field="role", tag="att
     attach: Annotated[
         str,
         Meta(
-            description="What it is: vllm, sglang, ollama, lmstudio, llamacpp, or openai for any other with OpenAI's "
-            "API; other packages may offer more.",
+            description="What it is: vllm, sglang, ollama, lmstudio, llamacpp, xinference, gpustack, or openai for any "
+            "other with OpenAI's API; other packages may offer more.",
             min_length=1,
         ),
     ]

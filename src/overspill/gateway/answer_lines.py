@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from urllib.parse import quote
 
+from overspill.config.equivalence import Served
 from overspill.core.types import LocalOnly, Spill
 from overspill.gateway.http.response import encode_lines
 from overspill.wire.request import SurfaceName
@@ -21,10 +24,12 @@ CACHE = "cache"
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _NAMED = 32
 _KEPT = 1024
-"""There is one for each kind of answer, reason and target; a reload may bring new targets."""
+"""There is one for each kind of answer, reason, target and model; a reload may bring new targets."""
+_PLAIN = "/:@~+!*,"
+"""Signs that stand in names of models and mean nothing in a header."""
 
 
-_Kind = tuple[bool, Spill | None, str, LocalOnly | None]
+_Kind = tuple[bool, Spill | None, str, LocalOnly | None, str, str | None]
 
 
 class AnswerLines:
@@ -32,6 +37,12 @@ class AnswerLines:
 
     def __init__(self) -> None:
         self._lines: dict[_Kind, bytes] = {}
+        self._served: Mapping[tuple[str, str], Served] = {}
+
+    def know(self, served: Mapping[tuple[str, str], Served]) -> None:
+        """Learn which model each target serves under the name that it is sent."""
+        self._served = served
+        self._lines.clear()
 
     def of(
         self,
@@ -41,19 +52,25 @@ class AnswerLines:
         target_id: str,
         ids: bytes,
         attempts: int,
+        model: str,
+        answered: str | None,
         local_only_by: LocalOnly | None = None,
     ) -> bytes:
-        """Return status line and headers, as ``Exchange.start_encoded`` takes them; ``ids`` is of ``id_lines``."""
-        key = (is_stream, spill, target_id, local_only_by)
+        """Return status line and headers, as ``Exchange.start_encoded`` takes them; ``ids`` is of ``id_lines``.
+
+        ``model`` is what the target was asked for, ``answered`` what it says that it answered with.
+        """
+        key = (is_stream, spill, target_id, local_only_by, model, answered)
         lines = self._lines.get(key)
         if lines is None:
             lines = self._keep(key)
         return b"%b%bx-overspill-attempts: %d\r\n" % (lines, ids, attempts)
 
     def _keep(self, key: _Kind) -> bytes:
-        is_stream, spill, target_id, local_only_by = key
+        is_stream, spill, target_id, local_only_by, model, answered = key
         reason = HOME if spill is None else spill.value
         own = [(b"x-overspill-reason", reason.encode()), (b"x-overspill-target", target_id.encode())]
+        own.append((b"x-overspill-model", self.model(target_id, model, answered).encode()))
         if local_only_by is not None:
             own.append((b"x-overspill-local-only", local_only_by.value.encode()))
         lines = encode_lines(200, (*(STREAM_HEADERS if is_stream else (JSON_HEADER,)), *own))
@@ -62,6 +79,21 @@ class AnswerLines:
         self._lines[key] = lines
         return lines
 
+    def model(self, target_id: str, sent: str, answered: str | None) -> str:
+        """Say which model answered: ``NAME; canonical=…; quantization=…; answered=…``, as far as it is known.
+
+        ``canonical`` and ``answered`` are left out where they are the name that was sent.
+        """
+        served = self._served.get((target_id, sent)) or self._served.get((target_id, ""))
+        said = [quote(sent, safe=_PLAIN)]
+        if served is not None and served.model not in {None, sent}:
+            said.append(f"canonical={quote(served.model or '', safe=_PLAIN)}")
+        if served is not None and served.quantization is not None:
+            said.append(f"quantization={quote(served.quantization, safe=_PLAIN)}")
+        if answered not in {None, sent}:
+            said.append(f"answered={quote(answered or '', safe=_PLAIN)}")
+        return "; ".join(said)
+
 
 def dropped_line(names: tuple[str, ...]) -> bytes:
     """Return the header line that names the client's fields which had no place in what the target was asked."""
@@ -69,10 +101,10 @@ def dropped_line(names: tuple[str, ...]) -> bytes:
     return b"x-overspill-dropped: %b\r\n" % ", ".join(shown[:_NAMED]).encode() if shown else b""
 
 
-def late_label(spill: Spill | None, target_id: str, attempts: int) -> bytes:
+def late_label(spill: Spill | None, target_id: str, attempts: int, model: str) -> bytes:
     """Return a comment of a stream that says what its headers could not say yet."""
     reason = HOME if spill is None else spill.value
-    return f": overspill reason={reason} target={target_id} attempts={attempts}\n\n".encode()
+    return f": overspill reason={reason} target={target_id} attempts={attempts} model={model}\n\n".encode()
 
 
 def id_headers(surface: SurfaceName, request_id: str, client_request_id: str | None) -> list[tuple[bytes, bytes]]:

@@ -91,7 +91,7 @@ class App:
         self._wall_clock = wall_clock
         self._id_prefix = f"req-{secrets.token_hex(6)}-"
         self._numbers = itertools.count(1)
-        self._lines = AnswerLines()
+        self.lines = AnswerLines()
         self._pages: dict[str, Page] = {
             "/": self._index,
             "/healthz": self._healthz,
@@ -208,7 +208,7 @@ class App:
         if likeness is not None and caller.retry_count and driver.rejoin(likeness, exchange):
             return
         arrived_wall_s = self._wall_clock()
-        session = Session(request_id, exchange, caller, request, self._lines, driver.now(), arrived_wall_s)
+        session = Session(request_id, exchange, caller, request, self.lines, driver.now(), arrived_wall_s)
         if request.native is not None:
             session.writer = answer_writer(request, request_id, int(arrived_wall_s))
         if likeness is not None:

@@ -15,6 +15,7 @@ class Attempt:
     """One try on one target."""
 
     __slots__ = (
+        "answered_model",
         "command",
         "dropped",
         "ended_at",
@@ -76,6 +77,8 @@ class Attempt:
         self.usage: Usage | None = None
         self.failure: FailureKind | None = None
         self.error: ErrorBody | None = None
+        self.answered_model: str | None = None
+        """The model that the answer itself names."""
 
     @property
     def model(self) -> str:

@@ -98,6 +98,7 @@ class Bookkeeper:
             output_tokens,
             cost,
             None if relay.resumption is None else relay.resumption.continuation.seam.characters,
+            relay.answered_model,
         )
         self._attempts.append(record)
         if self._ledger is not None:

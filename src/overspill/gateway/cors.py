@@ -17,9 +17,10 @@ from overspill.wire.reply import error_body
 ANY = "*"
 EXPOSED = (
     "age, content-length, request-id, retry-after, x-request-id, x-overspill-attempts, x-overspill-count, "
-    "x-overspill-dropped, x-overspill-limit, x-overspill-local-only, x-overspill-reason, x-overspill-request-id, "
-    "x-overspill-target, x-ratelimit-limit-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-requests, "
-    "x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, x-ratelimit-reset-tokens"
+    "x-overspill-dropped, x-overspill-limit, x-overspill-local-only, x-overspill-model, x-overspill-reason, "
+    "x-overspill-request-id, x-overspill-target, x-ratelimit-limit-requests, x-ratelimit-limit-tokens, "
+    "x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, "
+    "x-ratelimit-reset-tokens"
 )
 """Headers of an answer that a page may read."""
 _ALLOWED = b"authorization, content-type, x-api-key, anthropic-version, anthropic-beta"

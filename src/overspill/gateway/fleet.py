@@ -114,7 +114,6 @@ class Fleet:
             origin=target.origin,
             api_key=key,
             auth=dialect.auth,
-            thinking=dialect.thinking,
             allowed_fields=dialect.allowed_fields,
             extra_headers=dialect.headers,
         )

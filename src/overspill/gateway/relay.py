@@ -23,6 +23,7 @@ from overspill.gateway.ports import Reporter, Sink
 from overspill.gateway.rescue import DONE, Resumption, body_of, cut_of
 from overspill.gateway.verdict import FAULTS, OUT_OF_RESOURCES, Body, content_type, error_of, failure_of
 from overspill.wire.aggregate import Aggregator, AnswerTooLong
+from overspill.wire.answered import answered_model
 from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Whole
 from overspill.wire.chunks import PLAIN_TOKEN, is_done, read_chunk, read_whole
 from overspill.wire.http import HttpCall
@@ -260,6 +261,8 @@ class Relay(Attempt):
                 self._fail(FailureKind.OVERLOADED)
                 return
         if chunk.has_token:
+            if self.first_token_at is None:
+                self.answered_model = self.answered_model or answered_model(data)
             self._token()
         if self._aggregator is not None:
             self._aggregator.add(data)
@@ -399,6 +402,7 @@ class Relay(Attempt):
         elif failure is not None:
             self._fail(failure)
         else:
+            self.answered_model = answered_model(self.body())
             self._finish()
 
     def _error_ended(self) -> None:

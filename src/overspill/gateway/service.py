@@ -93,6 +93,7 @@ class Gateway:
             version=__version__,
             wall_clock=wall_clock,
         )
+        self.app.lines.know(self._wiring.served)
         self.entrance = Entrance(self.driver, books)
         self._server: Server | None = None
         self._telling: asyncio.Task[None] | None = None
@@ -238,6 +239,7 @@ class Gateway:
     def _change(self, wiring: Wiring, targets: dict[str, LiveTarget], keys: Keyring, guard: WebGuard) -> None:
         self._wiring = wiring
         self.app.adopt(keys, guard)
+        self.app.lines.know(wiring.served)
         if self._server is not None:
             self._server.forget_heads()
         before = budgets_in(self.policy)

@@ -257,7 +257,9 @@ class Session:
             return
         self.first_token_at = relay.first_token_at
         if self.exchange.is_started:
-            label = late_label(self.spill, relay.command.target_id, self.attempts)
+            target_id = relay.command.target_id
+            model = self._lines.model(target_id, relay.model, relay.answered_model)
+            label = late_label(self.spill, target_id, self.attempts, model)
             if self.answer is not None:
                 self.answer += label
             self.exchange.send(label)  # of this answer alone: not to be kept for others
@@ -380,6 +382,8 @@ class Session:
             target_id=relay.command.target_id,
             ids=id_lines(self.request.surface, self.request_id, self.exchange.request.client_request_id),
             attempts=self.attempts,
+            model=relay.model,
+            answered=relay.answered_model,
             local_only_by=self.local_only_by,
         )
         if self.writer is None and not relay.dropped:

@@ -15,6 +15,7 @@ from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.ports import Reporter, Sink
 from overspill.gateway.relay import Relay
 from overspill.gateway.rescue import Resumption
+from overspill.wire.answered import answered_model
 from overspill.wire.answers import Whole
 from overspill.wire.chat import write_fields
 from overspill.wire.dialect import AnswerReader, NativeReader
@@ -97,6 +98,8 @@ class NativeRelay(Relay):
         return self.target.call_native(request.surface, body)
 
     def _read_event(self, event: SseEvent, data: bytes) -> None:
+        if self.first_token_at is None and self.answered_model is None:
+            self.answered_model = answered_model(data)  # in what opens the answer, before its first token
         chunk, is_last = self._reader.read(event)
         if is_last:
             # What ends the stream is written with its end, as [DONE] is.

@@ -132,6 +132,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """``None`` is unknown, never free."""
     resumed_at: int | None = None
     """Characters that the client had of an answer that broke off when this attempt went on with it."""
+    answered_model: str | None = None
+    """The model that the answer itself names: another than ``model`` where a name leads to a version."""
 
 
 class BodyRecord(msgspec.Struct, frozen=True, gc=False):

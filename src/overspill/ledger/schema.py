@@ -43,6 +43,9 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE requests ADD COLUMN client_request_id TEXT;
     ALTER TABLE requests ADD COLUMN client_address TEXT;
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN answered_model TEXT;
+    """,
 )
 
 

@@ -212,6 +212,7 @@ def attempt_row(a: AttemptRecord) -> Row:
         _NULL if a.output_tokens is None else a.output_tokens,
         _NULL if a.cost_usd is None else a.cost_usd,
         _NULL if a.resumed_at is None else a.resumed_at,
+        _NULL if a.answered_model is None else a.answered_model,
     )
 
 

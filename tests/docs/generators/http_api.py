@@ -99,6 +99,14 @@ RESPONSE_HEADERS = (
     ),
     ("x-overspill-target", f"The target that gave the answer, or `{CACHE}`."),
     (
+        "x-overspill-model",
+        (
+            "The name that the target was asked for. Behind it, as far as they are known and another: `canonical`, "
+            "the model of the [catalogue](providers.md) that this stands for; `quantization`, its number format; "
+            "`answered`, the model that the answer itself names. Missing where the answer was kept."
+        ),
+    ),
+    (
         "x-overspill-local-only",
         "What bound the request to local targets: "
         + ", ".join(f"`{value}`" for value in LocalOnly)

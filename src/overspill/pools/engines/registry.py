@@ -17,12 +17,14 @@ _MANAGED = {
     "llamacpp": "overspill.pools.engines.llamacpp:EmbeddedLlamaCpp",
 }
 _ATTACHED = {
+    "gpustack": "overspill.pools.engines.gpustack:GpuStack",
     "llamacpp": "overspill.pools.engines.llamacpp:LlamaServer",
     "lmstudio": "overspill.pools.engines.lmstudio:LMStudio",
     "ollama": "overspill.pools.engines.ollama:Ollama",
     "openai": "overspill.pools.engines.openai_server:AttachedServer",
     "sglang": "overspill.pools.engines.sglang:SGLang",
     "vllm": "overspill.pools.engines.vllm:Vllm",
+    "xinference": "overspill.pools.engines.xinference:Xinference",
 }
 
 

@@ -5,7 +5,8 @@ Two errors of judgement are expensive, so two rules are strict:
 
 * A client's mistake is no evidence against a target. Texts of 400, 413 and 422 may quote the client's own words, so
   nothing in them can make a target look broke, overloaded or locked out; only exact codes can.
-* "No money" is often not 402: it hides behind 403 (Ark, Bailian, SiliconFlow), 429 (OpenAI) and 400 (Bailian).
+* "No money" is often not 402: it hides behind 403 (Ark, Bailian, Novita, SiliconFlow), 412 (Fireworks), 429 (OpenAI)
+  and 400 (Bailian).
 """
 
 from __future__ import annotations
@@ -29,11 +30,17 @@ CODES = {
     "billing_hard_limit_reached": FailureKind.NO_MONEY,
     "billing_not_active": FailureKind.NO_MONEY,  # OpenAI, under 429
     "modelarts.81006": FailureKind.NO_MONEY,  # Huawei: account frozen
+    "setlimitexceeded": FailureKind.NO_MONEY,  # Ark, under 429: what the owner allowed the model is used up
+    "exceed_token_quota_limit": FailureKind.NO_MONEY,  # Tencent CloudBase
+    "not_enough_balance": FailureKind.NO_MONEY,  # Novita, under 403
+    "billing_disabled": FailureKind.NO_MONEY,  # Google
     # key
     "invalid_api_key": FailureKind.BAD_KEY,
     "modelarts.81003": FailureKind.BAD_KEY,
     "modelarts.81015": FailureKind.BAD_KEY,
     "invalid_iam_token": FailureKind.BAD_KEY,
+    "unauthenticated": FailureKind.BAD_KEY,  # Google
+    "unrecognizedclientexception": FailureKind.BAD_KEY,  # AWS
     # model
     "model_not_found": FailureKind.NO_MODEL,
     "invalid_model": FailureKind.NO_MODEL,  # Qianfan, under 401
@@ -42,6 +49,12 @@ CODES = {
     "invalidendpointormodel.notfound": FailureKind.NO_MODEL,
     "invalidendpointormodel.modelidaccessdisabled": FailureKind.NO_MODEL,
     "modelarts.81004": FailureKind.NO_MODEL,  # Huawei: service not enabled
+    "deploymentnotfound": FailureKind.NO_MODEL,  # Azure
+    "unknown_model": FailureKind.NO_MODEL,  # Azure, under 400
+    "resourcenotfoundexception": FailureKind.NO_MODEL,  # AWS
+    "model_decommissioned": FailureKind.NO_MODEL,  # Groq, under 400
+    "model_not_available": FailureKind.NO_MODEL,  # Together
+    "model_not_supported": FailureKind.NO_MODEL,  # Hugging Face's router, under 400
     # length
     "context_length_exceeded": FailureKind.CONTEXT_TOO_LONG,
     "exceed_context_size_error": FailureKind.CONTEXT_TOO_LONG,  # llama.cpp
@@ -58,6 +71,12 @@ CODES = {
     "overloaded_error": FailureKind.OVERLOADED,
     "engine_overloaded": FailureKind.OVERLOADED,
     "capacity_exceeded": FailureKind.OVERLOADED,  # Groq, 498
+    "nocapacity": FailureKind.OVERLOADED,  # Azure, under 429: the system, not the limit
+    "modelnotreadyexception": FailureKind.OVERLOADED,  # AWS, under 429
+    "serviceunavailableexception": FailureKind.OVERLOADED,  # AWS
+    "unavailable": FailureKind.OVERLOADED,  # Google
+    "modeltimeoutexception": FailureKind.TIMEOUT,  # AWS, under 408
+    "deadline_exceeded": FailureKind.TIMEOUT,  # Google
     # limits
     "rate_limit_exceeded": FailureKind.RATE_LIMITED,
     "rpm_rate_limit_exceeded": FailureKind.RATE_LIMITED,  # Qianfan, seen under 200
@@ -66,6 +85,10 @@ CODES = {
     "modelarts.81103": FailureKind.RATE_LIMITED,
     "dynamic_request_limited": FailureKind.RATE_LIMITED,  # Together
     "dynamic_token_limited": FailureKind.RATE_LIMITED,
+    "ratelimitreached": FailureKind.RATE_LIMITED,  # Azure
+    "resource_exhausted": FailureKind.RATE_LIMITED,  # Google
+    "throttlingexception": FailureKind.RATE_LIMITED,  # AWS
+    "servicequotaexceededexception": FailureKind.RATE_LIMITED,  # AWS
 }
 """Documented error codes, lower case, and what they mean whatever the status."""
 
@@ -75,6 +98,8 @@ _STATUSES = {
     403: FailureKind.BAD_KEY,
     404: FailureKind.NO_MODEL,
     408: FailureKind.TIMEOUT,
+    410: FailureKind.NO_MODEL,  # taken down
+    412: FailureKind.SERVER_ERROR,  # we set no condition
     429: FailureKind.RATE_LIMITED,
     498: FailureKind.OVERLOADED,
     499: FailureKind.SERVER_ERROR,
@@ -86,6 +111,7 @@ _EXACT_TEXTS = {
     "model not exist": FailureKind.NO_MODEL,  # DeepSeek, under 400
     "model does not exist. please check it carefully.": FailureKind.NO_MODEL,  # SiliconFlow, under 400
     "content exists risk": FailureKind.MODERATION,  # DeepSeek, under 400
+    "the provided model identifier is invalid.": FailureKind.NO_MODEL,  # Bedrock, under 400
 }
 _TOO_LONG = re.compile(
     r"maximum context length|context (?:length|window|size).{0,40}exceed"
@@ -94,10 +120,13 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _MONEY = re.compile(
-    r"insufficient (?:balance|credits?|funds)|balance (?:is )?(?:insufficient|not enough)|overdue|arrears"
-    r"|free (?:tier|quota).{0,40}(?:exhausted|used up|exceeded)|余额不足|欠费",
+    r"insufficient (?:balance|credits?|funds)|balance (?:is )?(?:insufficient|not enough)|not enough balance"
+    r"|overdue|arrears|spending limit|past invoices|requires billing|billing (?:account )?(?:is )?disabled"
+    r"|free (?:tier|quota|trial).{0,40}(?:exhausted|used up|exceeded)|exhausted its free|余额不足|欠费",
     re.IGNORECASE,
 )
+_NO_ACCESS = re.compile(r"access to the model|not supported on this route|isn't supported on this route", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"request too large for model", re.IGNORECASE)
 _MODERATED = re.compile(r"moderation|flagged", re.IGNORECASE)
 _BUSY = re.compile(
     r"overloaded|model busy|server (?:is )?busy|currently busy|queue is full|no capacity|系统繁忙", re.IGNORECASE
@@ -107,9 +136,17 @@ _LIMIT = re.compile(r"rate limit|too many requests|rate[- ]?limited", re.IGNOREC
 
 def classify(status: int, headers: Headers, body: bytes) -> Failure:
     """Say what ``status`` and ``body`` mean; ``status`` is 200 for an error found inside a stream."""
-    error = read_error(body)
+    error = read_error(body, _amazon_code(headers))
     kind = _kind(status, error)
     return Failure(kind=kind, retry_after_s=retry_after_s(headers), message=error.message or f"HTTP {status}")
+
+
+def _amazon_code(headers: Headers) -> str:
+    """Return the name of AWS's exception, which is in a header and not in the body; empty if there is none."""
+    for name, value in headers:
+        if name.lower() == b"x-amzn-errortype":
+            return value.decode("latin-1").partition(":")[0].strip().lower()
+    return ""
 
 
 def _kind(status: int, error: ErrorBody) -> FailureKind:
@@ -121,6 +158,8 @@ def _kind(status: int, error: ErrorBody) -> FailureKind:
         if not error.is_error and not error.is_html:
             return FailureKind.MALFORMED
         status = error.status or status
+    if status == 413 and _TOO_LARGE.search(error.message):
+        return FailureKind.CONTEXT_TOO_LONG  # Groq calls it a limit per minute, but it would never fit
     for code in error.codes:
         if code in CODES:
             return CODES[code]
@@ -142,8 +181,10 @@ def _from_text(status: int, message: str) -> FailureKind:
         return FailureKind.BAD_REQUEST  # OpenRouter: the model is there, a feature the request asks for is not
     if status == 403 and _MODERATED.search(message):
         return FailureKind.MODERATION
-    if status in {403, 429} and _MONEY.search(message):
+    if status in {403, 412, 429} and _MONEY.search(message):
         return FailureKind.NO_MONEY
+    if status == 403 and _NO_ACCESS.search(message):
+        return FailureKind.NO_MODEL
     if status in {429, 500, 502} and _BUSY.search(message):
         return FailureKind.OVERLOADED
     if status < 400:

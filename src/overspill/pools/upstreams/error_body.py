@@ -38,8 +38,13 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-def read_error(body: bytes) -> ErrorBody:
-    """Read ``body``; never raises. Long bodies and messages are cut."""
+def read_error(body: bytes, code: str = "") -> ErrorBody:
+    """Read ``body``; never raises. Long bodies and messages are cut. ``code`` is one that stood elsewhere."""
+    error = _read(body)
+    return msgspec.structs.replace(error, codes=(code, *error.codes)) if code else error
+
+
+def _read(body: bytes) -> ErrorBody:
     text = body[:_MAX_BODY_BYTES].decode("utf-8", "replace").strip()
     if not text:
         return ErrorBody(is_blank=True)

@@ -21,8 +21,6 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str
     auth: str = "bearer"
     """Which header carries the key: ``bearer``, ``api-key`` or ``x-api-key``."""
-    thinking: str = "none"
-    """By which field of the body the host switches thinking: see ``catalog.rows.Thinking``."""
     allowed_fields: frozenset[str] = frozenset()
     """The fields of a body that the host takes, where it refuses all others; empty if it takes any."""
     extra_headers: Headers = ()

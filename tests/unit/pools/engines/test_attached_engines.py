@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from overspill.core.types import Surface
+from overspill.core.types import FailureKind, Surface
 from overspill.pools.engines import registry
 from overspill.pools.engines.protocol import EngineStats, ServedModel
 
@@ -18,12 +18,23 @@ LMSTUDIO_MODELS = b"""{"object":"list","data":[
 {"id":"qwen2-vl-7b-instruct","object":"model","type":"vlm","state":"not-loaded","max_context_length":32768},
 {"id":"qwen3-8b","object":"model","type":"llm","state":"loaded","max_context_length":131072,"loaded_context_length":8192},
 {"id":"nomic-embed","object":"model","type":"embeddings","state":"not-loaded","max_context_length":2048}]}"""
+# Written from the sources of 4.1.0 (restful_api.list_models, LLMFamilyV2.to_description), cut.
+XINFERENCE_MODELS = b"""{"object":"list","data":[{"id":"deepseek-r1-distill-qwen","object":"model","created":0,
+"owned_by":"xinference","model_type":"LLM","address":"0.0.0.0:43477","accelerators":["0"],
+"model_name":"deepseek-r1-distill-qwen","model_lang":["en","zh"],"model_ability":["chat","reasoning"],
+"model_format":"awq","model_size_in_billions":7,"quantization":"Int4","context_length":131072,"replica":2},
+{"id":"bge-m3","object":"model","created":0,"owned_by":"xinference","model_type":"embedding","dimensions":1024}]}"""
+# Written from the source of 2.3.0 (routes/openai.py), with and without what an engine tells of its model.
+GPUSTACK_MODELS = b"""{"data":[{"id":"deepseek-r1","created":1795476829,"object":"model","owned_by":"gpustack",
+"meta":{"n_ctx":8192,"n_params":7615616512}},{"id":"qwen3","created":1795476829,"object":"model",
+"owned_by":"gpustack","meta":null}],"object":"list"}"""
 ANSWERS = {
     "llamacpp": LLAMACPP_MODELS,
     "lmstudio": LMSTUDIO_MODELS,
     "ollama": b'{"version":"0.13.1"}',
     "sglang": SGLANG_MODELS,
     "vllm": VLLM_MODELS,
+    "xinference": XINFERENCE_MODELS,
 }
 STRANGERS = (b"", b"<html>Jenkins</html>", b"[]", b'{"data":null}', b'{"data":[{"id":"x","owned_by":"acme"}]}', b"\xff")
 
@@ -54,6 +65,8 @@ def test_a_stranger_on_the_port_is_not_taken_for_an_engine(kind: str, stranger: 
         ("ollama", b'{"object":"list","data":null}', []),
         ("lmstudio", LMSTUDIO_MODELS, [("qwen2-vl-7b-instruct", None), ("qwen3-8b", 8192)]),
         ("openai", OLLAMA_MODELS, [("qwen3:8b", None)]),
+        ("xinference", XINFERENCE_MODELS, [("deepseek-r1-distill-qwen", 131072)]),
+        ("gpustack", GPUSTACK_MODELS, [("deepseek-r1", 8192), ("qwen3", None)]),
     ],
 )
 def test_models_are_listed_with_the_context_that_is_known(
@@ -103,7 +116,7 @@ def test_an_sglang_that_does_not_say_its_slots_has_the_usual_ones(body: bytes) -
 
 def test_the_other_servers_slots_are_their_defaults() -> None:
     slots = {engine.kind: engine.default_slots for engine in registry.discoverable()}
-    assert slots == {"llamacpp": 1, "lmstudio": 4, "ollama": 1, "sglang": 256, "vllm": 256}
+    assert slots == {"llamacpp": 1, "lmstudio": 4, "ollama": 1, "sglang": 256, "vllm": 256, "xinference": 32}
     assert registry.create_attached("ollama").parse_slots(b"{}") is None
 
 
@@ -128,7 +141,7 @@ def test_sglang_metrics_are_read_and_what_is_missing_stays_unknown() -> None:
     assert stats == EngineStats(running=7, waiting=None, kv_usage=0.1)
 
 
-@pytest.mark.parametrize("kind", ["ollama", "lmstudio", "openai"])
+@pytest.mark.parametrize("kind", ["ollama", "lmstudio", "openai", "xinference", "gpustack"])
 def test_a_server_without_metrics_is_not_asked_for_them(kind: str) -> None:
     engine = registry.create_attached(kind)
     assert engine.stats_path is None
@@ -140,6 +153,18 @@ def test_thinking_is_found_where_each_server_puts_it() -> None:
     fields = {engine.kind: engine.reasoning_field for engine in registry.discoverable()}
     assert fields["vllm"] == fields["ollama"] == "reasoning"
     assert fields["llamacpp"] == fields["sglang"] == "reasoning_content"
+
+
+def test_a_server_that_asks_everybody_for_a_key_is_not_looked_for() -> None:
+    engine = registry.create_attached("gpustack")
+    assert engine.probe is None
+    assert engine.recognises(200, GPUSTACK_MODELS)
+    assert engine.default_slots == 32
+
+
+def test_xinference_says_when_a_model_takes_no_more() -> None:
+    said = b'{"detail":"[address=0.0.0.0:1, pid=7] Rate limit reached for the model. Request limit 2 for the model: m"}'
+    assert registry.create_attached("xinference").classify(429, (), said).kind is FailureKind.RATE_LIMITED
 
 
 def test_an_attached_server_without_a_key_gets_no_authorization() -> None:
