@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from overspill.config import allowance, schema, screening
+from overspill.config import allowance, features, schema, screening
 from overspill.config.decode import default_of
 from overspill.config.introspect import POOL_ROLES, bare, description, flow, ordered
 from overspill.config.overrides import VARIABLES
@@ -33,6 +33,7 @@ _SECTIONS: Mapping[str, tuple[str, type[Section]]] = {
     "accounts": ("pools.NAME.accounts[]", schema.AccountConfig),
     "price": ("pools.NAME.price, pools.NAME.prices.MODEL", schema.PriceConfig),
     "prior": ("pools.NAME.prior", schema.PriorConfig),
+    "features": ("pools.NAME.features", features.Features),
     "routes": ("routes[]", schema.RouteConfig),
     "tiers": ("routes[].tiers[][]", schema.TierTarget),
     "slo": ("routes[].slo", schema.SloConfig),
@@ -45,6 +46,7 @@ _SECTIONS: Mapping[str, tuple[str, type[Section]]] = {
     "breaker": ("breaker", schema.BreakerConfig),
     "screening": ("screening", screening.ScreeningConfig),
     "detectors": ("screening.detectors.NAME", screening.DetectorConfig),
+    "reasoning": ("reasoning", schema.ReasoningConfig),
     "cache": ("cache", schema.CacheConfig),
     "ledger": ("ledger", schema.LedgerConfig),
     "log": ("log", schema.LogConfig),

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from overspill.config.allowance import Budget, Key, KeyEntry, Limits, Reserved, UpstreamRates
+from overspill.config.features import ChatOptions
 from overspill.config.scalars import Duration, SecretRef, Size
 from overspill.config.screening import RouteScreening, ScreeningConfig
 from overspill.config.section import Count, CountOrZero, Money, Section, duration, size
@@ -64,6 +65,14 @@ class ServerConfig(Section, frozen=True, kw_only=True):
             description="File of the keys that `overspill keys` makes, beside `api_keys`, taken up when it changes. "
             "Where none is written, `keys.json` in the state folder is, if it exists. With one, a key is always "
             "asked for."
+        ),
+    ] = None
+    user_salt: Annotated[
+        SecretRef | None,
+        Meta(
+            description="Providers get a hash in place of what clients call their users; this makes it another than "
+            "everybody's: env:NAME or file:PATH. If left out, one is made and kept beside the ledger. Gateways that "
+            "share accounts should share it."
         ),
     ] = None
     allowed_hosts: Annotated[
@@ -144,7 +153,7 @@ class PriorConfig(Section, frozen=True, kw_only=True):
     ] = None
 
 
-class PoolBase(Section, frozen=True, kw_only=True):
+class PoolBase(ChatOptions, frozen=True, kw_only=True):
     """What every pool may have."""
 
     context_tokens: Annotated[
@@ -428,6 +437,12 @@ class BreakerConfig(Section, frozen=True, kw_only=True):
     no_model: Annotated[Duration, Meta(description="Pause after an unknown model.")] = duration(300)
 
 
+class ReasoningConfig(Section, frozen=True, kw_only=True):
+    """Thoughts that led to calls of tools, remembered so that they can be put back where a client drops them."""
+
+    remember: Annotated[Size, Meta(description="Memory for all of them; 0 remembers none.")] = size(32 * MIB)
+
+
 class CacheConfig(Section, frozen=True, kw_only=True):
     """Whole answers kept in memory, for requests that are the same to the last byte."""
 
@@ -483,6 +498,9 @@ class Config(Section, frozen=True, kw_only=True):
     screening: Annotated[
         ScreeningConfig, Meta(description="What looks at the text of requests and makes them `local_only`.")
     ] = msgspec.field(default_factory=ScreeningConfig)
+    reasoning: Annotated[
+        ReasoningConfig, Meta(description="Thoughts that led to calls of tools, kept for the next turns.")
+    ] = msgspec.field(default_factory=ReasoningConfig)
     cache: Annotated[CacheConfig, Meta(description="Whole answers kept in memory.")] = msgspec.field(
         default_factory=CacheConfig
     )
