@@ -12,9 +12,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from overspill.config.section import Section
+from overspill.config.scalars import Size
+from overspill.config.section import Section, size
 from overspill.core.types import Lack
 from overspill.features import Feature
+from overspill.units import MIB
 from overspill.wire.form import ChatForm, History, ReasoningForm, ThinkingForm
 
 _SAID = "the configuration says so"
@@ -68,6 +70,12 @@ class ChatOptions(Section, frozen=True, kw_only=True):
             "adapter's if left out."
         ),
     ] = None
+
+
+class ReasoningConfig(Section, frozen=True, kw_only=True):
+    """Thoughts that led to calls of tools, remembered so that they can be put back where a client drops them."""
+
+    remember: Annotated[Size, Meta(description="Memory for all of them; 0 remembers none.")] = size(32 * MIB)
 
 
 def lacks_of(options: ChatOptions, *known: Mapping[str, str] | Mapping[Feature, str]) -> tuple[Lack, ...]:
