@@ -178,6 +178,7 @@ def test_the_error_codes_in_the_reference_are_those_in_the_code() -> None:
         "unknown_model",
         "prompt_too_long",
         "unsupported",
+        "lacks_feature",
         "rate_limited",
     }  # they have codes of their own, OpenAI's where it has one
     told = {code for _, code, _ in (*http_api.CODES, *http_api.EDGE_CODES)} - {"null"}

@@ -46,6 +46,7 @@ from overspill.core.types import (
     Continues,
     FailureKind,
     Health,
+    Lack,
     LatencyPrior,
     Outcome,
     Policy,
@@ -58,11 +59,13 @@ from overspill.core.types import (
     Surface,
     TargetSpec,
 )
+from overspill.features import Feature, mask
 
 T = TypeVar("T")
 TARGETS = ("gpu0", "gpu1", "api0", "api1")
 MODELS = ("alpha", "alpha", "alpha", "alpha-mini", "alpha-mini", "beta", "beta", "nobody's")
 GAPS_S = (0.0, 0.0, 0.01, 0.1, 0.3, 1.0, 4.0, 70.0)
+LACKS = tuple(Lack(feature=feature, why=f"it has no {feature}") for feature in (Feature.IMAGES, Feature.TOOLS))
 _EVENT = msgspec.json.Decoder(AnyEvent)
 _COMMAND = msgspec.json.Decoder(AnyCommand)
 
@@ -118,6 +121,7 @@ def _target(choose: Choices, name: str) -> TargetSpec:
             tpot_s_per_running=choose.of((0.0, 0.01)),
         ),
         price=None if usd is None else Price(input_usd_per_mtok=usd, output_usd_per_mtok=4 * usd),
+        lacks=choose.of(((), (), (), LACKS, LACKS[:1])),
         streams_whole=choose.below(4) < 3,
         ready_at_start=choose.below(8) < 7,
     )
@@ -241,6 +245,7 @@ class Life:
         event = self.arrivals[start.request_id]
         assert spec.is_local or event.request_id not in self.bound
         assert event.surface in spec.surfaces
+        assert not event.needs & mask(lack.feature for lack in spec.lacks)
         assert start.resumes == (start.request_id in self.half_answered)
         if start.resumes:
             seen = self.controller.targets[start.target_id].continues
@@ -340,6 +345,7 @@ def _arrival(choose: Choices, number: int) -> Arrived:
         priority=choose.below(5) - 1,
         local_only=choose.below(5) == 4,
         screening=choose.of((0, 0, 7, 7, 8)),
+        needs=choose.of((0, 0, 0, mask([Feature.TOOLS]), mask([Feature.IMAGES]), mask([Feature.AUDIO, Feature.TOOLS]))),
         ttft_slo_s=choose.of((None, None, None, None, 0.0, 1.0, 30.0)),
         deadline_s=choose.of((None, None, None, None, 0.0, 2.0, 600.0)),
     )

@@ -41,6 +41,7 @@ from overspill.core.types import (
     Continues,
     FailureKind,
     Health,
+    Lack,
     LatencyPrior,
     Limits,
     Policy,
@@ -55,6 +56,7 @@ from overspill.core.types import (
     TargetSpec,
     Window,
 )
+from overspill.features import Feature, mask
 
 Behaviour = Callable[["World", StartAttempt], None]
 
@@ -418,6 +420,28 @@ def limits() -> World:
     return world
 
 
+def features() -> World:
+    """Targets that are known not to do everything, and one that wants the history otherwise, once and again."""
+    blind = Lack(feature=Feature.IMAGES, why="it sees nothing")
+    gpu = msgspec.structs.replace(GPU, lacks=(blind, Lack(feature=Feature.TOOL_CHOICE, why="it calls what it likes")))
+    cheap = msgspec.structs.replace(CHEAP, lacks=(blind,))
+    policy = Policy(
+        targets=(gpu, cheap, QUICK),
+        routes=(ROUTE, msgspec.structs.replace(ROUTE, pattern="blind", tiers=(places("gpu"), places("cheap")))),
+        default_output_tokens=60,
+    )
+    wants_thoughts = fails(FailureKind.HISTORY, status=400)
+    gpu_does = in_turn(wants_thoughts, wants_thoughts, wants_thoughts, NORMAL["gpu"])
+    world = World(policy, {**NORMAL, "gpu": gpu_does})
+    images, choice = mask([Feature.IMAGES]), mask([Feature.TOOLS, Feature.TOOL_CHOICE])
+    for number, needs in enumerate((0, images, choice, images | choice)):
+        for model in ("m", "blind"):
+            request_id = f"{model}{number}"
+            world.at(0.5 * number, Arrived(request_id=request_id, model=model, prompt_tokens=50, needs=needs))
+    world.at(3.0, Arrived(request_id="kept", model="m", prompt_tokens=50, needs=images, local_only=True))
+    return world
+
+
 SCENARIOS: dict[str, Callable[[], World]] = {
     scenario.__name__: scenario
     for scenario in (
@@ -431,5 +455,6 @@ SCENARIOS: dict[str, Callable[[], World]] = {
         slow_tokens,
         silence,
         limits,
+        features,
     )
 }

@@ -12,13 +12,13 @@ from typing import Literal
 import msgspec
 
 from overspill.core.types import Price, Surface
+from overspill.features import Feature
+from overspill.wire.form import ChatForm, History, ReasoningForm, ThinkingForm
 
 Confidence = Literal["seen", "recall"]
 """``seen``: read in the named source. ``recall``: from general knowledge; used only where a file names the provider."""
 Auth = Literal["bearer", "api-key", "x-api-key"]
 """Which header carries the key: ``authorization: Bearer``, ``api-key`` or ``x-api-key``."""
-Thinking = Literal["deepseek", "enable_thinking", "chat_template_kwargs", "reasoning_effort", "openrouter", "none"]
-"""By which field of the body thinking is switched: see ``docs/how-to/add-a-provider.md``."""
 LimitKind = Literal["concurrency", "rates", "adaptive", "unpublished"]
 Quantization = str
 """A number format as engines write it, lower case: ``fp8``, ``q4_k_m``, ``bf16``."""
@@ -95,6 +95,9 @@ class PublishedLimits(Row, frozen=True, kw_only=True):
     """Headers of an answer that tell what is left."""
 
 
+_FORM = ("reasoning", "reasoning_field", "history", "thinking", "takes_details", "user_field")
+
+
 class Provider(Row, frozen=True, kw_only=True):
     """Somebody else's API."""
 
@@ -125,9 +128,20 @@ class Provider(Row, frozen=True, kw_only=True):
     """Globs of model names that are this provider's, beyond the ids listed."""
     models_path: str | None = "/models"
     """Below the base URL; ``None`` if it has no list of models."""
-    thinking: Thinking = "none"
+    lacks: dict[Feature, str] = {}
+    """What it is known not to do → why, in words."""
+    thinking: ThinkingForm | None = None
+    """By which fields thinking is switched. This and what follows is as the adapter says if left out."""
+    reasoning: ReasoningForm | None = None
+    """Where it says its thoughts."""
     reasoning_field: str | None = None
-    """The field of a message in which it puts its thinking; ``None`` if that is not known."""
+    """The field of an earlier turn that it reads a thought from."""
+    takes_details: bool | None = None
+    """True if it reads ``reasoning_details``, with the signatures of its thoughts."""
+    history: History | None = None
+    """What becomes of the thoughts of earlier turns."""
+    user_field: str | None = None
+    """The field that tells it one user from another."""
     allowed_fields: tuple[str, ...] = ()
     """The fields of a body that it takes, where it refuses all others; empty if it takes any."""
     models: tuple[OfferedModel, ...] = ()
@@ -144,6 +158,11 @@ class Provider(Row, frozen=True, kw_only=True):
         """True if ``overspill serve`` may use it without a file, given its key."""
         is_complete = "{" not in self.base_url and not self.key_expires
         return self.confidence == "seen" and self.key_env is not None and not self.needs_consent and is_complete
+
+    def form(self, adapters: ChatForm) -> ChatForm:
+        """Return in which form of chat it is asked, where ``adapters`` is that of its adapter."""
+        said = {name: getattr(self, name) for name in _FORM}
+        return msgspec.structs.replace(adapters, **{name: value for name, value in said.items() if value is not None})
 
     def offer(self, name: str) -> OfferedModel | None:
         """Return the model that this provider calls ``name``, or accepts under that name."""
@@ -166,6 +185,8 @@ class KnownModel(Row, frozen=True, kw_only=True):
     versions: tuple[str, ...] = ()
     """For an unversioned name: the models that may be served under it, newest first."""
     context_tokens: int | None = None
+    lacks: dict[Feature, str] = {}
+    """What it is known not to do, whoever hosts it → why, in words."""
 
 
 class TariffRow(Row, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ Read like the rest of the schema; ``compile`` turns it into the core's ``Client`
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -81,6 +81,13 @@ class KeyEntry(Section, frozen=True, kw_only=True):
         float, Meta(description="Its share of a full engine, against those of the other keys that wait.", gt=0, le=1000)
     ] = 1.0
     local_only: Annotated[bool, Meta(description="Its requests never leave local pools, whatever happens.")] = False
+    reasoning: Annotated[
+        Literal["reasoning_content", "reasoning", "thinking", "think", "none"],
+        Meta(
+            description="Where its clients want thoughts in answers of chat, unless they say so themselves: a field of "
+            "this name, think for <think> tags in the text, none to leave them out."
+        ),
+    ] = "reasoning_content"
     models: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
         Meta(description="Model names it may ask for, or globs with * and ?. Empty: all."),

@@ -18,7 +18,8 @@ from overspill.config.base_urls import base_url
 from overspill.config.check import GENERIC_UPSTREAM, as_target, is_local, require_sound, urls_of
 from overspill.config.decode import Invalid
 from overspill.config.equivalence import Served, served_by
-from overspill.config.facts import Facts, Offer, ProviderFacts
+from overspill.config.facts import Facts, ModelFacts, Offer, ProviderFacts
+from overspill.config.features import form_of, lacks_of
 from overspill.config.keys import patterns_of
 from overspill.config.scalars import SecretRef
 from overspill.config.schema import (
@@ -47,6 +48,7 @@ from overspill.config.values import (
 from overspill.core.cost import billing_price
 from overspill.core.names import is_glob
 from overspill.core.types import (
+    Lack,
     LatencyPrior,
     Limits,
     Policy,
@@ -59,7 +61,9 @@ from overspill.core.types import (
     Surface,
     TargetSpec,
 )
+from overspill.features import NATIVE
 from overspill.units import MIB
+from overspill.wire.form import ChatForm
 from overspill.wire.http import Origin
 
 _TEXT = (Surface.CHAT, Surface.COMPLETIONS)
@@ -115,6 +119,8 @@ class CompiledTarget(msgspec.Struct, frozen=True, kw_only=True):
     """True if an attached server is to say itself how many requests it takes: the configuration does not."""
     streams_whole: bool = True
     """See ``TargetSpec``."""
+    form: ChatForm = ChatForm()
+    """In which form of chat it is asked, and answers."""
     verifies: tuple[str, ...] = ()
     """Models for which it is to be seen how it goes on with an answer that broke off."""
 
@@ -259,26 +265,30 @@ class _Build:
 
     def _add_engine(self, name: str, pool: EnginePool) -> None:
         adapter = self.facts.engine(pool.engine)
+        lacks, form = lacks_of(pool, adapter.lacks(pool.model, pool.options)), form_of(pool, adapter.form)
         for n in range(pool.replicas):
             target_id = f"{name}/{n}"
-            spec = _spec(target_id, name, pool, slots=pool.max_batch_size, surfaces=adapter.surfaces)
+            spec = _spec(target_id, name, pool, slots=pool.max_batch_size, surfaces=adapter.surfaces, lacks=lacks)
             replica = name if pool.replicas == 1 else f"{name}-{n}"
             options = _engine_options(replica, name, pool, adapter.needs_model, spec.surfaces)
             self.targets[target_id] = (
                 msgspec.structs.replace(spec, ready_at_start=False),
-                CompiledTarget(target_id=target_id, pool=name, role="engine", kind=pool.engine, engine=options),
+                CompiledTarget(
+                    target_id=target_id, pool=name, role="engine", kind=pool.engine, engine=options, form=form
+                ),
             )
 
     def _add_attached(self, name: str, pool: AttachPool) -> None:
         adapter = self.facts.attached(pool.attach)
         slots = pool.slots or adapter.default_slots
+        lacks, form = lacks_of(pool, adapter.unsupported), form_of(pool, adapter.form)
         for n, url in enumerate(urls_of(pool)):
             target_id = f"{name}/{n}"
             origin = parse_origin(url)
             # Engines' adapters write whole paths, so a base URL in the style of SDKs is cut back to the server.
             origin = msgspec.structs.replace(origin, prefix=origin.prefix.removesuffix(b"/v1"))
             self.targets[target_id] = (
-                _spec(target_id, name, pool, slots=slots, surfaces=adapter.surfaces),
+                _spec(target_id, name, pool, slots=slots, surfaces=adapter.surfaces, lacks=lacks),
                 CompiledTarget(
                     target_id=target_id,
                     pool=name,
@@ -288,6 +298,7 @@ class _Build:
                     key=pool.api_key,
                     asks_for_slots=pool.slots is None,
                     streams_whole=pool.stream_whole_answers,
+                    form=form,
                 ),
             )
 
@@ -298,6 +309,8 @@ class _Build:
         target_id = "/".join(part for part in (name, account_name, offer.id if offer else model) if part)
         if target_id not in self.targets:
             own = _own_price(pool, offer, model)
+            kind = known.adapter if known else pool.upstream
+            adapter, of_model = self.facts.upstream(kind), self._model_of(offer)
             spec = _spec(
                 target_id,
                 name,
@@ -305,7 +318,13 @@ class _Build:
                 slots=_upstream_slots(pool, offer),
                 surfaces=known.surfaces if known else self._surfaces_of(pool.upstream),
                 price=own or (None if offer is None else offer.known_price),
-                context_tokens=self._context_tokens(offer),
+                context_tokens=None if of_model is None else of_model.context_tokens,
+                lacks=lacks_of(
+                    pool,
+                    adapter.unsupported,
+                    {} if known is None else known.lacks,
+                    {} if of_model is None else of_model.lacks,
+                ),
             )
             said = None if pool.limits is None else pool.limits.adaptive
             spec = msgspec.structs.replace(
@@ -314,17 +333,19 @@ class _Build:
                 account=self._account(name, account_name, pool),
                 limits=rates_of(pool.limits),
                 is_adaptive=said if said is not None else known is not None and known.is_adaptive,
+                native=tuple(NATIVE[surface] for surface in adapter.native if surface in NATIVE),
             )
             target = CompiledTarget(
                 target_id=target_id,
                 pool=name,
                 role="upstream",
-                kind=known.adapter if known else pool.upstream,
+                kind=kind,
                 origin=parse_origin(base_url(pool, self.facts)),
                 account=account_name,
                 key=None if account is None else account.api_key,
                 dialect=HostDialect() if known is None else _dialect(known),
                 streams_whole=pool.stream_whole_answers,
+                form=form_of(pool, adapter.form if known is None else known.form(adapter.form)),
             )
             self.targets[target_id] = (spec, target)
         return target_id
@@ -340,9 +361,8 @@ class _Build:
         # The generic dialect could carry embeddings too, but most servers that nothing is known of have none.
         return _TEXT if adapter == GENERIC_UPSTREAM else self.facts.upstream(adapter).surfaces
 
-    def _context_tokens(self, offer: Offer | None) -> int | None:
-        model = None if offer is None else self.facts.model(offer.model)
-        return None if model is None else model.context_tokens
+    def _model_of(self, offer: Offer | None) -> ModelFacts | None:
+        return None if offer is None else self.facts.model(offer.model)
 
 
 def _spec(
@@ -354,6 +374,7 @@ def _spec(
     surfaces: tuple[Surface, ...],
     price: Price | None = None,
     context_tokens: int | None = None,
+    lacks: tuple[Lack, ...] = (),
 ) -> TargetSpec:
     return TargetSpec(
         target_id=target_id,
@@ -362,6 +383,7 @@ def _spec(
         slots=slots,
         context_tokens=pool.context_tokens or context_tokens,
         surfaces=pool.surfaces or surfaces,
+        lacks=lacks,
         prior=LatencyPrior() if pool.prior is None else prior_of(pool.prior),
         price=price or (None if pool.price is None else price_of(pool.price)),
         streams_whole=isinstance(pool, EnginePool) or pool.stream_whole_answers,

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from overspill.core.types import Price, Surface, Tariff
+from overspill.features import Feature
+from overspill.wire.form import ChatForm
 
 
 class Offer(Protocol):
@@ -64,6 +66,9 @@ class ProviderFacts(Protocol):
     def patterns(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def models(self) -> Sequence[Offer]: ...  # noqa: D102
+    @property
+    def lacks(self) -> Mapping[Feature, str]: ...  # noqa: D102
+    def form(self, adapters: ChatForm) -> ChatForm: ...  # noqa: D102
     def offer(self, name: str) -> Offer | None: ...  # noqa: D102
 
 
@@ -82,6 +87,8 @@ class ModelFacts(Protocol):
     def versions(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def context_tokens(self) -> int | None: ...  # noqa: D102
+    @property
+    def lacks(self) -> Mapping[Feature, str]: ...  # noqa: D102
 
 
 class IdentityFacts(Protocol):
@@ -99,6 +106,9 @@ class UpstreamFacts(Protocol):
     """A provider's dialect."""
 
     surfaces: tuple[Surface, ...]
+    unsupported: Mapping[str, str]
+    form: ChatForm
+    native: tuple[str, ...]
 
 
 class EngineFacts(Protocol):
@@ -106,12 +116,19 @@ class EngineFacts(Protocol):
 
     needs_model: bool
     surfaces: tuple[Surface, ...]
+    form: ChatForm
+
+    def lacks(self, model: str | None, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return the features that it does not have with this model and options of its own → why, in words."""
+        ...
 
 
 class AttachedFacts(Protocol):
     """A kind of server that somebody else started."""
 
     surfaces: tuple[Surface, ...]
+    unsupported: Mapping[str, str]
+    form: ChatForm
     default_slots: int | None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from overspill.config import allowance, schema, screening
+from overspill.config import allowance, features, scheduling, schema, screening
 from overspill.config.decode import default_of
 from overspill.config.introspect import POOL_ROLES, bare, description, flow, ordered
 from overspill.config.overrides import VARIABLES
@@ -33,6 +33,7 @@ _SECTIONS: Mapping[str, tuple[str, type[Section]]] = {
     "accounts": ("pools.NAME.accounts[]", schema.AccountConfig),
     "price": ("pools.NAME.price, pools.NAME.prices.MODEL", schema.PriceConfig),
     "prior": ("pools.NAME.prior", schema.PriorConfig),
+    "features": ("pools.NAME.features", features.Features),
     "routes": ("routes[]", schema.RouteConfig),
     "tiers": ("routes[].tiers[][]", schema.TierTarget),
     "slo": ("routes[].slo", schema.SloConfig),
@@ -40,15 +41,17 @@ _SECTIONS: Mapping[str, tuple[str, type[Section]]] = {
     "limits": ("limits", allowance.Limits),
     "allowance": ("limits.each_key, limits.teams.NAME, limits.models.NAME", allowance.Allowance),
     "upstream_rates": ("pools.NAME.limits", allowance.UpstreamRates),
-    "scheduling": ("scheduling", schema.SchedulingConfig),
-    "retry": ("scheduling.retry", schema.RetryConfig),
-    "breaker": ("breaker", schema.BreakerConfig),
+    "scheduling": ("scheduling", scheduling.SchedulingConfig),
+    "retry": ("scheduling.retry", scheduling.RetryConfig),
+    "breaker": ("breaker", scheduling.BreakerConfig),
     "screening": ("screening", screening.ScreeningConfig),
     "detectors": ("screening.detectors.NAME", screening.DetectorConfig),
+    "reasoning": ("reasoning", features.ReasoningConfig),
     "cache": ("cache", schema.CacheConfig),
     "ledger": ("ledger", schema.LedgerConfig),
     "log": ("log", schema.LogConfig),
 }
+_PARTS = (schema, allowance, features, scheduling, screening)
 _PLAIN_TYPES = {str: "text", bool: "true or false", int: "whole number", float: "number", Any: "anything"}
 _INTRODUCTION = """\
 # Configuration
@@ -73,7 +76,7 @@ def json_schema() -> str:
     """Return the JSON schema (draft 2020-12) of a configuration file, for editors."""
     document = msgspec.json.schema(Config, schema_hook=_scalar_schema)
     for name, definition in document["$defs"].items():
-        section = getattr(schema, name, None) or getattr(allowance, name, None)
+        section = next((found for part in _PARTS if (found := getattr(part, name, None)) is not None), None)
         if isinstance(section, type) and issubclass(section, Section):
             _add_defaults(definition, section)
         if name in POOL_ROLES:

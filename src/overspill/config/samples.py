@@ -39,6 +39,7 @@ SAMPLE: Mapping[str, Any] = {
             "budget": {"month": 200.0},
             "price": {"input": 0.30, "output": 1.20, "cached_input": 0.03},
             "prior": {"ttft_base": "800ms"},
+            "features": {"images": False},
         },
     },
     "routes": [

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from overspill.config.allowance import Budget, Key, KeyEntry, Limits, Reserved, UpstreamRates
+from overspill.config.allowance import Budget, Key, KeyEntry, Limits, UpstreamRates
+from overspill.config.features import ChatOptions, ReasoningConfig
 from overspill.config.scalars import Duration, SecretRef, Size
+from overspill.config.scheduling import BreakerConfig, SchedulingConfig
 from overspill.config.screening import RouteScreening, ScreeningConfig
 from overspill.config.section import Count, CountOrZero, Money, Section, duration, size
 from overspill.core.types import Surface
@@ -64,6 +66,14 @@ class ServerConfig(Section, frozen=True, kw_only=True):
             description="File of the keys that `overspill keys` makes, beside `api_keys`, taken up when it changes. "
             "Where none is written, `keys.json` in the state folder is, if it exists. With one, a key is always "
             "asked for."
+        ),
+    ] = None
+    user_salt: Annotated[
+        SecretRef | None,
+        Meta(
+            description="Providers get a hash in place of what clients call their users; this makes it another than "
+            "everybody's: env:NAME or file:PATH. If left out, one is made and kept beside the ledger. Gateways that "
+            "share accounts should share it."
         ),
     ] = None
     allowed_hosts: Annotated[
@@ -144,7 +154,7 @@ class PriorConfig(Section, frozen=True, kw_only=True):
     ] = None
 
 
-class PoolBase(Section, frozen=True, kw_only=True):
+class PoolBase(ChatOptions, frozen=True, kw_only=True):
     """What every pool may have."""
 
     context_tokens: Annotated[
@@ -393,41 +403,6 @@ class RouteConfig(Section, frozen=True, kw_only=True):
     note: Annotated[str, Meta(description="Why it is so; shown by `overspill config explain`.")] = ""
 
 
-class RetryConfig(Section, frozen=True, kw_only=True):
-    """How much load may be added by asking again, and by asking a second target beside a silent one."""
-
-    share: Annotated[float, Meta(description="Attempts earned by each request.", ge=0, le=10)] = 0.2
-    min_per_s: Annotated[float, Meta(description="Attempts granted per second in any case.", ge=0)] = 10
-    window: Annotated[Duration, Meta(description="What is not spent for this long is gone.")] = duration(10)
-
-
-class SchedulingConfig(Section, frozen=True, kw_only=True):
-    """How waiting requests are ordered."""
-
-    priorities: Annotated[int, Meta(description="Priority classes: 0 goes first.", ge=1, le=16)] = 3
-    reserved: Reserved = ()
-    default_output_tokens: Annotated[
-        int, Meta(description="Answer length assumed for a route until one has been seen.", ge=1)
-    ] = 256
-    retry: Annotated[RetryConfig, Meta(description="How much load retries may add.")] = msgspec.field(
-        default_factory=RetryConfig
-    )
-
-
-class BreakerConfig(Section, frozen=True, kw_only=True):
-    """When a target is given a rest."""
-
-    window: Annotated[Duration, Meta(description="Failures are counted over this long.")] = duration(30)
-    min_count: Annotated[int, Meta(description="Answers in the window before a verdict.", ge=1)] = 5
-    failure_rate: Annotated[float, Meta(description="Share of failures that opens the breaker.", gt=0, le=1)] = 0.5
-    open: Annotated[Duration, Meta(description="First rest; it doubles while probes fail.")] = duration(5)
-    open_max: Annotated[Duration, Meta(description="Longest rest.")] = duration(60)
-    cooldown: Annotated[Duration, Meta(description="Pause after a 429 that names no time.")] = duration(2)
-    no_money: Annotated[Duration, Meta(description="Pause after an empty balance.")] = duration(300)
-    bad_key: Annotated[Duration, Meta(description="Pause after a refused key.")] = duration(300)
-    no_model: Annotated[Duration, Meta(description="Pause after an unknown model.")] = duration(300)
-
-
 class CacheConfig(Section, frozen=True, kw_only=True):
     """Whole answers kept in memory, for requests that are the same to the last byte."""
 
@@ -483,6 +458,9 @@ class Config(Section, frozen=True, kw_only=True):
     screening: Annotated[
         ScreeningConfig, Meta(description="What looks at the text of requests and makes them `local_only`.")
     ] = msgspec.field(default_factory=ScreeningConfig)
+    reasoning: Annotated[
+        ReasoningConfig, Meta(description="Thoughts that led to calls of tools, kept for the next turns.")
+    ] = msgspec.field(default_factory=ReasoningConfig)
     cache: Annotated[CacheConfig, Meta(description="Whole answers kept in memory.")] = msgspec.field(
         default_factory=CacheConfig
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from overspill.config.allowance import Budget as BudgetConfig
 from overspill.config.allowance import Rates, UpstreamRates
 from overspill.config.keys import keys_of
-from overspill.config.schema import BreakerConfig, Config, PriceConfig, PriorConfig, RetryConfig, RouteConfig
+from overspill.config.scheduling import BreakerConfig, RetryConfig
+from overspill.config.schema import Config, PriceConfig, PriorConfig, RouteConfig
 from overspill.core.types import (
     BreakerPolicy,
     Budget,

@@ -59,6 +59,7 @@ EVIDENCE: Mapping[FailureKind, Evidence] = {
     FailureKind.BAD_KEY: _E.BAD_KEY,
     FailureKind.NO_MODEL: _E.NO_MODEL,
     FailureKind.CONTEXT_TOO_LONG: _E.NONE,
+    FailureKind.HISTORY: _E.NONE,
     FailureKind.BAD_REQUEST: _E.NONE,
     FailureKind.MODERATION: _E.NONE,
     FailureKind.SERVER_ERROR: _E.FAILURE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from overspill.core.types import FailureKind, LimitHit, Outcome, RejectReason, RescueRefusal, Spill, Value
+from overspill.core.types import FailureKind, LimitHit, Missing, Outcome, RejectReason, RescueRefusal, Spill, Value
 
 
 class Command(Value, frozen=True, tag=True):
@@ -62,6 +62,8 @@ class Reject(Command, frozen=True):
     """The HTTP status of that failure."""
     limit: LimitHit | None = None
     """The limit of the client's that refused it, where one did."""
+    missing: tuple[Missing, ...] = ()
+    """What it needs and targets do not do, where that is the reason."""
 
 
 AnyCommand = StartAttempt | CancelAttempt | Complete | Reject

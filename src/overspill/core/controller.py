@@ -42,7 +42,7 @@ from overspill.core.types import FailureKind, Health, LimitHit, Outcome, Policy,
 
 _BUSY = frozenset({FailureKind.OVERLOADED, FailureKind.RATE_LIMITED})
 """Failures that say "later": asked again until the deadline, not until the attempts run out."""
-_ANSWERED = frozenset({FailureKind.BAD_REQUEST, FailureKind.MODERATION})
+_ANSWERED = frozenset({FailureKind.BAD_REQUEST, FailureKind.MODERATION, FailureKind.HISTORY})
 """Failures that are the target's answer to this request; no other target is asked."""
 
 
@@ -205,6 +205,10 @@ class Controller:
     ) -> None:
         if event.output_tokens > 0 or request.half is not None:
             self._broke(request, attempt, event, out, now)
+            return
+        if event.kind is FailureKind.HISTORY and not request.was_repaired:
+            request.was_repaired = True  # the driver writes it as the target wants from now on
+            self._dispatch.place(request, out, now)
             return
         if event.kind in _ANSWERED:
             self._complete_failed(request, Outcome.CLIENT_ERROR, attempt, out, now)

@@ -18,8 +18,19 @@ from overspill.core.roster import Roster
 from overspill.core.routing import Survey, decide, over_budget, spill_reason, start_at_home
 from overspill.core.silence import Silent, first_look_at, speaks
 from overspill.core.target import Attempt, TargetState
-from overspill.core.types import Health, LimitHit, Outcome, Policy, Refusal, RejectReason, RescueRefusal, Spill
+from overspill.core.types import (
+    Health,
+    LimitHit,
+    Missing,
+    Outcome,
+    Policy,
+    Refusal,
+    RejectReason,
+    RescueRefusal,
+    Spill,
+)
 from overspill.core.waiting import Queue
+from overspill.features import NATIVE_WHY, features_of
 
 _OFFERS = 32
 """Requests behind the head of a lane that are asked whether they can use a slot which no head wanted."""
@@ -121,6 +132,8 @@ class Dispatcher:
             self.refuse(request, RejectReason.PROMPT_TOO_LONG, out, now)
         elif decision is Never.UNSUPPORTED:
             self.refuse(request, RejectReason.UNSUPPORTED, out, now)
+        elif decision is Never.LACKS_FEATURE:
+            self.refuse(request, RejectReason.LACKS_FEATURE, out, now, missing=_missing(request, seen))
         elif decision is Never.OVER_BUDGET:
             self._refuse_money(request, seen, out, now)
         else:
@@ -214,6 +227,7 @@ class Dispatcher:
         now: float,
         retry_after_s: float | None = None,
         limit: LimitHit | None = None,
+        missing: tuple[Missing, ...] = (),
     ) -> None:
         """Give a request an error as its final answer."""
         if request.half is not None:
@@ -231,6 +245,7 @@ class Dispatcher:
                 failure=request.last_failure,
                 status=request.last_status,
                 limit=limit,
+                missing=missing,
             )
         )
 
@@ -309,3 +324,16 @@ class Dispatcher:
                 if request.holding is None or request.holding.health is not Health.READY:
                     self._reconsider(request, len(waiting) - turn, out, now)
         self.pump(out, now)
+
+
+def _missing(request: Request, seen: list[Option]) -> tuple[Missing, ...]:
+    """Say what the request needs and the targets that might have run it do not do."""
+    missing: list[Missing] = []
+    for option in seen:
+        if option.refusal is Refusal.LACKS_FEATURE:
+            spec = option.target.spec
+            why = {lack.feature: lack.why for lack in spec.lacks}
+            for feature in features_of(request.needs & option.target.lacks):
+                words = why.get(feature) or NATIVE_WHY[feature]
+                missing.append(Missing(target_id=spec.target_id, feature=feature, why=words))
+    return tuple(missing)

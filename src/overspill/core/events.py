@@ -35,6 +35,8 @@ class Arrived(Event, frozen=True):
     """True if the client wants the answer as a stream."""
     screening: int = 0
     """The ``Route.screening`` that found nothing in its text; 0 if nothing has looked."""
+    needs: int = 0
+    """What it needs that not every target does: bits of ``features``."""
 
 
 class ClientGone(Event, frozen=True):

@@ -33,6 +33,7 @@ class Never(enum.Enum):
 
     CONTEXT_TOO_LONG = enum.auto()
     UNSUPPORTED = enum.auto()
+    LACKS_FEATURE = enum.auto()
     OVER_BUDGET = enum.auto()
     NO_TARGET = enum.auto()
 

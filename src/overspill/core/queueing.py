@@ -62,6 +62,7 @@ class Request:
         "local_only",
         "max_tokens",
         "model",
+        "needs",
         "priority",
         "prompt_tokens",
         "purses",
@@ -75,6 +76,7 @@ class Request:
         "surface",
         "ticket",
         "tpot_slo_s",
+        "was_repaired",
     )
 
     def __init__(self, event: Arrived, route: Route, expected_output: float, priority: int, now: float) -> None:
@@ -82,6 +84,7 @@ class Request:
         self.model = event.model
         self.surface = event.surface
         self.prompt_tokens = event.prompt_tokens
+        self.needs = event.needs
         self.max_tokens = event.max_tokens
         self.is_stream = event.is_stream
         self.key_id = event.key_id
@@ -113,6 +116,7 @@ class Request:
         """Attempts that were started, and those of them that failed and were no "busy"."""
         self.backoff: dict[str, float] | None = None
         """Target → time before which this request does not try it again."""
+        self.was_repaired = False  # a target wanted its history otherwise; it does not get to say so again
         self.last_failure: FailureKind | None = None
         self.last_status: int | None = None
         self.half: HalfAnswer | None = None

@@ -17,6 +17,7 @@ from overspill.core.types import Continues, FailureKind, Refusal, RescuePolicy, 
 
 _NOT_CONTINUED = {
     FailureKind.MODERATION: RescueRefusal.MODERATION,
+    FailureKind.HISTORY: RescueRefusal.REFUSED,
     FailureKind.BAD_REQUEST: RescueRefusal.REFUSED,
     FailureKind.DIVERGED: RescueRefusal.DIVERGED,
 }

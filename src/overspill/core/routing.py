@@ -26,7 +26,13 @@ _WAIT_MARGIN = 1.5
 _SPILL_MARGIN_S = 0.02
 """A holder is looked at again this much before its last chance to spill in time: timers ring late, and sums round."""
 _NEVER = float("inf")
-_NEEDS_ANOTHER = (Refusal.LOCAL_ONLY, Refusal.UNSUPPORTED, Refusal.CONTEXT_TOO_LONG, Refusal.CANNOT_CONTINUE)
+_NEEDS_ANOTHER = (
+    Refusal.LOCAL_ONLY,
+    Refusal.UNSUPPORTED,
+    Refusal.LACKS_FEATURE,
+    Refusal.CONTEXT_TOO_LONG,
+    Refusal.CANNOT_CONTINUE,
+)
 """Refusals that stand for as long as the request and the target are what they are."""
 _NO_SLOT = Refusal.NO_SLOT  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
 _AT_RATE_LIMIT = Refusal.AT_RATE_LIMIT
@@ -38,6 +44,7 @@ _KEEPS_BOTH = (None,)
 _KEEPS_TTFT = (None, _TPOT_AT_RISK)
 _RANKED_SPILL = (
     (Refusal.UNSUPPORTED, Spill.UNSUPPORTED),
+    (Refusal.LACKS_FEATURE, Spill.LACKS_FEATURE),
     (Refusal.CONTEXT_TOO_LONG, Spill.CONTEXT_TOO_LONG),
     (Refusal.FAILED_BEFORE, Spill.ATTEMPT_FAILED),
     (Refusal.OVER_BUDGET, Spill.OVER_BUDGET),
@@ -122,7 +129,7 @@ def _look(
     request: Request, place: RouteTarget, target: TargetState, tier: int, behind: int, ahead: int, now: float
 ) -> Option:
     model = place.model or request.model
-    refusal = target.refusal(request.surface, request.prompt_tokens, request.local_only, now, model)
+    refusal = target.refusal(request.surface, request.prompt_tokens, request.local_only, now, model, request.needs)
     retry_at: float | None = None
     if refusal is not None:
         retry_at = _retry_at(refusal, target, model, now)
@@ -252,6 +259,7 @@ def start_at_home(request: Request, targets: dict[str, TargetState], now: float)
     if request.headroom or request.purses:
         return None
     surface, prompt_tokens, local_only = request.surface, request.prompt_tokens, request.local_only
+    needs = request.needs
     slack_s, tpot_slo_s = request.slo_at - now, request.tpot_slo_s
     best: TargetState | None = None
     best_s = 0.0
@@ -262,7 +270,7 @@ def start_at_home(request: Request, targets: dict[str, TargetState], now: float)
             continue
         if not target.is_plain:
             return None
-        ttft_s = target.quote_s(surface, prompt_tokens, local_only, now)
+        ttft_s = target.quote_s(surface, prompt_tokens, local_only, now, needs)
         if ttft_s is None or ttft_s > slack_s:
             continue
         if tpot_slo_s is not None and target.tpot_s(False, now) > tpot_slo_s:
@@ -362,6 +370,8 @@ def _until_something_changes(request: Request, seen: list[Option]) -> Wait | Nev
     if all(refusal in _NEEDS_ANOTHER for refusal in refusals):  # it is the request's fault, if there is a target at all
         if Refusal.CONTEXT_TOO_LONG in refusals:
             return Never.CONTEXT_TOO_LONG
+        if Refusal.LACKS_FEATURE in refusals:
+            return Never.LACKS_FEATURE
         if Refusal.UNSUPPORTED in refusals:
             return Never.UNSUPPORTED
     times = [o.retry_at for o in seen if o.retry_at is not None]

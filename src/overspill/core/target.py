@@ -24,12 +24,14 @@ from overspill.core.types import (
     Surface,
     TargetSpec,
 )
+from overspill.features import NATIVE, mask
 
 _REPORT_STALE_S = 10.0
 _EXACT_LIMIT = 64
 """Above this many running requests the wait for a slot is taken from their mean, not from each."""
 _MIN_WAIT_S = 0.001
 _TOO_BUSY = frozenset({FailureKind.OVERLOADED, FailureKind.RATE_LIMITED})
+_NATIVE = mask(NATIVE.values())
 _READY = Health.READY  # looked up at every decision; in Python 3.11 a member of an enum costs 90 ns
 
 
@@ -128,6 +130,7 @@ class TargetState:
         "holding",
         "is_plain",
         "kept_for",
+        "lacks",
         "meter",
         "models",
         "prefill_tokens",
@@ -147,6 +150,8 @@ class TargetState:
         self.health = Health.READY if spec.ready_at_start else Health.STARTING
         self.slots = spec.slots
         self.context_tokens = spec.context_tokens
+        self.lacks = _lacks(spec)
+        """What it is known not to do, as bits."""
         self.continues: dict[str, Continues] = {}
         """Model → what was seen of it; nothing is assumed of one that is not here."""
         self.kept_for: set[str] = set()
@@ -197,6 +202,7 @@ class TargetState:
         else:
             self.window.set_most(spec.slots)
         self.billing = Billing(spec)
+        self.lacks = _lacks(spec)
         self.spec = spec
         self._follow_window()
 
@@ -256,7 +262,7 @@ class TargetState:
         return at if per_token is None else max(at, per_token.ready_at(tokens, ahead * tokens))
 
     def refusal(
-        self, surface: Surface, prompt_tokens: int, local_only: bool, now: float, model: str = ""
+        self, surface: Surface, prompt_tokens: int, local_only: bool, now: float, model: str = "", needs: int = 0
     ) -> Refusal | None:
         """Say why a request for ``model`` must not run here at all; slots, rates and budgets are not looked at."""
         spec = self.spec
@@ -264,6 +270,8 @@ class TargetState:
             return Refusal.LOCAL_ONLY
         if surface not in spec.surfaces:
             return Refusal.UNSUPPORTED
+        if needs & self.lacks:
+            return Refusal.LACKS_FEATURE
         limit = self.context_tokens
         if limit is not None and prompt_tokens * self.token_ratio.value >= limit:
             return Refusal.CONTEXT_TOO_LONG
@@ -283,13 +291,15 @@ class TargetState:
         assert of_model is not None  # one of the two refuses
         return of_model.retry_at_s()
 
-    def quote_s(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float) -> float | None:
+    def quote_s(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float, needs: int) -> float | None:
         """Predict the TTFT of a request that starts now; ``None`` if it may not.
 
         What ``refusal``, ``has_slot`` and ``ttft_s`` say together, in one call; for the usual case of a decision.
         """
         spec, breaker = self.spec, self.breaker
         if self.health is not _READY or surface not in spec.surfaces or (local_only and not spec.is_local):
+            return None
+        if needs & self.lacks:
             return None
         if self.slots is not None and self.load(now) >= self.slots:
             return None
@@ -433,3 +443,7 @@ class TargetState:
     def _find_queued(self) -> None:
         starts = [a.started_at for a in self.running.values() if a.is_queued]
         self.queued_since = min(starts) if starts else None
+
+
+def _lacks(spec: TargetSpec) -> int:
+    return mask([lack.feature for lack in spec.lacks]) | (_NATIVE & ~mask(spec.native))

@@ -13,6 +13,8 @@ import enum
 
 import msgspec
 
+from overspill.features import Feature
+
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """Base of the core's values: immutable, slotted, and encodable as JSON for recordings."""
@@ -36,6 +38,7 @@ class Spill(enum.StrEnum):
     LOCAL_ABSENT = "local_absent"  # the route has no local target
     CONTEXT_TOO_LONG = "context_too_long"  # the prompt does not fit the local context window
     UNSUPPORTED = "unsupported"  # the local target does not serve this surface
+    LACKS_FEATURE = "lacks_feature"  # the local target is known not to do what the request needs
     OVER_BUDGET = "over_budget"  # the first tier is rented too, and a budget has too little left for it
     ATTEMPT_FAILED = "attempt_failed"  # it ran locally and failed before the first token
     SILENT = "silent"  # where it was sent first had not spoken in time, and this target did
@@ -57,6 +60,7 @@ class Refusal(enum.StrEnum):
 
     LOCAL_ONLY = "local_only"  # the request must not leave local targets, and this is none
     UNSUPPORTED = "unsupported"  # it does not serve this surface
+    LACKS_FEATURE = "lacks_feature"  # it is known not to do something that the request needs
     CONTEXT_TOO_LONG = "context_too_long"  # the prompt does not fit its context window
     NOT_READY = "not_ready"  # it is starting, down or broken
     DRAINING = "draining"  # it finishes what runs and takes nothing new
@@ -105,6 +109,7 @@ class RejectReason(enum.StrEnum):
     UNKNOWN_MODEL = "unknown_model"  # no route has this model name
     PROMPT_TOO_LONG = "prompt_too_long"  # the prompt fits no target that may run it
     UNSUPPORTED = "unsupported"  # no target that may run it serves this endpoint
+    LACKS_FEATURE = "lacks_feature"  # no target that may run it can do what it needs
     QUEUE_FULL = "queue_full"  # every target is full, and as many requests wait as may
     NO_TARGET = "no_target"  # no target can take it before its deadline
     RATE_LIMITED = "rate_limited"  # the client's key, team or model has used what it may for now
@@ -137,6 +142,7 @@ class FailureKind(enum.StrEnum):
     BAD_KEY = "bad_key"  # 401, 403
     NO_MODEL = "no_model"  # 404: this target does not have the model
     CONTEXT_TOO_LONG = "context_too_long"  # the target counted the prompt and it does not fit
+    HISTORY = "history"  # it wants thoughts in the history otherwise; written so, it is asked once more
     BAD_REQUEST = "bad_request"  # other 4xx: the client's fault, no evidence against the target
     MODERATION = "moderation"  # refused for content; other targets are not shopped around
     SERVER_ERROR = "server_error"  # other 5xx, HTML bodies
@@ -287,6 +293,22 @@ class LimitHit(Value, frozen=True):
     """What is left of it now."""
 
 
+class Lack(Value, frozen=True):
+    """Something that a target is known not to do."""
+
+    feature: Feature
+    why: str
+    """In words."""
+
+
+class Missing(Value, frozen=True):
+    """What a request needs and a target of its route does not do."""
+
+    target_id: str
+    feature: Feature
+    why: str
+
+
 class TargetSpec(Value, frozen=True):
     """One replica or one upstream account: what it is, not how it is doing."""
 
@@ -299,6 +321,10 @@ class TargetSpec(Value, frozen=True):
     context_tokens: int | None = None
     """Prompt + answer that fit one request; ``None`` is unknown."""
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
+    lacks: tuple[Lack, ...] = ()
+    """What it is known not to do; of anything else nothing is known."""
+    native: tuple[Feature, ...] = ()
+    """Which of ``features.NATIVE`` it has."""
     prior: LatencyPrior = LatencyPrior()
     price: Price | None = None
     """Where there is a tariff, the price of its peak hours."""

@@ -36,6 +36,7 @@ from overspill.telemetry.metrics import Metrics
 from overspill.wire.http import Headers
 from overspill.wire.reply import ModelCard, error_body, model_body, models_body
 from overspill.wire.request import SurfaceName
+from overspill.wire.showing import reasoning_writer
 from overspill.wire.surfaces import answer_writer, read_request, write_error
 
 if TYPE_CHECKING:
@@ -170,6 +171,8 @@ class App:
     def _caller(self, surfaces: tuple[Surface, SurfaceName], key_id: str, request: HttpRequest) -> Caller:
         """Read the wishes; a key that is bound to local pools binds its requests, whatever they wish."""
         wishes = read_wishes(request.headers)
+        if wishes.reasoning is None and (shown := self.keyring.reasoning_of(key_id)) is not None:
+            wishes = wishes._replace(reasoning=shown)
         bound = LocalOnly.KEY if self.keyring.is_local_only(key_id) else None
         return Caller(*surfaces, key_id, wishes, bound, retry_count(request.headers))
 
@@ -211,6 +214,8 @@ class App:
         session = Session(request_id, exchange, caller, request, self.lines, driver.now(), arrived_wall_s)
         if request.native is not None:
             session.writer = answer_writer(request, request_id, int(arrived_wall_s))
+        elif caller.wishes.reasoning is not None:
+            session.writer = reasoning_writer(request, caller.wishes.reasoning)
         if likeness is not None:
             driver.rejoining.watch(session, likeness)
         if self._store_bodies:

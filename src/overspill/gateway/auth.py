@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from overspill.config.key_text import is_damaged
+from overspill.wire.form import ReasoningForm
 
 ANONYMOUS = ""
 """Key id of every client of a gateway without keys."""
@@ -33,11 +34,13 @@ class Keyring:
         local_only: frozenset[str] = frozenset(),
         dead: Mapping[bytes, str] | None = None,
         is_required: bool = False,
+        reasoning: Mapping[str, ReasoningForm] | None = None,
     ) -> None:
         """Make it of digest → key id; ``dead`` has digest → why for keys that were: ``revoked`` or ``expired``."""
         self._digests = dict(digests)
         self._dead = dict(dead or {})
         self._local_only = local_only
+        self._reasoning = reasoning or {}
         self.is_open = not digests and not is_required
         """True if no key is needed."""
 
@@ -49,6 +52,10 @@ class Keyring:
     def is_local_only(self, key_id: str) -> bool:
         """Tell whether no request with this key may leave local pools."""
         return key_id in self._local_only
+
+    def reasoning_of(self, key_id: str) -> ReasoningForm | None:
+        """Return the form of thoughts that the clients of a key want, where it names one."""
+        return self._reasoning.get(key_id)
 
     def identify(self, headers: list[tuple[bytes, bytes]]) -> str | None:
         """Return the id of the key in a request's headers, or ``None`` if it has none that is good.

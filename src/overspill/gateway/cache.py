@@ -73,13 +73,14 @@ class AnswerCache:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def key(self, route: str, request: Request, key_id: str, is_local_only: bool) -> bytes:
+    def key(self, route: str, request: Request, key_id: str, is_local_only: bool, shown: str = "") -> bytes:
         """Return what two requests share that may have the same answer.
 
         All fields count, whether we know them or not, and so does the model's name; their order does not.
+        ``shown`` is the form of thoughts that the client wants.
         """
         digest = blake2b(digest_size=16)
-        parts = [request.surface, route, self.scope.of(key_id, is_local_only), "local" if is_local_only else ""]
+        parts = [request.surface, route, self.scope.of(key_id, is_local_only), "local" if is_local_only else "", shown]
         for part in parts:
             _add(digest, part.encode())
         for name in sorted(request.fields):

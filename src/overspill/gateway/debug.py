@@ -12,8 +12,9 @@ from overspill.core.options import Never, Option, Start, Wait
 from overspill.core.routing import spill_reason
 from overspill.core.types import LimitHit, Refusal, Resource, Surface
 from overspill.errors import OverspillError, UnknownName, did_you_mean
+from overspill.features import Feature, mask
 
-_KNOWN = ("model", "surface", "prompt_tokens", "max_tokens", "priority", "local_only", "key")
+_KNOWN = ("model", "surface", "prompt_tokens", "max_tokens", "priority", "local_only", "key", "needs")
 
 
 def explain_route(controller: Controller, query: dict[str, list[str]], now: float) -> dict[str, Any]:
@@ -65,7 +66,17 @@ def _event(query: dict[str, list[str]]) -> Arrived:
         priority=_number(query, "priority", 1),
         local_only=_flag(query, "local_only"),
         key_id=query.get("key", [""])[-1],
+        needs=mask(_features(query)),
     )
+
+
+def _features(query: dict[str, list[str]]) -> list[Feature]:
+    """Read ``needs=images,tools``."""
+    names = [name for text in query.get("needs", []) for name in text.split(",") if name]
+    for name in names:
+        if name not in set(Feature):
+            raise UnknownName("feature", name, list(Feature))
+    return [Feature(name) for name in names]
 
 
 def _number(query: dict[str, list[str]], name: str, default: int) -> int:
@@ -147,6 +158,7 @@ def _target(option: Option, now: float) -> dict[str, Any]:
         "running": len(target.running),
         "load": target.load(now),
         "slots": target.slots,
+        "lacks": {lack.feature.value: lack.why for lack in target.spec.lacks},
         "holding": target.holding,
         "health": target.health.value,
         "breaker": target.breaker.state.value,

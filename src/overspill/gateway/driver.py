@@ -28,6 +28,7 @@ from overspill.core.types import (
     Surface,
 )
 from overspill.errors import WireError
+from overspill.gateway.asking import Asking
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.comeback import Comeback, Likeness
 from overspill.gateway.http.client import HttpClient
@@ -35,13 +36,16 @@ from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.kept import Kept
 from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.pace import outlasts
+from overspill.gateway.pseudonyms import Pseudonyms
 from overspill.gateway.refusals import answer
 from overspill.gateway.rejoin import Rejoining
 from overspill.gateway.relay import Relay
 from overspill.gateway.rescue import Resumption, resume
 from overspill.gateway.session import Session
+from overspill.gateway.thoughts import Thoughts
 from overspill.gateway.translating import NativeRelay, ReadingRelay
 from overspill.wire.continuation import CannotContinue
+from overspill.wire.request import Request as WireRequest
 
 log = logging.getLogger("overspill.driver")
 
@@ -75,6 +79,7 @@ class Driver:
         *,
         loop: asyncio.AbstractEventLoop,
         known_models: Callable[[str], str],
+        asking: Asking | None = None,
         recorder: Recorder | None = None,
         commit_deadline_s: float = 50.0,
         heartbeat_s: float = 10.0,
@@ -97,6 +102,7 @@ class Driver:
         self._loop = loop
         self._known_models = known_models
         self._recorder = recorder
+        self._asking = Asking(Thoughts(), Pseudonyms(b"")) if asking is None else asking
         self._commit_deadline_s = commit_deadline_s
         self._heartbeat_s = heartbeat_s
         self.rejoining = Rejoining(linger_s)
@@ -233,7 +239,7 @@ class Driver:
             self._inbox.append(Failed(attempt_id=command.attempt_id, kind=FailureKind.CONNECT))
             return
         try:
-            relay = self._relay(command, session, target)
+            relay, asked = self._relay(command, session, target)
         except CannotContinue as error:
             cut = Cut(output_tokens=0, refusal=RescueRefusal(error.reason))
             self._inbox.append(Failed(attempt_id=command.attempt_id, kind=FailureKind.DIVERGED, cut=cut))
@@ -244,7 +250,7 @@ class Driver:
         session.attempt(relay)
         self._books.started(relay)
         try:
-            relay.start(self._client, session.request)
+            relay.start(self._client, asked)
         except WireError as refusal:
             relay.refuse(refusal)
         except Exception:
@@ -252,24 +258,37 @@ class Driver:
             log.exception("the call to %s could not be made", target.target_id)
             relay.abandon("the gateway could not make the call; its log says why")
 
-    def _relay(self, command: StartAttempt, session: Session, target: LiveTarget) -> Relay:
-        """Make the relay of an attempt; raise ``CannotContinue`` if it was to go on with an answer and cannot."""
+    def _relay(self, command: StartAttempt, session: Session, target: LiveTarget) -> tuple[Relay, WireRequest]:
+        """Make the relay of an attempt, and what it is to ask.
+
+        Raises ``CannotContinue`` if it was to go on with an answer and cannot.
+        """
         request, surface = session.request, session.surface
+        is_chat = surface is Surface.CHAT
         kept: Kept | None = None
         resumption: Resumption | None = None
+        speaks_it = request.native is not None and request.surface in target.native
+        if speaks_it and not command.resumes and not session.exchange.is_started:
+            return NativeRelay(command, target, surface, request, session, self), request
+        asked = request
+        if is_chat:
+            is_outside = command.target_id in self._outside
+            model = command.model or request.model
+            asked = self._asking.write(request, target, model, session.key_id, is_outside)
+            if asked is not request and asked.fields["messages"] is not request.fields["messages"]:
+                session.keeping = None  # thoughts of this key may be in it, and who asks the same may have another
         if command.resumes:
             kept = session.kept
-            resumption = resume(command, kept, request, surface, target, session.answered_by)
-        elif request.native is not None and request.surface in target.native and not session.exchange.is_started:
-            return NativeRelay(command, target, surface, request, session, self)
-        elif command.is_kept and request.stream:
-            kept = Kept(request, is_chat=surface is Surface.CHAT)
-        reader = target.reader(surface)
+            resumption = resume(command, kept, asked, surface, target, session.answered_by)
+        elif request.stream and (command.is_kept or (is_chat and request.has_tools)):
+            kept = Kept(request, is_chat=is_chat, is_for_rescue=command.is_kept)
+        reader = target.reader(surface, request.n)
         if reader is None:
-            return Relay(command, target, surface, request, session, self, kept=kept, resumption=resumption)
-        return ReadingRelay(
+            return Relay(command, target, surface, request, session, self, kept=kept, resumption=resumption), asked
+        relay = ReadingRelay(
             command, target, surface, request, session, self, kept=kept, resumption=resumption, reader=reader
         )
+        return relay, asked
 
     def _book_ended(self, session: Session) -> None:
         """Write down the attempts of a request that are over, while it goes on."""
@@ -288,12 +307,16 @@ class Driver:
         if relay is not None:
             session.choose(relay)
         session.unrescued = command.unrescued
+        if relay is not None and session.request.has_tools and command.outcome is Outcome.COMPLETED:
+            self._asking.learn(relay, session.key_id, is_bound=session.local_only_by is not None)
         session.complete(command)
         self._settle(session, command.outcome, command.failure)
 
     def _reject(self, command: Reject) -> None:
         session = self._leave(command.request_id)
-        session.reject(command, answer(command, session.request.model, self._known_models(session.request.model)))
+        request = session.request
+        said = answer(command, request.model, self._known_models(request.model), request.native_only)
+        session.reject(command, said)
         self._settle(session, command.outcome, command.reason)
 
     def _leave(self, request_id: str) -> Session:

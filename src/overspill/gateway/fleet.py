@@ -98,7 +98,8 @@ class Fleet:
         if target.key is not None:
             key = resolve_secret(target.key, self._environ, what=f"pool {target.pool!r}")
         if target.role == "engine":
-            return LiveEngine(target.target_id, engines.create_managed(target.kind), Origin(), key)
+            engine = engines.create_managed(target.kind)
+            return LiveEngine(target.target_id, engine, Origin(), key, form=target.form)
         assert target.origin is not None  # only an engine still to be started has none
         if target.role == "attach":
             return LiveEngine(
@@ -107,6 +108,7 @@ class Fleet:
                 target.origin,
                 key,
                 streams_whole=target.streams_whole,
+                form=target.form,
             )
         dialect = target.dialect
         account = Account(
@@ -122,6 +124,7 @@ class Fleet:
             upstreams.create(target.kind),
             account,
             streams_whole=target.streams_whole,
+            form=target.form,
             key_file=key_file(target.key, key, what=f"pool {target.pool!r}"),
             key_expires=dialect.key_expires,
         )
@@ -131,6 +134,8 @@ class Fleet:
         for target_id, old in self.targets.items():
             if target_id in targets:
                 targets[target_id].contracts.update(old.contracts)
+                if targets[target_id].form == old.form:  # what it was seen to want
+                    targets[target_id].rules.update(old.rules)
         self.targets = targets
         self._verifies = {target.target_id: target.verifies for target in wiring.targets}
         self._wishes = {t.target_id: _Wish(t.kind, t.engine) for t in wiring.targets if t.engine is not None}

@@ -88,7 +88,8 @@ class Intake:
             self._driver.submit(session)
             return
         session.bind(route)
-        key = cache.key(route.pattern, request, session.key_id, session.local_only_by is not None)
+        is_bound, shown = session.local_only_by is not None, session.wishes.reasoning or ""
+        key = cache.key(route.pattern, request, session.key_id, is_bound, shown)
         now = self._driver.now()
         kept = None if wish is CacheWish.REFRESH else cache.get(key, now)
         if kept is not None:

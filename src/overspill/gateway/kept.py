@@ -10,6 +10,7 @@ from __future__ import annotations
 from overspill.wire.answers import MalformedChunk
 from overspill.wire.chunks import has_tool_call
 from overspill.wire.continuation import CannotContinue, check_request
+from overspill.wire.history import Thought, thought_of_stream
 from overspill.wire.request import Request as WireRequest
 from overspill.wire.transcript import Transcript
 
@@ -22,10 +23,27 @@ _HELD_BYTES = 1024 * 1024
 class Kept:
     """Collects one answer in the order in which it was sent, whichever attempts it came from."""
 
-    __slots__ = ("_calls", "_calls_bytes", "_events", "_field", "_is_chat", "_request", "_transcript", "texts")
+    __slots__ = (
+        "_calls",
+        "_calls_bytes",
+        "_events",
+        "_field",
+        "_is_chat",
+        "_of_calls",
+        "_of_calls_bytes",
+        "_request",
+        "_transcript",
+        "is_for_rescue",
+        "texts",
+    )
 
-    def __init__(self, request: WireRequest, *, is_chat: bool) -> None:
+    def __init__(self, request: WireRequest, *, is_chat: bool, is_for_rescue: bool = True) -> None:
         self._request = request
+        self.is_for_rescue = is_for_rescue
+        """False where only the thought is wanted that led to calls of tools: see ``thought``."""
+        self._of_calls: list[bytes] = []
+        """Data of the events with parts of tool calls that the client has."""
+        self._of_calls_bytes = 0
         self._calls: list[tuple[bytes, bytes]] | None = None
         """Events that wait until the tool calls in them are whole: half a call could not be continued."""
         self._calls_bytes = 0
@@ -40,8 +58,11 @@ class Kept:
         """Take an event that the client is to have; return whether it must wait for ``release``."""
         calls = self._calls
         if calls is None:
-            if not has_tool_call(data) or not self._can_be_continued():
+            if not has_tool_call(data):
                 self.add(data)
+                return False
+            if not self.is_for_rescue or not self._can_be_continued():
+                self._add_call(data)
                 return False
             calls = self._calls = []
         calls.append((raw, data))
@@ -62,12 +83,24 @@ class Kept:
         """Return the events that wait, since the client is to have them now."""
         calls, self._calls, self._calls_bytes = self._calls or [], None, 0
         for _, data in calls:
-            self.add(data)
+            self._add_call(data)
         return [raw for raw, _ in calls]
 
     def forget_calls(self) -> None:
         """Drop what waits: it will not come to its end."""
         self._calls, self._calls_bytes = None, 0
+
+    def _add_call(self, data: bytes) -> None:
+        self.add(data)
+        self._of_calls_bytes += len(data)
+        if self._of_calls_bytes <= _HELD_BYTES:
+            self._of_calls.append(data)
+
+    def thought(self) -> Thought | None:
+        """Return the thought that led to the calls of tools in the answer, if there are both."""
+        if not self._of_calls or self._of_calls_bytes > _HELD_BYTES:
+            return None
+        return thought_of_stream(self._read().reasoning.text(), self._of_calls)
 
     def _can_be_continued(self) -> bool:
         try:

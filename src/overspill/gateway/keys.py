@@ -22,6 +22,7 @@ from overspill.config.schema import Config
 from overspill.config.secrets import key_digest
 from overspill.errors import ConfigError
 from overspill.gateway.auth import Keyring
+from overspill.wire.form import ReasoningForm
 
 log = logging.getLogger("overspill.keys")
 
@@ -127,4 +128,5 @@ def keyring(config: Config, environ: Mapping[str, str], held: Held = _NOTHING, n
         elif record.key_id in usable:
             digests[digest] = record.key_id
     local_only = frozenset(key_id for key_id, entry in keys if entry.local_only)
-    return Keyring(digests, local_only=local_only, dead=dead, is_required=held.is_required)
+    reasoning = {key_id: ReasoningForm(e.reasoning) for key_id, e in keys if e.reasoning != "reasoning_content"}
+    return Keyring(digests, local_only=local_only, dead=dead, is_required=held.is_required, reasoning=reasoning)

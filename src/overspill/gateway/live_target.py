@@ -18,7 +18,11 @@ from overspill.pools.upstreams.allowed import only_allowed
 from overspill.pools.upstreams.protocol import Account, Failure, Upstream
 from overspill.wire.contract import Contract
 from overspill.wire.dialect import AnswerReader
+from overspill.wire.form import ChatForm, History, rule_for
 from overspill.wire.http import Headers, HttpCall, Origin
+from overspill.wire.reasoning import reasoning_reader
+
+_MOST_RULES = 1024
 
 log = logging.getLogger("overspill.targets")
 
@@ -39,6 +43,10 @@ class LiveTarget(Protocol):
     """How its adapter says that it goes on with an answer that has begun."""
     contracts: dict[str, Contract]
     """Model → how it was seen to."""
+    form: ChatForm
+    """In which form of chat it is asked, and answers."""
+    rules: dict[str, History]
+    """Model → what becomes of the thoughts of earlier turns, where that is known by its name or was learned."""
     native: tuple[str, ...]
     """Surfaces that it speaks itself, so that their requests and answers need no translation."""
 
@@ -50,7 +58,11 @@ class LiveTarget(Protocol):
         """Turn a request body of one of its ``native`` surfaces into its call."""
         ...
 
-    def reader(self, surface: Surface) -> AnswerReader | None:
+    def history_of(self, model: str) -> History:
+        """Return what becomes of the thoughts of earlier turns in a request for ``model``."""
+        ...
+
+    def reader(self, surface: Surface, choices: int) -> AnswerReader | None:
         """Return what brings one answer into the normal form; ``None`` if it comes in it."""
         ...
 
@@ -67,16 +79,25 @@ class LiveEngine:
         "contracts",
         "declared",
         "engine",
+        "form",
         "kind",
         "native",
         "origin",
         "reuses_connections",
+        "rules",
         "streams_whole",
         "target_id",
     )
 
     def __init__(
-        self, target_id: str, engine: Engine, origin: Origin, api_key: str, *, streams_whole: bool = True
+        self,
+        target_id: str,
+        engine: Engine,
+        origin: Origin,
+        api_key: str,
+        *,
+        streams_whole: bool = True,
+        form: ChatForm | None = None,
     ) -> None:
         self.target_id = target_id
         self.kind = engine.kind
@@ -86,6 +107,8 @@ class LiveEngine:
         self.reuses_connections = engine.reuses_connections
         self.streams_whole = streams_whole or engine.cancels_only_streams
         self.declared = engine.contract
+        self.form = engine.form if form is None else form
+        self.rules: dict[str, History] = {}
         self.contracts: dict[str, Contract] = {}
         self.native: tuple[str, ...] = ()
 
@@ -99,9 +122,17 @@ class LiveEngine:
         """Refuse: engines are asked for chat, which can be continued elsewhere if it breaks off."""
         raise ValueError(f"{self.target_id} is not asked for {surface}")
 
-    def reader(self, surface: Surface) -> AnswerReader | None:
+    def history_of(self, model: str) -> History:
         """See ``LiveTarget``."""
-        return self.engine.reader(surface)
+        rule = self.rules.get(model)
+        return _rule(self.form, self.rules, model) if rule is None else rule
+
+    def reader(self, surface: Surface, choices: int) -> AnswerReader | None:
+        """See ``LiveTarget``."""
+        own = self.engine.reader(surface)
+        if own is not None or surface is not Surface.CHAT:
+            return own
+        return reasoning_reader(self.form.reasoning, choices)
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
         """See ``LiveTarget``."""
@@ -119,10 +150,12 @@ class LiveUpstream:
         "account",
         "contracts",
         "declared",
+        "form",
         "kind",
         "native",
         "origin",
         "reuses_connections",
+        "rules",
         "streams_whole",
         "target_id",
         "upstream",
@@ -137,6 +170,7 @@ class LiveUpstream:
         streams_whole: bool = True,
         key_file: KeyFile | None = None,
         key_expires: bool = False,
+        form: ChatForm | None = None,
     ) -> None:
         self.target_id = target_id
         self.kind = upstream.kind
@@ -146,6 +180,8 @@ class LiveUpstream:
         self.reuses_connections = True
         self.streams_whole = streams_whole
         self.declared = upstream.contract
+        self.form = upstream.form if form is None else form
+        self.rules: dict[str, History] = {}
         self.contracts: dict[str, Contract] = {}
         self.native = upstream.native
         self._allowed = account.allowed_fields
@@ -168,9 +204,17 @@ class LiveUpstream:
             self._renew_key()
         return self.upstream.call_native(surface, body, self.account)
 
-    def reader(self, surface: Surface) -> AnswerReader | None:
+    def history_of(self, model: str) -> History:
         """See ``LiveTarget``."""
-        return self.upstream.reader(surface)
+        rule = self.rules.get(model)
+        return _rule(self.form, self.rules, model) if rule is None else rule
+
+    def reader(self, surface: Surface, choices: int) -> AnswerReader | None:
+        """See ``LiveTarget``."""
+        own = self.upstream.reader(surface)
+        if own is not None or surface is not Surface.CHAT:
+            return own
+        return reasoning_reader(self.form.reasoning, choices)
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
         """See ``LiveTarget``. A refused key that has been renewed meanwhile says nothing of the account."""
@@ -194,3 +238,11 @@ class LiveUpstream:
             self._told.update(fresh)
             log.warning("%s refuses fields that it does not know; left out: %s", self.target_id, ", ".join(fresh))
         return body
+
+
+def _rule(form: ChatForm, rules: dict[str, History], model: str) -> History:
+    """Find and remember a model's rule; names that clients make up must not fill the memory."""
+    rule = rule_for(model) if form.history is History.AUTO else form.history
+    if len(rules) < _MOST_RULES:
+        rules[model] = rule
+    return rule

@@ -10,6 +10,10 @@ from typing import Literal, NamedTuple, assert_never
 
 from overspill.core.commands import Reject
 from overspill.core.types import FailureKind, RejectReason, RescueRefusal, Resource
+from overspill.features import PARAMS, Feature
+
+_MOST_NAMES = 4
+"""Targets that a message names for one reason."""
 
 
 class Answer(NamedTuple):
@@ -21,8 +25,12 @@ class Answer(NamedTuple):
     message: str
 
 
-def answer(reject: Reject, model: str, known_models: str) -> Answer:
-    """Put a refusal into words. ``known_models`` is the list for "model not found", with a did-you-mean."""
+def answer(reject: Reject, model: str, known_models: str, native_only: tuple[str, ...] = ()) -> Answer:
+    """Put a refusal into words.
+
+    ``known_models`` is the list for "model not found", with a did-you-mean; ``native_only`` what the request asks for
+    that only its own surface can say.
+    """
     reason = reject.reason
     match reason:
         case RejectReason.UNKNOWN_MODEL:
@@ -45,6 +53,8 @@ def answer(reject: Reject, model: str, known_models: str) -> Answer:
                 f"no target of {model!r} that may run this request serves this endpoint; ask for a model that has one, "
                 "or add a pool that serves it to the route (`surfaces` says what a pool serves)",
             )
+        case RejectReason.LACKS_FEATURE:
+            return Answer(400, "invalid_request_error", "unsupported_feature", _missing(reject, model, native_only))
         case RejectReason.QUEUE_FULL:
             return _busy(reason, f"every target of {model!r} is full and so is its queue; ask again later")
         case RejectReason.DEADLINE_EVICTED:
@@ -123,6 +133,30 @@ def _limit(reject: Reject) -> str:
     return f"the limit of {whose} is reached: {hit.amount:g} {what} {unit}"
 
 
+def _missing(reject: Reject, model: str, native_only: tuple[str, ...]) -> str:
+    """Say which features are missing where and why, each reason once: ``json_schema (a/0, b/0: it has none)``."""
+    targets: dict[tuple[Feature, str], list[str]] = {}
+    for missing in reject.missing:
+        targets.setdefault((missing.feature, missing.why), []).append(missing.target_id)
+    features = sorted({feature for feature, _ in targets}, key=list(Feature).index)
+    why = "; ".join(
+        f"{feature}: {', '.join(names[:_MOST_NAMES])}{' and more' if len(names) > _MOST_NAMES else ''} ({words})"
+        for (feature, words), names in targets.items()
+    )
+    return (
+        f"no target of {model!r} that may run this request can do all it asks for ({', '.join(features)}"
+        f"{': ' if native_only else ''}{', '.join(native_only)}): {why}. "
+        "Ask without, or add a target that can to the route (`features` of a pool says what its model can do)"
+    )
+
+
+def param_of(reject: Reject) -> str | None:
+    """Return the field of the request that it is refused for, where it is one."""
+    if reject.reason is RejectReason.UNKNOWN_MODEL:
+        return "model"
+    return PARAMS.get(reject.missing[0].feature) if reject.missing else None
+
+
 def _busy(reason: RejectReason, message: str) -> Answer:
     return Answer(503, "overloaded_error", reason.value, message)
 
@@ -142,6 +176,7 @@ FAILURE_WORDS = {
     FailureKind.BAD_KEY: "it refused our key",
     FailureKind.NO_MODEL: "it does not have the model",
     FailureKind.CONTEXT_TOO_LONG: "the prompt is too long for it",
+    FailureKind.HISTORY: "it wants the thoughts of earlier turns in the history otherwise",
     FailureKind.BAD_REQUEST: "it called the request malformed",
     FailureKind.MODERATION: "it refused the content",
     FailureKind.SERVER_ERROR: "it answered with a server error",

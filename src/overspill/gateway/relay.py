@@ -22,6 +22,7 @@ from overspill.gateway.passage import StraightPassage
 from overspill.gateway.ports import Reporter, Sink
 from overspill.gateway.rescue import DONE, Resumption, body_of, cut_of
 from overspill.gateway.verdict import FAULTS, OUT_OF_RESOURCES, Body, content_type, error_of, failure_of
+from overspill.pools.upstreams.protocol import Failure
 from overspill.wire.aggregate import Aggregator, AnswerTooLong
 from overspill.wire.answered import answered_model
 from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Whole
@@ -57,6 +58,7 @@ class Relay(Attempt):
         "has_reached_client",
         "is_queued",
         "pace",
+        "rule",
     )
 
     def __init__(
@@ -88,6 +90,8 @@ class Relay(Attempt):
         self.pace: Pace | None = None
         """Its rate, once somebody judges it."""
         self._passage: StraightPassage | None = None
+        self.rule = target.history_of(self.model)
+        """By which its history was written; others may learn meanwhile that it should be another."""
 
     @property
     def tokens(self) -> int:
@@ -251,7 +255,7 @@ class Relay(Attempt):
         if chunk.error is not None:
             self.error = chunk.error
             failure = self.target.classify(self.status or 200, tuple(self.headers), data)
-            self._fail(failure.kind, failure.retry_after_s)
+            self._failed(failure)
             return
         if chunk.usage is not None:
             self.usage = chunk.usage
@@ -409,7 +413,15 @@ class Relay(Attempt):
         body = self.body()
         failure = self.target.classify(self.status or 0, tuple(self.headers), body)
         self.error = error_of(body) or ErrorBody(message=failure.message)
-        self._fail(failure.kind, failure.retry_after_s)
+        self._failed(failure)
+
+    def _failed(self, failure: Failure) -> None:
+        """Take the target's error as the attempt's end; what it says of histories holds from now on."""
+        kind, wanted = failure.kind, failure.history
+        if wanted is not None and wanted is not self.rule and kind is FailureKind.BAD_REQUEST:
+            self.target.rules[self.model] = wanted
+            kind = FailureKind.HISTORY
+        self._fail(kind, failure.retry_after_s)
 
     # -- the end
 
@@ -451,7 +463,8 @@ class Relay(Attempt):
 
     def _cut(self) -> Cut | None:
         """Say what the client has of an answer that broke off; ``None`` if nothing is remembered of it."""
-        return None if self.kept is None else cut_of(self.kept, self.request)
+        kept = self.kept
+        return None if kept is None or not kept.is_for_rescue else cut_of(kept, self.request)
 
     def _end(self) -> None:
         if self.ended_at is None:

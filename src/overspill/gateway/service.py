@@ -15,10 +15,12 @@ from overspill.config.compile import Wiring, compile_config
 from overspill.config.facts import Facts
 from overspill.config.key_file import without_budgets
 from overspill.config.schema import Config, ServerConfig
+from overspill.config.secrets import resolve as resolve_secret
 from overspill.core.events import AnyEvent
 from overspill.core.types import Policy
 from overspill.errors import ConfigError, OverspillError
 from overspill.gateway.app import App, known_models
+from overspill.gateway.asking import Asking
 from overspill.gateway.auth import Keyring
 from overspill.gateway.background import in_background
 from overspill.gateway.books import Bookkeeper
@@ -35,6 +37,8 @@ from overspill.gateway.http.server import Server, serve
 from overspill.gateway.keys import Held, KeyWatch, keyring
 from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.places import cache_dir, state_dir
+from overspill.gateway.pseudonyms import Pseudonyms, find_salt
+from overspill.gateway.thoughts import Thoughts
 from overspill.gateway.web_guard import WebGuard
 from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry.metrics import Metrics
@@ -83,6 +87,7 @@ class Gateway:
         books = Bookkeeper(self.ledger, self.metrics, store_bodies=config.ledger.store_bodies)
         books.set_prices(self._wiring.policy.targets)
         self.metrics.before_scrape(books.post)
+        self._asking = Asking(Thoughts(int(config.reasoning.remember)), self._pseudonyms())
         self.driver = self._make_driver(config.server, books, recorder)
         self.app = App(
             self.driver,
@@ -122,12 +127,22 @@ class Gateway:
             books,
             loop=asyncio.get_running_loop(),
             known_models=lambda model: known_models(self.driver.controller.policy, model),
+            asking=self._asking,
             recorder=recorder,
             commit_deadline_s=float(server.commit_deadline),
             heartbeat_s=float(server.heartbeat),
             linger_s=float(server.retry_linger),
             wall_clock=self._wall_clock,
         )
+
+    def _pseudonyms(self) -> Pseudonyms:
+        """Find the salt of this installation: what the file names, or what lies beside the ledger."""
+        named = self.config.server.user_salt
+        if named is not None:
+            return Pseudonyms(resolve_secret(named, self._environ, what="server.user_salt").encode())
+        is_rented = any(not spec.is_local for spec in self._wiring.policy.targets)
+        folder = None if self.ledger is None or not is_rented else self.ledger.path.parent
+        return Pseudonyms(find_salt(folder))
 
     async def start(self) -> None:
         """Listen, and start the engines; ``OverspillError`` if the address or the ledger cannot be had."""
@@ -222,6 +237,7 @@ class Gateway:
         self.fleet.adopt(wiring, targets)
         self._change(wiring, targets, keys, web_guard(config))
         self.app.intake = self.entrance.adopt(joined, wiring)
+        self._asking.thoughts.resize(int(config.reasoning.remember))
         self.config = config
         return ignored
 

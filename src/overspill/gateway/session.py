@@ -19,7 +19,6 @@ from overspill.core.types import (
     LocalOnly,
     Outcome,
     Patience,
-    RejectReason,
     RescueRefusal,
     Route,
     Spill,
@@ -42,7 +41,7 @@ from overspill.gateway.caller import Caller
 from overspill.gateway.comeback import Comeback, WholeAnswer
 from overspill.gateway.http.exchange import Exchange
 from overspill.gateway.kept import Kept
-from overspill.gateway.refusals import FAILURE_WORDS, RESCUE_WORDS, Answer, headers_of
+from overspill.gateway.refusals import FAILURE_WORDS, RESCUE_WORDS, Answer, headers_of, param_of
 from overspill.gateway.rescue import DONE
 from overspill.wire.answers import ErrorBody
 from overspill.wire.dialect import AnswerWriter
@@ -171,6 +170,7 @@ class Session:
             self.key_id,
             request.stream,
             self.screening,
+            request.needs,
         )
 
     def bind(self, route: Route) -> None:
@@ -337,7 +337,7 @@ class Session:
 
     def reject(self, command: Reject, answer: Answer) -> None:
         """Refuse with an error in the form of the client's surface."""
-        param = "model" if command.reason is RejectReason.UNKNOWN_MODEL else None
+        param = param_of(command)
         body = self._error(answer.status, answer.message, kind=answer.kind, code=answer.code, param=param)
         self._reply(answer.status, [JSON_HEADER, *headers_of(command), *self._id_headers()], body)
 

@@ -29,7 +29,7 @@ from overspill.wire.surfaces import native_reader
 class ReadingRelay(Relay):
     """A relay whose target's events are read into chat chunks first."""
 
-    __slots__ = ("_reader",)
+    __slots__ = ("_is_same", "_reader")
 
     def __init__(
         self,
@@ -46,6 +46,8 @@ class ReadingRelay(Relay):
     ) -> None:
         super().__init__(command, target, surface, request, sink, reporter, kept=kept, resumption=resumption)
         self._reader = reader
+        self._is_same = False
+        """True while an event is read that came out as it went in."""
 
     def _read_event(self, event: SseEvent, data: bytes) -> None:
         if self._reader.is_transparent:
@@ -58,13 +60,16 @@ class ReadingRelay(Relay):
             else:
                 self._waits_there(len(event.raw))
         for chunk in chunks:
-            said = event if chunk == data else SseEvent(b"data: %b\n\n" % chunk, chunk)
+            self._is_same = chunk == data
+            said = event if self._is_same else SseEvent(b"data: %b\n\n" % chunk, chunk)
             super()._read_event(said, chunk)
             if self.is_over:
                 return
 
     def _learn(self, raw: bytes) -> None:
-        if self._reader.is_transparent:
+        # What is shaped like an event that needed nothing needs nothing either: an answer whose thoughts have another
+        # name still has its text pass straight on.
+        if self._is_same or self._reader.is_transparent:
             super()._learn(raw)
 
     def _read_whole(self) -> Whole:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from overspill.errors import WireError, did_you_mean
 from overspill.units import parse_duration_s
+from overspill.wire.form import SHOWN, ReasoningForm
 
 PREFIX = b"x-overspill-"
 PRIORITIES = {"interactive": 0, "default": 1, "bulk": 2}
@@ -35,6 +36,8 @@ class Wishes(NamedTuple):
     ttft_slo_s: float | None = None
     deadline_s: float | None = None
     cache: CacheWish = CacheWish.AUTO
+    reasoning: ReasoningForm | None = None
+    """Where it wants thoughts in answers of chat; ``None`` is as its key says, or the normal form."""
 
 
 NO_WISHES = Wishes()
@@ -55,6 +58,7 @@ def read_wishes(headers: list[tuple[bytes, bytes]]) -> Wishes:
     ttft_slo_s: float | None = None
     deadline_s: float | None = None
     cache = CacheWish.AUTO
+    reasoning: ReasoningForm | None = None
     for wish, raw in found.items():
         text = raw.decode("utf-8", "replace").strip()
         match wish:
@@ -68,10 +72,12 @@ def read_wishes(headers: list[tuple[bytes, bytes]]) -> Wishes:
                 deadline_s = _duration_s(wish, text)
             case "cache":
                 cache = _cache(text)
+            case "reasoning":
+                reasoning = _reasoning(text)
             case _:
-                known = ("local-only", "priority", "ttft-slo", "deadline", "cache")
+                known = ("local-only", "priority", "ttft-slo", "deadline", "cache", "reasoning")
                 raise _bad(wish, f"there is no such header{did_you_mean(wish, known)}; known: {', '.join(known)}")
-    return Wishes(local_only, priority, ttft_slo_s, deadline_s, cache)
+    return Wishes(local_only, priority, ttft_slo_s, deadline_s, cache, reasoning)
 
 
 def _flag(wish: str, text: str) -> bool:
@@ -97,6 +103,12 @@ def _cache(text: str) -> CacheWish:
         return CacheWish(text.lower())
     except ValueError:
         raise _bad("cache", f"{text!r} is none of {', '.join(CacheWish)}") from None
+
+
+def _reasoning(text: str) -> ReasoningForm:
+    if text.lower() not in SHOWN:
+        raise _bad("reasoning", f"{text!r} is none of {', '.join(SHOWN)}")
+    return ReasoningForm(text.lower())
 
 
 def _duration_s(wish: str, text: str) -> float:

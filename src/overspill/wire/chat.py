@@ -16,6 +16,7 @@ from zlib import crc32
 import msgspec
 
 from overspill.errors import WireError
+from overspill.wire.needs import DECIDING_FIELDS, needs_of, needs_of_parts
 from overspill.wire.request import Chat, Message, Request, SurfaceName
 from overspill.wire.tokens import estimate_tokens
 
@@ -25,7 +26,9 @@ _MAX_DIGITS = 10  # of MAX_TOKENS_LIMIT; a number of a megabyte would take secon
 PREFIX_BYTES = 1024
 _NULL = b"null"
 _NO_TOOLS = (_NULL, b"[]")
-_CLOSER_LOOK = frozenset({"stream_options", "max_completion_tokens", "n", "tools", "functions"})
+_CLOSER_LOOK = DECIDING_FIELDS | {"stream_options", "max_completion_tokens"}
+_PART = b'"type"'
+"""Stands in each part of a message whose content is more than a text; what text quotes of it is escaped."""
 
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -79,6 +82,7 @@ def _parse_plain_chat(fields: dict[str, msgspec.Raw], body: bytes) -> Request | 
         text_prefix_crc=_prefix_crc(prompt),
         stream=chat.stream,
         max_tokens=_integer(fields, "max_tokens", 0, MAX_TOKENS_LIMIT),
+        needs=needs_of_parts(prompt) if _PART in prompt else 0,
     )
 
 
@@ -87,6 +91,7 @@ def _parse(fields: dict[str, msgspec.Raw], model: str, prompt: bytes, surface: S
     tools = [bytes(raw) for name in ("tools", "functions") if (raw := fields.get(name)) is not None]
     max_tokens = _integer(fields, "max_tokens", 0, MAX_TOKENS_LIMIT)
     max_completion_tokens = _integer(fields, "max_completion_tokens", 0, MAX_TOKENS_LIMIT)
+    parts = needs_of_parts(prompt) if _PART in prompt else 0
     return Request(
         fields=fields,
         model=model,
@@ -97,6 +102,7 @@ def _parse(fields: dict[str, msgspec.Raw], model: str, prompt: bytes, surface: S
         n=_integer(fields, "n", 1, MAX_N) or 1,
         include_usage=_boolean(_stream_options(fields), "include_usage", within="stream_options."),
         has_tools=any(raw not in _NO_TOOLS for raw in tools),
+        needs=parts | needs_of(fields),
         surface=surface,
     )
 

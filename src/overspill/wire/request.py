@@ -26,6 +26,8 @@ class Request(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     n: int = 1
     include_usage: bool = False
     has_tools: bool = False
+    needs: int = 0
+    """What not every target does: bits of ``features``."""
     surface: SurfaceName = "chat"
     """What the client speaks; ``fields`` are chat's for ``messages`` and ``responses`` too."""
     native: dict[str, msgspec.Raw] | None = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from tests.docs.generators.source import member_comments, page, table
 
 from overspill.core.types import FailureKind, LocalOnly
+from overspill.features import Feature
 from overspill.gateway.answer_lines import CACHE, CACHED
 from overspill.gateway.http.limits import Limits
 from overspill.gateway.rehearsal.summary import HOME
 from overspill.gateway.wishes import PRIORITIES, CacheWish
+from overspill.wire.form import SHOWN
 
 PATHS = (
     ("POST", "/v1/chat/completions", "Chat Completions, streamed or not."),
@@ -79,6 +81,12 @@ REQUEST_HEADERS = (
         + ", ".join(f"`{wish}` ({text})" for wish, text in member_comments(CacheWish).items())
         + ".",
     ),
+    (
+        "x-overspill-reasoning",
+        "Where thoughts are to be in an answer of chat: "
+        + ", ".join(f"`{form}`" for form in SHOWN)
+        + "; see [reasoning](../how-to/reasoning.md). What the key says if left out.",
+    ),
 )
 RESPONSE_HEADERS = (
     (
@@ -134,6 +142,7 @@ QUERY = (
     ("priority", "1 if left out"),
     ("local_only", "`true` or `false` (default)"),
     ("key", "a key's name, to see what limits hold it"),
+    ("needs", "features that it needs: " + ", ".join(f"`{feature}`" for feature in Feature)),
 )
 CODES = (
     (400, "null", "The body is not a JSON object, not UTF-8, or nested too deeply."),
@@ -150,6 +159,7 @@ CODES = (
     (400, "invalid_query", "A parameter of `/debug/route` is unknown or unreadable."),
     (400, "context_length_exceeded", "The prompt fits the context window of no target of the route."),
     (400, "unsupported_endpoint", "No target of the route that may run the request serves this endpoint."),
+    (400, "unsupported_feature", "No target of the route that may run the request can do all it asks for."),
     (401, "invalid_api_key", "The gateway has keys, and the request has none of them; the message says if it was cut."),
     (401, "revoked_api_key", "The key was revoked or replaced."),
     (401, "expired_api_key", "The key's time is over."),

@@ -22,6 +22,7 @@ prices with the provider: they move. `overspill providers list` shows what holds
 """
 _SWITCHES = {
     "deepseek": '`thinking: {"type": …}` and `reasoning_effort`',
+    "type": '`thinking: {"type": …}`',
     "enable_thinking": "`enable_thinking`",
     "chat_template_kwargs": "`chat_template_kwargs`",
     "reasoning_effort": "`reasoning_effort`",
@@ -113,8 +114,9 @@ def _facts(provider: Provider, catalog: Catalog) -> list[tuple[str, ...]]:
         ("list of models", f"`{provider.models_path}`" if provider.models_path else "none"),
         ("limits", kinds[limits.kind] + (f", {limits.scope}" if limits.scope else "")),
         ("headers with what is left", ", ".join(f"`{name}`" for name in limits.headers)),
-        ("thinking", _SWITCHES[provider.thinking]),
+        ("thinking", _SWITCHES[provider.thinking or "none"]),
         ("thoughts in", f"`{provider.reasoning_field}`" if provider.reasoning_field else ""),
+        ("cannot", "; ".join(f"`{feature}`: {why}" for feature, why in provider.lacks.items())),
         ("takes only the fields", ", ".join(f"`{name}`" for name in provider.allowed_fields)),
         ("other names taken", ", ".join(f"`{pattern}`" for pattern in provider.patterns)),
         ("tariff", f"`{provider.tariff}`" if provider.tariff else ""),

@@ -32,6 +32,7 @@ _RETRY = {
     FailureKind.BAD_KEY: ("yes", "bad key"),
     FailureKind.NO_MODEL: ("yes, not there again", "no model, if it is asked for no other"),
     FailureKind.CONTEXT_TOO_LONG: ("yes, not there again", "nothing"),
+    FailureKind.HISTORY: ("once, at once, with the history as it wants it", "nothing"),
     FailureKind.BAD_REQUEST: ("no: the client gets it", "nothing"),
     FailureKind.MODERATION: ("no: the client gets it", "nothing"),
     FailureKind.SERVER_ERROR: ("yes", "counts"),

@@ -11,6 +11,7 @@ from overspill.config.compile import CompiledTarget, compile_config
 from overspill.config.load import load_text
 from overspill.errors import ConfigError
 from overspill.pools.facts import load_facts
+from overspill.wire.form import ThinkingForm
 
 FACTS = load_facts()
 ACCOUNTS = [{"name": "a", "api_key": "env:K"}]
@@ -85,6 +86,7 @@ def test_how_a_host_differs_goes_to_its_targets() -> None:
     huawei = compiled("huawei_maas").dialect
     assert "messages" in huawei.allowed_fields
     assert "user" not in huawei.allowed_fields
+    assert compiled("huawei_maas").form.thinking is ThinkingForm.DEEPSEEK
     assert compiled("openai_compatible", base_url="https://x.example.com").dialect.auth == "bearer"
 
 

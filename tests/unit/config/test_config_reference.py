@@ -28,7 +28,9 @@ from overspill.pools.facts import load_facts
 SECTIONS = [
     value
     for value in vars(schema).values()
-    if isinstance(value, type) and issubclass(value, Section) and value not in {Section, schema.PoolBase}
+    if isinstance(value, type)
+    and issubclass(value, Section)
+    and value not in {Section, schema.ChatOptions, schema.PoolBase}
 ]
 
 

@@ -19,7 +19,7 @@ from overspill.core.events import (
 from overspill.core.types import BreakerPolicy, FailureKind, Health, Outcome, RejectReason, RescueRefusal, Spill
 
 K = FailureKind
-RETRIED = [kind for kind in K if kind not in (K.BAD_REQUEST, K.MODERATION)]
+RETRIED = [kind for kind in K if kind not in (K.BAD_REQUEST, K.MODERATION, K.HISTORY)]
 
 
 def rejected(world_says: list) -> Reject:  # type: ignore[type-arg]
@@ -124,6 +124,16 @@ def test_a_failure_before_the_first_token_is_retried_elsewhere(kind: FailureKind
     assert (second.request_id, second.target_id) == ("r1", "api")
     assert second.attempt_id != first.attempt_id
     assert only_end(world.finish(second.attempt_id)).outcome is Outcome.COMPLETED
+
+
+def test_a_target_that_wants_the_history_otherwise_is_asked_once_more_at_once_and_then_its_word_counts() -> None:
+    world = World(local(), cloud())
+    first = world.start()
+    second = only_start(world.fail(first.attempt_id, K.HISTORY, status=400))
+    assert (second.target_id, second.spill) == ("gpu", None)
+    end = only_end(world.fail(second.attempt_id, K.HISTORY, status=400))
+    assert (end.outcome, end.failure, end.status) == (Outcome.CLIENT_ERROR, K.HISTORY, 400)  # type: ignore[union-attr]
+    assert world.controller.targets["gpu"].breaker.refusal(world.now) is None
 
 
 @pytest.mark.parametrize("kind", list(FailureKind))

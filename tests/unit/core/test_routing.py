@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.core.making import World, arrived, cloud, local, only_end, route, starts
+from tests.unit.core.making import World, arrived, cloud, local, only_end, policy, route, starts
 
-from overspill.core.events import Arrived, Finished, TargetChanged, TargetReported
+from overspill.core.events import Arrived, Finished, PolicyChanged, TargetChanged, TargetReported
 from overspill.core.options import Wait
 from overspill.core.queueing import Request
 from overspill.core.routing import RouteTable, Survey, decide, expected_usd, spill_reason, start_at_home, tie_break
@@ -15,7 +15,9 @@ from overspill.core.types import (
     BreakerPolicy,
     FailureKind,
     Health,
+    Lack,
     LatencyPrior,
+    Missing,
     Price,
     Refusal,
     RejectReason,
@@ -24,6 +26,7 @@ from overspill.core.types import (
     Surface,
     TargetSpec,
 )
+from overspill.features import BITS, Feature, features_of, mask
 
 
 def full_world(*clouds: TargetSpec, busy_s: float = 60.0, ttft_s: float = 2.0) -> World:
@@ -416,6 +419,53 @@ def test_an_endpoint_that_a_broken_target_serves_is_not_called_unsupported() -> 
     world.tell(TargetChanged(target_id="api", health=Health.BROKEN))
     end = only_end(world.arrive(surface=Surface.EMBEDDINGS))
     assert end.reason is RejectReason.NO_TARGET  # type: ignore[union-attr]
+
+
+BLIND = Lack(feature=Feature.IMAGES, why="it sees nothing")
+NO_TOOLS = Lack(feature=Feature.TOOLS, why="its template has none")
+
+
+def test_a_request_leaves_a_home_that_is_known_not_to_do_what_it_needs() -> None:
+    world = World(local(lacks=(BLIND,)), cloud())
+    start = world.start(needs=mask([Feature.IMAGES, Feature.TOOLS]))
+    assert (start.target_id, start.spill) == ("api", Spill.LACKS_FEATURE)
+    assert world.start("r2", needs=mask([Feature.TOOLS])).target_id == "gpu"
+
+
+def test_what_no_target_does_is_refused_with_what_is_missing_where_and_why() -> None:
+    world = World(local(lacks=(NO_TOOLS, BLIND)), cloud(lacks=(BLIND,)))
+    end = only_end(world.arrive(needs=mask([Feature.IMAGES])))
+    assert end.reason is RejectReason.LACKS_FEATURE  # type: ignore[union-attr]
+    assert end.retry_after_s is None  # type: ignore[union-attr]
+    assert end.missing == (  # type: ignore[union-attr]
+        Missing(target_id="gpu", feature=Feature.IMAGES, why="it sees nothing"),
+        Missing(target_id="api", feature=Feature.IMAGES, why="it sees nothing"),
+    )
+
+
+def test_what_must_stay_local_is_told_only_of_local_targets() -> None:
+    world = World(local(lacks=(BLIND,)), cloud())
+    end = only_end(world.arrive(needs=mask([Feature.IMAGES]), local_only=True))
+    assert [missing.target_id for missing in end.missing] == ["gpu"]  # type: ignore[union-attr]
+
+
+def test_a_target_that_does_it_and_is_broken_is_no_reason_to_call_it_missing() -> None:
+    world = World(local(lacks=(BLIND,)), cloud())
+    world.tell(TargetChanged(target_id="api", health=Health.BROKEN))
+    end = only_end(world.arrive(needs=mask([Feature.IMAGES])))
+    assert end.reason is RejectReason.NO_TARGET  # type: ignore[union-attr]
+
+
+def test_a_reload_may_say_that_a_target_does_it_after_all() -> None:
+    world = World(local(lacks=(BLIND,)))
+    world.tell(PolicyChanged(policy=policy(local())))
+    assert world.start(needs=mask([Feature.IMAGES])).target_id == "gpu"
+
+
+def test_features_and_their_bits_are_the_same_said_otherwise() -> None:
+    assert features_of(mask(Feature)) == tuple(Feature)
+    assert sum(BITS.values()) == 2 ** len(Feature) - 1
+    assert features_of(0) == ()
 
 
 @pytest.mark.parametrize("health", [Health.BROKEN, Health.DRAINING])

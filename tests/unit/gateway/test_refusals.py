@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from overspill.core.commands import Reject
-from overspill.core.types import FailureKind, LimitHit, Outcome, RejectReason, Resource, Scope, Window
-from overspill.gateway.refusals import FAILURE_WORDS, answer, headers_of
+from overspill.core.types import FailureKind, LimitHit, Missing, Outcome, RejectReason, Resource, Scope, Window
+from overspill.features import Feature
+from overspill.gateway.refusals import FAILURE_WORDS, answer, headers_of, param_of
 
 R = RejectReason
 STATUSES = {
     R.UNKNOWN_MODEL: (404, "invalid_request_error", "model_not_found"),
     R.PROMPT_TOO_LONG: (400, "invalid_request_error", "context_length_exceeded"),
     R.UNSUPPORTED: (400, "invalid_request_error", "unsupported_endpoint"),
+    R.LACKS_FEATURE: (400, "invalid_request_error", "unsupported_feature"),
     R.QUEUE_FULL: (503, "overloaded_error", "queue_full"),
     R.NO_TARGET: (503, "overloaded_error", "no_target"),
     R.DRAINING: (503, "overloaded_error", "draining"),
@@ -98,3 +100,21 @@ def test_the_headers_say_when_to_come_back_and_never_too_soon() -> None:
     assert [name for name, _ in headers_of(limited(Resource.CONCURRENCY))][2:] == [b"x-overspill-limit"]
     never = Reject(request_id="r", reason=R.BUDGET_EXCEEDED, outcome=Outcome.REJECTED)
     assert headers_of(never) == [(b"x-overspill-reason", b"budget_exceeded")]
+
+
+def test_what_is_missing_is_named_with_the_targets_and_each_reason_once() -> None:
+    blind = [Missing(target_id=f"gpu/{n}", feature=Feature.IMAGES, why="it sees nothing") for n in range(6)]
+    schema = Missing(target_id="ark", feature=Feature.JSON_SCHEMA, why="it accepts one and does not keep to it")
+    missing = (schema, *blind)
+    reject = Reject(request_id="r", reason=R.LACKS_FEATURE, outcome=Outcome.REJECTED, missing=missing)
+    assert answer(reject, "m", "").message == (
+        "no target of 'm' that may run this request can do all it asks for (json_schema, images): json_schema: ark "
+        "(it accepts one and does not keep to it); images: gpu/0, gpu/1, gpu/2, gpu/3 and more (it sees nothing). "
+        "Ask without, or add a target that can to the route (`features` of a pool says what its model can do)"
+    )
+    assert param_of(reject) == "response_format"
+
+
+@pytest.mark.parametrize(("reason", "param"), [(R.UNKNOWN_MODEL, "model"), (R.NO_TARGET, None)])
+def test_a_refusal_names_the_field_that_it_is_about_if_there_is_one(reason: RejectReason, param: str | None) -> None:
+    assert param_of(Reject(request_id="r", reason=reason, outcome=Outcome.REJECTED)) == param

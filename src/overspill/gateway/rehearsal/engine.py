@@ -226,15 +226,18 @@ class FakeEngine:
     def _wanted_tokens(self, request: Request, speech: Speech, begun: int) -> int:
         """Say how long the answer, or what is left of it, would be; ``WireError`` if the prompt leaves no room.
 
-        ``max_tokens`` bounds what is still to come, and the lengths of ours are of the whole answer.
+        ``max_tokens`` bounds what is still to come, and the lengths of ours are of the whole answer. Of 0 it makes 1,
+        as llama.cpp does.
         """
         if request.n != 1:
             raise WireError("this engine rehearses one choice per request; leave out 'n'", param="n")
         asked = _count_field(request, "x_output_tokens") if speech.length is None else speech.length
         if asked is not None:
-            wanted = min(max(1, asked - begun), request.max_tokens or sys.maxsize)
+            wanted = max(1, min(asked - begun, sys.maxsize if request.max_tokens is None else request.max_tokens))
+        elif request.max_tokens is not None:
+            wanted = max(1, request.max_tokens)
         else:
-            wanted = request.max_tokens or max(1, self.config.default_output_tokens - begun)
+            wanted = max(1, self.config.default_output_tokens - begun)
         if not self.config.engine.answer_tokens(request.prompt_tokens, wanted):
             raise WireError(
                 f"This model's maximum context length is {self.config.engine.context_tokens} tokens. However, your "

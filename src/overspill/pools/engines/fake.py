@@ -16,6 +16,7 @@ from overspill.core.types import Surface
 from overspill.pools.engines.openai_server import OpenAIServer
 from overspill.pools.engines.protocol import EngineSpec, EngineStats, Launch
 from overspill.pools.engines.vllm import Vllm
+from overspill.wire.form import ChatForm, ReasoningForm
 from overspill.wire.http import Origin
 
 REHEARSED_SPEED: Mapping[str, float | int] = {
@@ -38,6 +39,7 @@ class FakeEngine(OpenAIServer):
     needs_model: bool = False
     stats_path: bytes | None = b"/metrics"
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS)
+    form: ChatForm = ChatForm(reasoning=ReasoningForm.REASONING_CONTENT)
 
     def launch(self, spec: EngineSpec, *, run_dir: str, api_key: str) -> Launch:
         """Say how to start it. A wrong name in ``extra`` is refused by the process, which says so and ends."""

@@ -12,12 +12,16 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, ClassVar
 
+import msgspec
+
 from overspill.core.types import Surface
 from overspill.pools.engines.llamacpp_config import WorkerConfig
+from overspill.pools.engines.model_source import BUILTIN
 from overspill.pools.engines.openai_server import AttachedServer, OpenAIServer, positive, read_object
 from overspill.pools.engines.prometheus_text import read_samples, whole_sum
 from overspill.pools.engines.protocol import EngineSpec, EngineStats, Launch, Probe
 from overspill.wire.contract import Contract, Mode
+from overspill.wire.form import ChatForm, ReasoningForm, ThinkingForm
 from overspill.wire.http import Origin
 
 _WORKER_ENVIRONMENT = {
@@ -27,6 +31,7 @@ _WORKER_ENVIRONMENT = {
     # An abort would start a debugger and hold the dead engine for seconds.
     "GGML_NO_BACKTRACE": "1",
 }
+_NO_PROJECTOR = "it was started without a projector (options: {mmproj.path: FILE})"
 _RUNNING = b"llamacpp:requests_processing"
 _WAITING = b"llamacpp:requests_deferred"
 
@@ -45,6 +50,7 @@ class _LlamaCpp(OpenAIServer):
         reasoning_body_fields={"continue_final_message": "reasoning_content", "add_generation_prompt": False},
     )
     render_path: bytes | None = b"/apply-template"
+    form: ChatForm = ChatForm(thinking=ThinkingForm.CHAT_TEMPLATE_KWARGS)
 
     def parse_rendered(self, body: bytes) -> str:
         """Read ``{"prompt"}`` of ``/apply-template``."""
@@ -67,9 +73,21 @@ class EmbeddedLlamaCpp(_LlamaCpp):
     unsupported: Mapping[str, str] = {
         "embeddings": "unless the pool's `surfaces` name them: the means of a model that generates text are poor ones;"
         " give it an embedding model",
-        "images": "the worker loads no image projector",
-        "tool_choice=required": "llama.cpp does not enforce it with every chat template",
+        "images": _NO_PROJECTOR,
+        "audio": _NO_PROJECTOR,
+        "video": _NO_PROJECTOR,
+        "files": "llama.cpp reads no documents",
     }
+    form: ChatForm = msgspec.structs.replace(_LlamaCpp.form, reasoning=ReasoningForm.REASONING_CONTENT)
+
+    def lacks(self, model: str | None, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """With a projector (``mmproj.path``) it sees and hears what that was made for."""
+        found = dict(self.unsupported)
+        if any(name.startswith("mmproj") for name in options):
+            found = {name: why for name, why in found.items() if why != _NO_PROJECTOR}
+        if model is not None and model.partition(":")[0] == BUILTIN:
+            found["tool_choice"] = "llama.cpp does not enforce calls in the form that the built-in model writes them in"
+        return found
 
     def launch(self, spec: EngineSpec, *, run_dir: str, api_key: str) -> Launch:
         """Say how to start the worker; ``spec.model`` is a path by now."""

@@ -8,6 +8,7 @@ from typing import Any
 from overspill.core.types import Surface
 from overspill.pools.engines.openai_server import AttachedServer, list_entries, positive
 from overspill.pools.engines.protocol import Probe, ServedModel
+from overspill.wire.form import ChatForm, ThinkingForm
 
 
 class LMStudio(AttachedServer):
@@ -18,6 +19,7 @@ class LMStudio(AttachedServer):
     models_path = b"/api/v0/models"
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS)
     default_slots: int | None = 4
+    form: ChatForm = ChatForm(thinking=ThinkingForm.REASONING_EFFORT, needs_json_schema=True)
 
     def recognises(self, status: int, body: bytes) -> bool:
         """Say whether this is a list of models that have a ``type``, at a path that no other server has."""

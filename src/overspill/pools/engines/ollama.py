@@ -9,6 +9,7 @@ import msgspec
 from overspill.core.types import Surface
 from overspill.pools.engines.openai_server import AttachedServer
 from overspill.pools.engines.protocol import Probe
+from overspill.wire.form import ChatForm, ReasoningForm, ThinkingForm
 
 
 class _Version(msgspec.Struct):
@@ -23,7 +24,10 @@ class Ollama(AttachedServer):
     probe: Probe | None = Probe(port=11434, path=b"/api/version")
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS)
     default_slots: int | None = 1  # OLLAMA_NUM_PARALLEL's default; beyond it Ollama queues, up to 512, then says 503
-    reasoning_field = "reasoning"
+    # openai/openai.go: delta.reasoning and message.reasoning, both ways; reasoning_effort, with "none".
+    form: ChatForm = ChatForm(
+        reasoning=ReasoningForm.REASONING, thinking=ThinkingForm.REASONING_EFFORT, reasoning_field="reasoning"
+    )
 
     def recognises(self, status: int, body: bytes) -> bool:
         """Say whether this is ``{"version": …}``; no other server has that path."""

@@ -16,6 +16,7 @@ from overspill.pools.engines.protocol import EngineStats, Probe, ServedModel
 from overspill.pools.upstreams.protocol import Failure
 from overspill.wire.contract import NO_CONTRACT, Contract
 from overspill.wire.dialect import AnswerReader
+from overspill.wire.form import ChatForm
 from overspill.wire.http import Headers, HttpCall
 
 PATHS = {
@@ -35,9 +36,13 @@ class OpenAIServer:
     cancels_only_streams: bool = False
     unsupported: Mapping[str, str] = {}
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
-    reasoning_field: str = "reasoning_content"
+    form: ChatForm = ChatForm()
     contract: Contract = NO_CONTRACT
     render_path: bytes | None = None
+
+    def lacks(self, model: str | None, options: Mapping[str, Any]) -> Mapping[str, str]:  # noqa: ARG002 - see ``ManagedEngine``
+        """Return what it does not do; neither model nor option changes that."""
+        return self.unsupported
 
     def translate(self, surface: Surface, body: bytes, api_key: str) -> HttpCall:
         """Build the POST. The sender writes ``host`` and ``content-length``; ``api_key`` may be empty."""

@@ -15,6 +15,7 @@ from overspill.core.types import Surface
 from overspill.pools.upstreams.protocol import Failure
 from overspill.wire.contract import Contract
 from overspill.wire.dialect import AnswerReader
+from overspill.wire.form import ChatForm
 from overspill.wire.http import Headers, HttpCall, Origin
 
 
@@ -81,7 +82,9 @@ class Engine(Protocol):
     cancels_only_streams: bool
     """True if a non-streamed call keeps running after its client has gone; such calls are made as streams."""
     unsupported: Mapping[str, str]
-    """Feature → why not, in words."""
+    """What it does not do → why not, in words. A name of ``features`` keeps requests away that need it."""
+    form: ChatForm
+    """In which form of chat it is asked, and answers."""
     surfaces: tuple[Surface, ...]
     contract: Contract
     """How it goes on with an answer that has begun, as declared; it is verified before it is relied on."""
@@ -114,6 +117,10 @@ class ManagedEngine(Engine, Protocol):
 
     needs_model: bool
     """False if it has no model: none is asked for in the configuration, and none is looked for."""
+
+    def lacks(self, model: str | None, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return what it does not do with this ``EngineSpec.model`` and ``extra``; at least as ``unsupported`` says."""
+        ...
 
     def launch(self, spec: EngineSpec, *, run_dir: str, api_key: str) -> Launch:
         """Say how to start it; the supervisor does."""
@@ -150,8 +157,6 @@ class AttachedEngine(Engine, Protocol):
 
     The only place where this number stands: a pool in a file and a server that was found get the same.
     """
-    reasoning_field: str
-    """The field of a message in which it puts its thinking."""
 
     def recognises(self, status: int, body: bytes) -> bool:
         """Say whether this answer to ``probe.path`` comes from this kind of server."""

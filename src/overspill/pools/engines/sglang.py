@@ -12,6 +12,7 @@ from overspill.pools.engines.openai_server import AttachedServer, positive, read
 from overspill.pools.engines.prometheus_text import read_samples, whole_sum
 from overspill.pools.engines.protocol import EngineStats, Probe
 from overspill.wire.contract import Contract, Mode
+from overspill.wire.form import ChatForm, ThinkingForm
 
 _RUNNING = b"sglang:num_running_reqs"
 _WAITING = b"sglang:num_queue_reqs"
@@ -30,6 +31,7 @@ class SGLang(AttachedServer):
     default_slots: int | None = 256
     """Where it does not say. It computes ``--max-running-requests`` from the memory that is free, so that no number is
     its default; this is as for vLLM."""
+    form: ChatForm = ChatForm(thinking=ThinkingForm.CHAT_TEMPLATE_KWARGS)
     # Without the flag a last message of the assistant becomes one of the user.
     contract: Contract = Contract(
         mode=Mode.TEXT,

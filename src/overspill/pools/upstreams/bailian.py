@@ -12,6 +12,7 @@ import msgspec
 from overspill.core.types import FailureKind
 from overspill.pools.upstreams.openai_compat import OpenAICompatible
 from overspill.pools.upstreams.protocol import Failure
+from overspill.wire.form import ChatForm, ThinkingForm
 from overspill.wire.http import Headers
 
 
@@ -19,6 +20,7 @@ class Bailian(OpenAICompatible):
     """``dashscope.aliyuncs.com`` and its regional twins."""
 
     kind = "bailian"
+    form: ChatForm = ChatForm(thinking=ThinkingForm.ENABLE_THINKING)
 
     def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
         """Say what an error answer means; any 429 is a limit that passes, a used-up free quota (403) is money."""

@@ -18,6 +18,7 @@ import re
 from overspill.core.types import FailureKind
 from overspill.pools.upstreams.error_body import ErrorBody, read_error
 from overspill.pools.upstreams.protocol import Failure
+from overspill.wire.form import History
 from overspill.wire.http import Headers
 
 _LONGEST_RETRY_S = 3600.0
@@ -128,6 +129,14 @@ _MONEY = re.compile(
 _NO_ACCESS = re.compile(r"access to the model|not supported on this route|isn't supported on this route", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"request too large for model", re.IGNORECASE)
 _MODERATED = re.compile(r"moderation|flagged", re.IGNORECASE)
+_OF_THOUGHTS = re.compile(r"reasoning_(?:content|details)|['\"`.]reasoning\b", re.IGNORECASE)
+# DeepSeek says that `reasoning_content` must be passed back, Moonshot that it is missing in the assistant's message.
+_MUST_COME_BACK = re.compile(r"must be passed back|is missing in assistant", re.IGNORECASE)
+# Servers on Pydantic say that extra inputs are not permitted, Groq that the property is unsupported.
+_MUST_NOT = re.compile(
+    r"not permitted|not allowed|(?:un|not )supported|unknown|unrecogni[sz]ed|unexpected|forbidden|extra_forbidden",
+    re.IGNORECASE,
+)
 _BUSY = re.compile(
     r"overloaded|model busy|server (?:is )?busy|currently busy|queue is full|no capacity|系统繁忙", re.IGNORECASE
 )
@@ -138,7 +147,18 @@ def classify(status: int, headers: Headers, body: bytes) -> Failure:
     """Say what ``status`` and ``body`` mean; ``status`` is 200 for an error found inside a stream."""
     error = read_error(body, _amazon_code(headers))
     kind = _kind(status, error)
-    return Failure(kind=kind, retry_after_s=retry_after_s(headers), message=error.message or f"HTTP {status}")
+    message = error.message or f"HTTP {status}"
+    history = _history(error.message) if kind is FailureKind.BAD_REQUEST else None
+    return Failure(kind=kind, retry_after_s=retry_after_s(headers), message=message, history=history)
+
+
+def _history(message: str) -> History | None:
+    """Read how a target wants the thoughts of earlier turns, from what it says of ``reasoning_content``."""
+    if not _OF_THOUGHTS.search(message):
+        return None
+    if _MUST_COME_BACK.search(message):
+        return History.KEEP_WITH_TOOLS
+    return History.STRIP if _MUST_NOT.search(message) else None
 
 
 def _amazon_code(headers: Headers) -> str:

@@ -21,6 +21,7 @@ from overspill.pools.upstreams.classify import classify
 from overspill.pools.upstreams.openai_compat import PATHS, OpenAICompatible, post
 from overspill.pools.upstreams.protocol import Account, Failure
 from overspill.wire.contract import Contract, Mode
+from overspill.wire.form import ChatForm, History, ReasoningForm, ThinkingForm
 from overspill.wire.http import Headers, HttpCall
 
 MODEL = b'"deepseek-flash"'
@@ -51,7 +52,16 @@ class DeepSeek(OpenAICompatible):
     unsupported: Mapping[str, str] = {
         "embeddings": "DeepSeek's API has no embeddings",
         "completions with thinking": "its completions (fill in the middle) run on the beta path and never think",
+        "json_schema": "its API holds an answer to JSON (json_object, and the prompt must say JSON), not to a schema",
+        "grammar": "its API has no such field",
     }
+    # api-docs.deepseek.com, guides/thinking_mode and quick_start/rate_limit, read 2026-11-23.
+    form: ChatForm = ChatForm(
+        reasoning=ReasoningForm.REASONING_CONTENT,
+        history=History.KEEP_WITH_TOOLS,
+        thinking=ThinkingForm.DEEPSEEK,
+        user_field="user_id",
+    )
     # api-docs.deepseek.com, chat prefix completion (beta): content only; a thought is not continued.
     contract: Contract = Contract(
         mode=Mode.TEXT, message_fields={"prefix": True}, trial_fields={"thinking": {"type": "disabled"}}

@@ -14,6 +14,7 @@ from overspill.pools.upstreams.classify import classify
 from overspill.pools.upstreams.protocol import Account, Failure
 from overspill.wire.contract import NO_CONTRACT, Contract
 from overspill.wire.dialect import AnswerReader
+from overspill.wire.form import ChatForm
 from overspill.wire.http import Headers, HttpCall, Origin
 
 PATHS = {
@@ -37,6 +38,7 @@ class OpenAICompatible:
     kind = "openai_compatible"
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS)
     unsupported: Mapping[str, str] = {}
+    form: ChatForm = ChatForm()
     contract: Contract = (
         NO_CONTRACT  # servers of this dialect differ: some take a last message of the assistant as done
     )

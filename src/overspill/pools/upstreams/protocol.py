@@ -10,6 +10,7 @@ import msgspec
 from overspill.core.types import FailureKind, Surface
 from overspill.wire.contract import Contract
 from overspill.wire.dialect import AnswerReader
+from overspill.wire.form import ChatForm, History
 from overspill.wire.http import Headers, HttpCall, Origin
 
 
@@ -35,6 +36,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     kind: FailureKind
     retry_after_s: float | None = None
     message: str = ""
+    history: History | None = None
+    """How it wants the thoughts of earlier turns, where it says that it does not want them as they were."""
 
 
 class Upstream(Protocol):
@@ -43,6 +46,9 @@ class Upstream(Protocol):
     kind: str
     surfaces: tuple[Surface, ...]
     unsupported: Mapping[str, str]
+    """What it does not do → why not, in words. A name of ``features`` keeps requests away that need it."""
+    form: ChatForm
+    """In which form of chat it is asked, and answers."""
     contract: Contract
     """How it goes on with an answer that has begun, as declared; it is verified before it is relied on."""
     native: tuple[str, ...]

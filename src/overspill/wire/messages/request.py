@@ -14,6 +14,7 @@ from overspill.wire.chat import MAX_TOKENS_LIMIT, PREFIX_BYTES, read_object
 from overspill.wire.messages.blocks import bad, decode_turns, decoded, is_absent, read_content
 from overspill.wire.messages.options import Fields, Options, raw_of
 from overspill.wire.messages.turns import Conversation
+from overspill.wire.needs import needs_of_translated
 from overspill.wire.request import Request
 from overspill.wire.tokens import estimate_tokens
 
@@ -95,6 +96,7 @@ def _read(native: Fields, max_tokens: int | None) -> Request:
         surface="messages",
         native=native,
         native_only=tuple(native_only),
+        needs=needs_of_translated(fields, prompt, "messages", tuple(native_only)),
         dropped=tuple(sorted({*dropped, *conversation.dropped, *options.dropped})),
     )
 

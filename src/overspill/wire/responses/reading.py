@@ -13,6 +13,7 @@ from zlib import crc32
 import msgspec
 
 from overspill.wire.chat import MAX_TOKENS_LIMIT, read_object
+from overspill.wire.needs import needs_of_translated
 from overspill.wire.request import Request, SurfaceName
 from overspill.wire.responses.fields import Fields, bad, missing, unsupported, wrong_type
 from overspill.wire.responses.history import History, summary_message
@@ -128,9 +129,10 @@ def _request(
     native_only: tuple[str, ...] = (),
 ) -> Request:
     encoded = {name: msgspec.json.encode(value) for name, value in fields.items()}
+    raw = {name: msgspec.Raw(value) for name, value in encoded.items()}
     messages, tools = encoded["messages"], encoded.get("tools")
     return Request(
-        fields={name: msgspec.Raw(raw) for name, raw in encoded.items()},
+        fields=raw,
         model=fields["model"],
         prompt_tokens=_prompt_tokens(messages, tools),
         text_prefix_crc=crc32(messages[:_PREFIX_BYTES]),
@@ -142,6 +144,7 @@ def _request(
         native=native,
         dropped=dropped,
         native_only=native_only,
+        needs=needs_of_translated(raw, messages, "responses", native_only),
     )
 
 

@@ -199,7 +199,7 @@ def test_requests_at_once_are_answered_each_in_full() -> None:
     ("fields", "says"),
     [
         ({"messages": []}, "empty"),
-        ({"max_tokens": 0}, "at least 1"),
+        ({"max_tokens": -1}, "at least 0"),
         ({"n": 2}, "one choice"),
         ({"x_output_tokens": 0}, "integer of 1 or more"),
         ({"x_output_tokens": "7"}, "integer of 1 or more"),

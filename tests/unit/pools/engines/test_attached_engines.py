@@ -5,6 +5,7 @@ import pytest
 from overspill.core.types import FailureKind, Surface
 from overspill.pools.engines import registry
 from overspill.pools.engines.protocol import EngineStats, ServedModel
+from overspill.wire.form import ReasoningForm, ThinkingForm
 
 # llama.cpp: recorded from b11549, cut. The others: from their documentation and sources.
 LLAMACPP_MODELS = b"""{"models":[{"name":"m"}],"object":"list","data":[{"id":"m","aliases":["m"],"object":"model",
@@ -150,9 +151,17 @@ def test_a_server_without_metrics_is_not_asked_for_them(kind: str) -> None:
 
 
 def test_thinking_is_found_where_each_server_puts_it() -> None:
-    fields = {engine.kind: engine.reasoning_field for engine in registry.discoverable()}
-    assert fields["vllm"] == fields["ollama"] == "reasoning"
-    assert fields["llamacpp"] == fields["sglang"] == "reasoning_content"
+    forms = {engine.kind: engine.form for engine in registry.discoverable()}
+    assert forms["vllm"].reasoning_field == forms["ollama"].reasoning_field == "reasoning"
+    assert forms["llamacpp"].reasoning_field == forms["sglang"].reasoning_field == "reasoning_content"
+    assert forms["ollama"].reasoning is ReasoningForm.REASONING
+    assert {forms[kind].reasoning for kind in ("llamacpp", "sglang", "vllm", "lmstudio")} == {ReasoningForm.AUTO}
+
+
+def test_how_much_to_think_is_said_as_each_server_reads_it() -> None:
+    forms = {engine.kind: engine.form.thinking for engine in registry.discoverable()}
+    assert {forms[kind] for kind in ("llamacpp", "sglang", "vllm")} == {ThinkingForm.CHAT_TEMPLATE_KWARGS}
+    assert {forms[kind] for kind in ("lmstudio", "ollama")} == {ThinkingForm.REASONING_EFFORT}
 
 
 def test_a_server_that_asks_everybody_for_a_key_is_not_looked_for() -> None:
