@@ -41,6 +41,7 @@ from overspill.wire.surfaces import answer_writer, read_request, write_error
 
 if TYPE_CHECKING:
     from overspill.core.types import Policy
+    from overspill.gateway.counting import TokenCounter
 
 _JSON: Headers = ((b"content-type", b"application/json"),)
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -93,6 +94,7 @@ class App:
         self._id_prefix = f"req-{secrets.token_hex(6)}-"
         self._numbers = itertools.count(1)
         self.lines = AnswerLines()
+        self._counter: TokenCounter | None = None
         self._pages: dict[str, Page] = {
             "/": self._index,
             "/healthz": self._healthz,
@@ -265,7 +267,7 @@ class App:
         key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
         cards = [card for card in model_cards(controller.policy) if controller.may_ask_for(key_id, card.model_id)]
         if _spoken(exchange.request) == "messages":
-            from overspill.gateway.messages_pages import list_models
+            from overspill.gateway.model_pages import list_models
 
             self._answer(exchange, "messages", lambda: list_models(exchange, [card.model_id for card in cards]))
         else:
@@ -286,10 +288,11 @@ class App:
         exchange.reply(200, _JSON, body)
 
     def _count(self, exchange: Exchange) -> None:
-        from overspill.gateway.messages_pages import count_tokens
+        from overspill.gateway.counting import TokenCounter
 
         key_id = self.keyring.identify(exchange.request.headers) or ANONYMOUS
-        self._answer(exchange, "messages", lambda: count_tokens(exchange, self.driver.controller, key_id))
+        counter = self._counter = self._counter or TokenCounter(self.driver)
+        self._answer(exchange, "messages", lambda: counter.answer(exchange, key_id))
 
     def _count_input(self, exchange: Exchange) -> None:
         from overspill.gateway.responses_pages import count_input

@@ -97,12 +97,12 @@ class Driver:
         self._outside = _outside(policy)
         self._bound_keys = _bound_keys(policy)
         self._find_route = RouteTable(policy.routes).find
-        self._client = client
+        self.client = client
         self._books = books
         self._loop = loop
         self._known_models = known_models
         self._recorder = recorder
-        self._asking = Asking(Thoughts(), Pseudonyms(b"")) if asking is None else asking
+        self.asking = Asking(Thoughts(), Pseudonyms(b"")) if asking is None else asking
         self._commit_deadline_s = commit_deadline_s
         self._heartbeat_s = heartbeat_s
         self.rejoining = Rejoining(linger_s)
@@ -250,7 +250,7 @@ class Driver:
         session.attempt(relay)
         self._books.started(relay)
         try:
-            relay.start(self._client, asked)
+            relay.start(self.client, asked)
         except WireError as refusal:
             relay.refuse(refusal)
         except Exception:
@@ -274,7 +274,7 @@ class Driver:
         if is_chat:
             is_outside = command.target_id in self._outside
             model = command.model or request.model
-            asked = self._asking.write(request, target, model, session.key_id, is_outside)
+            asked = self.asking.write(request, target, model, session.key_id, is_outside)
             if asked is not request and asked.fields["messages"] is not request.fields["messages"]:
                 session.keeping = None  # thoughts of this key may be in it, and who asks the same may have another
         if command.resumes:
@@ -308,7 +308,7 @@ class Driver:
             session.choose(relay)
         session.unrescued = command.unrescued
         if relay is not None and session.request.has_tools and command.outcome is Outcome.COMPLETED:
-            self._asking.learn(relay, session.key_id, is_bound=session.local_only_by is not None)
+            self.asking.learn(relay, session.key_id, is_bound=session.local_only_by is not None)
         session.complete(command)
         self._settle(session, command.outcome, command.failure)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from overspill.core.controller import Controller
+from overspill.gateway.counting import token_ratio
 from overspill.gateway.http.exchange import Exchange
-from overspill.gateway.messages_pages import token_ratio
 from overspill.wire.http import Headers
 from overspill.wire.responses.reading import read_count
 

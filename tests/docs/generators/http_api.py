@@ -125,7 +125,7 @@ RESPONSE_HEADERS = (
     ("request-id", "On the Messages API: the same as `x-request-id`, where Anthropic's clients look for it."),
     (
         "x-overspill-count",
-        "Of `count_tokens` and `input_tokens`: `estimated`, from the text and from what targets have counted so far.",
+        "Of a count of tokens: `exact` where a local engine counts, else `estimated` from what targets counted before.",
     ),
     ("retry-after", "With 429, 503 and 502: in how many seconds it is worth asking again."),
     ("x-overspill-limit", "With 429: whose limit it is and of what, such as `key/tokens` or `team/money`."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tests.support.gateways import address_of, attach, fake_engine, serving, text_of, url_of
 from tests.support.loops import run
 from tests.support.raw_client import RawClient, ask, get
+from tests.support.scripted_upstream import scripted
 
 from overspill.gateway.service import Gateway
 
@@ -134,3 +136,58 @@ def test_a_look_whether_somebody_is_there_needs_no_key() -> None:
         assert (await get(address, "/")).status == 401
 
     on_gateway(scenario, server={"api_keys": ["env:GATE_KEY"]})
+
+
+PLACED = [{"model": "claude-a", "tiers": [[{"pool": "local", "model": "m"}]]}]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, {"input_tokens": 7}, (7, "exact")),
+        (200, {"input_tokens": "many"}, None),
+        (404, {"error": "no such path"}, None),
+    ],
+)
+def test_a_local_engine_that_counts_is_asked(
+    status: int, body: dict[str, Any], expected: tuple[int, str] | None
+) -> None:
+    async def main() -> None:
+        async with scripted() as engine:
+            pool = {"attach": "llamacpp", "url": engine.url, "slots": 1}
+            async with serving(text_of({"local": pool}, PLACED)) as gateway:
+                asking = asyncio.ensure_future(ask(address_of(gateway), {**PROMPT, "system": "Be brief."}, COUNT))
+                call = await engine.call()
+                assert call.head.startswith("POST /v1/chat/completions/input_tokens ")
+                assert call.json()["model"] == "m"
+                assert [message["role"] for message in call.json()["messages"]] == ["system", "user"]
+                call.reply(status, body)
+                reply = await asking
+                assert reply.status == 200
+                said = (reply.json()["input_tokens"], reply.headers["x-overspill-count"])
+                assert said == expected if expected is not None else said[1] == "estimated"
+
+    run(main())
+
+
+def test_an_engine_that_does_not_answer_costs_a_moment_and_not_the_count() -> None:
+    async def main() -> None:
+        async with scripted() as engine:
+            pool = {"attach": "llamacpp", "url": engine.url, "slots": 1}
+            async with serving(text_of({"local": pool}, PLACED)) as gateway:
+                asking = asyncio.ensure_future(ask(address_of(gateway), PROMPT, COUNT))
+                (await engine.call()).cut()
+                assert (await asking).headers["x-overspill-count"] == "estimated"
+
+    run(main())
+
+
+def test_a_prompt_does_not_leave_this_machine_for_the_sake_of_a_number() -> None:
+    async def main() -> None:
+        async with scripted() as engine:
+            pool = {"attach": "llamacpp", "url": engine.url, "slots": 1, "local": False}
+            async with serving(text_of({"local": pool}, PLACED)) as gateway:
+                assert (await ask(address_of(gateway), PROMPT, COUNT)).headers["x-overspill-count"] == "estimated"
+                assert engine.received == 0
+
+    run(main())

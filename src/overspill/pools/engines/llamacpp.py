@@ -51,6 +51,7 @@ class _LlamaCpp(OpenAIServer):
     )
     render_path: bytes | None = b"/apply-template"
     form: ChatForm = ChatForm(thinking=ThinkingForm.CHAT_TEMPLATE_KWARGS)
+    count_path: bytes | None = b"/v1/chat/completions/input_tokens"
 
     def parse_rendered(self, body: bytes) -> str:
         """Read ``{"prompt"}`` of ``/apply-template``."""

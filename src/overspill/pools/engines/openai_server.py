@@ -39,6 +39,7 @@ class OpenAIServer:
     form: ChatForm = ChatForm()
     contract: Contract = NO_CONTRACT
     render_path: bytes | None = None
+    count_path: bytes | None = None
 
     def lacks(self, model: str | None, options: Mapping[str, Any]) -> Mapping[str, str]:  # noqa: ARG002 - see ``ManagedEngine``
         """Return what it does not do; neither model nor option changes that."""

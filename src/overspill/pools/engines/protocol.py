@@ -90,6 +90,8 @@ class Engine(Protocol):
     """How it goes on with an answer that has begun, as declared; it is verified before it is relied on."""
     render_path: bytes | None
     """POST a chat request here for ``parse_rendered``; ``None`` if the server does not show prompts."""
+    count_path: bytes | None
+    """POST a chat request here for ``{"input_tokens"}`` of its prompt; ``None`` if the server does not count."""
 
     def parse_rendered(self, body: bytes) -> str:
         """Read the prompt that a chat request comes to; raise ``ValueError`` if it is none."""
