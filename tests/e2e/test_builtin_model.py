@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 from tests.support.loops import run
@@ -146,3 +147,19 @@ def test_eval_scores_the_served_model(tmp_path: Path) -> None:
         assert "unknown task 'cooking'" in nobody.err
 
     with_gateway(tmp_path, talk, "--model", "builtin:q4")
+
+
+def test_clients_of_anthropics_api_get_thoughts_answers_and_exact_counts(tmp_path: Path) -> None:
+    def talk(address: str) -> None:
+        client = anthropic.Anthropic(base_url=f"http://{address}", api_key="x", max_retries=0)
+        asked: Any = {"model": MODEL, "messages": [{"role": "user", "content": KNOWN_ANSWER[0]}]}
+        counted = client.messages.count_tokens(**asked).input_tokens
+        with client.messages.stream(max_tokens=400, thinking={"type": "adaptive"}, **asked) as stream:
+            message = stream.get_final_message()
+        assert [block.type for block in message.content] == ["thinking", "text"]
+        usage = message.usage
+        assert usage.input_tokens + (usage.cache_read_input_tokens or 0) == counted
+        unthought = client.messages.create(max_tokens=400, **asked)
+        assert [block.type for block in unthought.content] == ["text"]
+
+    with_gateway(tmp_path, talk)
