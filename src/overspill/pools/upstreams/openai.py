@@ -7,6 +7,7 @@ deprecated for the others; all of them take ``max_completion_tokens``. Source: t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from overspill.core.types import Surface
 from overspill.pools.upstreams.openai_compat import OpenAICompatible, post
 from overspill.pools.upstreams.protocol import Account, Failure
+from overspill.wire.form import ChatForm, History, ReasoningForm
 from overspill.wire.http import Headers, HttpCall
 
 _NATIVE_PATHS = {"responses": b"/responses"}
@@ -34,6 +36,12 @@ class OpenAI(OpenAICompatible):
     """``api.openai.com``."""
 
     kind = "openai"
+    unsupported: Mapping[str, str] = {
+        "video": "OpenAI's chat takes no films",
+        "grammar": "OpenAI's chat binds an answer to JSON or to a schema of it, and to nothing else",
+    }
+    # Its chat tells no thoughts, and takes no field in a message that it does not know.
+    form: ChatForm = ChatForm(reasoning=ReasoningForm.REASONING_CONTENT, history=History.STRIP)
     native: tuple[str, ...] = ("responses",)
 
     def call(self, surface: Surface, body: bytes, account: Account) -> HttpCall:
