@@ -45,4 +45,4 @@ def asked(url: str, *arguments: str) -> Said:
         (folder / "extra-openai-models.yaml").write_text(json.dumps([model]))
         command = (str(Path(sys.executable).parent / "llm"), "prompt", "-m", "home", "--no-log", *arguments)
         done = processes.run(command, folder, environ={"LLM_USER_PATH": str(folder)})
-    return Said(done.stdout.removesuffix("\n"), error=done.stderr if done.returncode else "")
+    return Said(done.out.removesuffix("\n"), error=done.err if done.code else "")

@@ -42,8 +42,8 @@ class NodeClient:
         assert NODE is not None
         order = {"what": what, "url": url, "model": MODEL, "question": question, "tool": TOOL, "result": WEATHER}
         done = processes.run((NODE, f"node/{self._script}", json.dumps(order)), FOLDER)
-        assert done.returncode == 0, done.stderr
-        return Said(**json.loads(done.stdout))
+        assert done.code == 0, done.err
+        return Said(**json.loads(done.out))
 
 
 OPENAI = NodeClient("openai-node", "openai", "openai.mjs", forgets_thoughts=True)
