@@ -29,6 +29,7 @@ from overspill.cli.rehearsal.tables import compare, mode_table
 from overspill.cli.rehearse import _fit_load
 from overspill.config.compile import compile_config
 from overspill.config.load import load_text
+from overspill.core.types import Surface
 from overspill.errors import ConfigError, TraceError
 from overspill.perf.batching import Batch, EngineModel
 from overspill.planner.simulator import simulate
@@ -147,8 +148,10 @@ def test_the_simulated_policy_is_the_rehearsed_one() -> None:
     assert simulated.routes == tuple(modes)
     assert (probe.pattern, probe.local_only, probe.deadline_s) == ("probe", True, 3600.0)
     local, cloud = rehearsed.targets
-    assert simulated.targets[0] == msgspec.structs.replace(local, ready_at_start=True, price=None)
-    assert simulated.targets[1] == cloud
+    # A rehearsal's requests are chats, and need nothing that a target might lack.
+    plain = {"surfaces": (Surface.CHAT, Surface.COMPLETIONS), "lacks": ()}
+    assert simulated.targets[0] == msgspec.structs.replace(local, ready_at_start=True, price=None, **plain)
+    assert simulated.targets[1] == msgspec.structs.replace(cloud, lacks=())
 
 
 @pytest.mark.parametrize("mode", ["local-only", "cloud-only", "hybrid"])

@@ -51,7 +51,7 @@ def test_pages_of_this_machine_and_applications_may(origin: str, server: dict[st
         reply = await preflight(address, ("origin", origin))
         assert (reply.status, reply.body) == (204, b"")
         assert reply.headers["access-control-allow-origin"] == origin
-        assert reply.headers["access-control-allow-methods"] == "POST, OPTIONS"
+        assert reply.headers["access-control-allow-methods"] == "GET, HEAD, POST, OPTIONS"
         assert reply.headers["access-control-allow-headers"] == "authorization,content-type,x-stainless-os"
         assert reply.headers["access-control-max-age"] == "600"
         assert "access-control-allow-credentials" not in reply.headers
@@ -159,7 +159,7 @@ def test_a_reload_lets_other_pages_in() -> None:
 def test_options_without_a_page_say_what_a_path_takes() -> None:
     async def scenario(address: str, gateway: Gateway) -> None:
         for path, allowed in (
-            ("/v1/chat/completions", "POST, OPTIONS"),
+            ("/v1/chat/completions", "GET, HEAD, POST, OPTIONS"),
             ("/v1/models", "GET, HEAD, OPTIONS"),
             ("/v1/models/m", "GET, HEAD, OPTIONS"),
             ("*", "GET, HEAD, OPTIONS, POST"),
