@@ -155,7 +155,14 @@ def test_what_is_no_chunk_says_so() -> None:
     with pytest.raises(MalformedChunk):
         read(ReasoningReader(F.AUTO), b"nonsense")
     with pytest.raises(MalformedChunk):
-        ReasoningReader(F.AUTO).whole(b"[]")
+        ReasoningReader(F.AUTO).whole(b'["think"]')
+
+
+def test_a_whole_answer_without_a_sign_of_a_thought_is_not_even_read() -> None:
+    assert ReasoningReader(F.AUTO).whole(b"no JSON") == b"no JSON"
+    escaped = b'{"choices":[{"message":{"content":"\\u003cthink\\u003ehm\\u003c/think\\u003ex"}}]}'
+    whole = msgspec.json.decode(ReasoningReader(F.AUTO).whole(escaped))
+    assert whole["choices"][0]["message"] == {"content": "x", "reasoning_content": "hm"}
 
 
 def body(said: dict[str, Any]) -> bytes:
@@ -183,7 +190,13 @@ def test_a_whole_answer_is_read_likewise(form: ReasoningForm, said: dict[str, An
 
 
 @pytest.mark.parametrize(
-    "raw", [b'{"error":{"message":"x"}}', b'{"choices":[null,{"message":null}]}', b'{"choices":7}']
+    "raw",
+    [
+        b'{"error":{"message":"I think"}}',
+        b'{"think":0,"choices":[null,{"message":null}]}',
+        b'{"think":0,"choices":7}',
+        b'{"choices":[]}',
+    ],
 )
 def test_what_has_no_text_passes_as_it_is(raw: bytes) -> None:
     assert ReasoningReader(F.AUTO).whole(raw) is raw
