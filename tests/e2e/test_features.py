@@ -14,12 +14,12 @@ from tests.e2e.test_reasoning import (
     call_delta,
     deepseek,
     exchange,
-    message_of,
 )
 from tests.support.gateways import address_of, attach, serving, text_of
 from tests.support.loops import run
 from tests.support.raw_client import RawClient, ask, get
 from tests.support.scripted_upstream import DONE, ROLE, delta, scripted, usage
+from tests.support.sse_answers import message_of
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}

@@ -8,16 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from tests.support.gateways import PRICE, address_of, attach, serving, text_of
 from tests.support.loops import run
 from tests.support.raw_client import Headers, Reply, ask
 from tests.support.scripted_upstream import DONE, ROLE, Call, ScriptedUpstream, delta, scripted, usage
+from tests.support.sse_answers import message_of
 
 from overspill.gateway.service import Gateway
-from overspill.wire.aggregate import Aggregator
-from overspill.wire.sse import SseDecoder
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 QUESTION = {"role": "user", "content": "Is it warm in Paris?"}
@@ -46,20 +44,6 @@ def thinks_and_calls(field: str = "reasoning_content", call_id: str = "call_7f")
 
 def asked(*turns: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [QUESTION, *turns], "tools": [TOOL], **more}
-
-
-def message_of(reply: Reply) -> dict[str, Any]:
-    """Return the message of an answer, streamed or whole."""
-    assert reply.status == 200, reply.body
-    if not reply.headers["content-type"].startswith("text/event-stream"):
-        found: dict[str, Any] = reply.json()["choices"][0]["message"]
-        return found
-    aggregator = Aggregator("chat")
-    for event in SseDecoder().feed(reply.body):
-        if event.data and event.data != b"[DONE]":
-            aggregator.add(event.data)
-    whole: dict[str, Any] = msgspec.json.decode(aggregator.finish())["choices"][0]["message"]
-    return whole
 
 
 def second_turn(message: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -57,6 +57,23 @@ class Asking:
                     said["messages"] = msgspec.Raw(written)
         return _changed(request, said, gone) if said or gone else request
 
+    def write_native(self, request: WireRequest, key_id: str, is_outside: bool) -> WireRequest:
+        """Return a request for a target that speaks its surface itself: as the client wrote it, but for its users."""
+        native = request.native
+        if native is None or not is_outside:
+            return request
+        changed: dict[str, Any] = {
+            name: self.pseudonyms.of(user, key_id) for name in _USERS if (user := _text_in(native, name))
+        }
+        metadata = _object(native["metadata"]) if "metadata" in native else {}
+        user = _text_in(metadata, "user_id")
+        if user:
+            changed["metadata"] = {**metadata, "user_id": self.pseudonyms.of(user, key_id)}
+        if not changed:
+            return request
+        written = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in changed.items()}
+        return msgspec.structs.replace(request, native={**native, **written})
+
     def learn(self, relay: Relay, key_id: str, *, is_bound: bool) -> None:
         """Remember the thought of a whole answer that calls tools."""
         if relay.surface is not Surface.CHAT or relay.is_native:
@@ -122,6 +139,10 @@ def _changed(request: WireRequest, said: dict[str, Any], gone: list[str]) -> Wir
     for name, value in said.items():
         fields[name] = value if isinstance(value, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(value))
     return msgspec.structs.replace(request, fields=fields)
+
+
+def _text_in(fields: dict[str, msgspec.Raw], name: str) -> str | None:
+    return _text(fields[name]) if name in fields else None
 
 
 def _text(raw: msgspec.Raw) -> str | None:

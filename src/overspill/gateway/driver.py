@@ -267,12 +267,13 @@ class Driver:
         is_chat = surface is Surface.CHAT
         kept: Kept | None = None
         resumption: Resumption | None = None
+        is_outside = command.target_id in self._outside
         speaks_it = request.native is not None and request.surface in target.native
         if speaks_it and not command.resumes and not session.exchange.is_started:
-            return NativeRelay(command, target, surface, request, session, self), request
+            asked = self._asking.write_native(request, session.key_id, is_outside)
+            return NativeRelay(command, target, surface, request, session, self), asked
         asked = request
         if is_chat:
-            is_outside = command.target_id in self._outside
             model = command.model or request.model
             asked = self.asking.write(request, target, model, session.key_id, is_outside)
             if asked is not request and asked.fields["messages"] is not request.fields["messages"]:

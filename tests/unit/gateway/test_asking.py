@@ -140,3 +140,24 @@ def test_names_that_clients_make_up_do_not_fill_the_memory() -> None:
     for number in range(2000):
         assert live.history_of(f"deepseek-r1-{number}") is History.STRIP
     assert len(live.rules) == 1024
+
+
+def test_a_native_request_goes_out_as_it_came_but_for_its_users() -> None:
+    asking = Asking(Thoughts(), NAMES)
+    native = {"model": "m", "metadata": {"user_id": "ann", "run": "7"}, "safety_identifier": "bob", "x": 1.50}
+    raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in native.items()}
+    plain = parse_request("chat", b'{"model":"m","messages":[{"role":"user"}]}')
+    request = msgspec.structs.replace(plain, native=raw)
+    written = asking.write_native(request, "key", True).native
+    assert written is not None
+    said = {name: msgspec.json.decode(value) for name, value in written.items()}
+    assert said == {
+        **native,
+        "metadata": {"user_id": NAMES.of("ann", "key"), "run": "7"},
+        "safety_identifier": NAMES.of("bob", "key"),
+    }
+    assert list(said) == list(native)
+    assert asking.write_native(request, "key", False) is request
+    assert asking.write_native(plain, "key", True) is plain
+    nobody = msgspec.structs.replace(plain, native={"model": raw["model"]})
+    assert asking.write_native(nobody, "key", True) is nobody

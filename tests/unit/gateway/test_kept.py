@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from tests.support.scripted_upstream import ROLE, delta
 
 from overspill.gateway.kept import Kept
 from overspill.wire.chat import parse_request
 from overspill.wire.contract import Part
+from overspill.wire.request import Request
+
+
+def request(**fields: Any) -> Request:
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "q"}], **fields}
+    return parse_request("chat", json.dumps(body).encode())
 
 
 def kept(**fields: Any) -> Kept:
-    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "q"}], **fields}
-    return Kept(parse_request("chat", json.dumps(body).encode()), is_chat=True)
+    return Kept(request(**fields), is_chat=True)
 
 
 def data(raw: bytes) -> bytes:
@@ -102,3 +108,34 @@ def test_while_a_call_waits_nothing_may_overtake_it() -> None:
     assert keep.is_waiting
     keep.release()
     assert not keep.is_waiting
+
+
+def opens(call_id: str) -> bytes:
+    function = {"name": "f", "arguments": ""}
+    return delta(tool_calls=[{"index": 0, "id": call_id, "type": "function", "function": function}])
+
+
+@pytest.mark.parametrize("is_for_rescue", [True, False])
+def test_the_thought_that_led_to_calls_is_told_with_them(is_for_rescue: bool) -> None:
+    keep = Kept(request(), is_chat=True, is_for_rescue=is_for_rescue)
+    keep.texts_are("reasoning_content")
+    keep.texts += ["I ", "look."]
+    events = [opens("call_1"), call("{}")]
+    waited = [keep.take(raw, data(raw)) for raw in events]
+    assert waited == [is_for_rescue] * 2  # only what may be rescued waits until it is whole
+    assert keep.release() == (events if is_for_rescue else [])
+    thought = keep.thought()
+    assert thought is not None
+    assert (thought.text, [key.call_id for key in thought.calls]) == ("I look.", ["call_1"])
+
+
+def test_without_calls_there_is_no_thought_to_tell_and_none_of_calls_without_bound() -> None:
+    keep = Kept(request(), is_chat=True, is_for_rescue=False)
+    keep.texts_are("reasoning_content")
+    keep.texts.append("hm")
+    assert keep.thought() is None
+    keep.take(opens("call_1"), data(opens("call_1")))
+    huge = call("x" * 600_000)
+    for _ in range(2):
+        keep.take(huge, data(huge))
+    assert keep.thought() is None

@@ -6,6 +6,7 @@ import pytest
 
 from overspill.errors import WireError
 from overspill.gateway.wishes import NO_WISHES, CacheWish, Wishes, read_wishes
+from overspill.wire.form import ReasoningForm
 
 Pair = tuple[bytes, bytes]
 
@@ -22,8 +23,10 @@ def test_all_wishes_are_read() -> None:
         (b"x-overspill-ttft-slo", b"250ms"),
         (b"x-overspill-deadline", b"5m"),
         (b"x-overspill-cache", b"Refresh"),
+        (b"x-overspill-reasoning", b"Think"),
     ]
     wished = Wishes(local_only=True, priority=0, ttft_slo_s=0.25, deadline_s=300.0, cache=CacheWish.REFRESH)
+    wished = wished._replace(reasoning=ReasoningForm.THINK)
     assert read_wishes(headers) == wished
 
 
@@ -52,6 +55,7 @@ def test_a_priority_is_a_name_or_a_number(value: bytes, wanted: int) -> None:
         ((b"x-overspill-ttft-slo", b"soon"), "'soon' is not a duration"),
         ((b"x-overspill-deadline", b"1 week"), "is not a duration"),
         ((b"x-overspill-cache", b"yes"), "'yes' is none of auto, on, off, refresh"),
+        ((b"x-overspill-reasoning", b"auto"), "none of reasoning_content, reasoning, thinking, think, none"),
         ((b"x-overspill-localonly", b"true"), "there is no such header (did you mean 'local-only'?)"),
         ((b"x-overspill-\xff", b"1"), "there is no such header"),
     ],
