@@ -57,6 +57,11 @@ class Asking:
                     said["messages"] = msgspec.Raw(written)
         return _changed(request, said, gone) if said or gone else request
 
+    def has_recalled(self, request: WireRequest, asked: WireRequest, target: LiveTarget, model: str) -> bool:
+        """Tell whether what ``write`` made of ``request`` may have thoughts in it that its client did not send."""
+        is_other = asked.fields["messages"] is not request.fields["messages"]
+        return is_other and target.history_of(model) is not History.STRIP
+
     def write_native(self, request: WireRequest, key_id: str, is_outside: bool) -> WireRequest:
         """Return a request for a target that speaks its surface itself: as the client wrote it, but for its users."""
         native = request.native

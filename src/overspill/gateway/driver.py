@@ -276,7 +276,7 @@ class Driver:
         if is_chat:
             model = command.model or request.model
             asked = self.asking.write(request, target, model, session.key_id, is_outside)
-            if asked is not request and asked.fields["messages"] is not request.fields["messages"]:
+            if asked is not request and self.asking.has_recalled(request, asked, target, model):
                 session.keeping = None  # thoughts of this key may be in it, and who asks the same may have another
         if command.resumes:
             kept = session.kept

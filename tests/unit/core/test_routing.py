@@ -462,6 +462,14 @@ def test_a_reload_may_say_that_a_target_does_it_after_all() -> None:
     assert world.start(needs=mask([Feature.IMAGES])).target_id == "gpu"
 
 
+def test_what_only_a_surface_can_say_goes_to_a_target_that_speaks_it_and_to_no_other() -> None:
+    needs = mask([Feature.NATIVE_MESSAGES])
+    world = World(local(), cloud(native=(Feature.NATIVE_MESSAGES,)), cloud("other"))
+    assert world.start(needs=needs).target_id == "api"
+    end = only_end(world.arrive("r2", needs=mask([Feature.NATIVE_RESPONSES])))
+    assert {missing.why for missing in end.missing} == {"it does not speak OpenAI's Responses itself"}  # type: ignore[union-attr]
+
+
 def test_features_and_their_bits_are_the_same_said_otherwise() -> None:
     assert features_of(mask(Feature)) == tuple(Feature)
     assert sum(BITS.values()) == 2 ** len(Feature) - 1

@@ -161,3 +161,12 @@ def test_a_native_request_goes_out_as_it_came_but_for_its_users() -> None:
     assert asking.write_native(plain, "key", True) is plain
     nobody = msgspec.structs.replace(plain, native={"model": raw["model"]})
     assert asking.write_native(nobody, "key", True) is nobody
+
+
+def test_only_what_is_put_in_may_be_more_than_the_client_sent() -> None:
+    asking = Asking(Thoughts(), NAMES)
+    request = parse_request("chat", msgspec.json.encode({"model": "m", "messages": TURNS, "user": "ann"}))
+    for rule, may in ((History.KEEP_WITH_TOOLS, True), (History.STRIP, False), (History.AS_IS, False)):
+        live = target(history=rule)
+        asked = asking.write(request, live, "m", "key", True)
+        assert asking.has_recalled(request, asked, live, "m") is may
