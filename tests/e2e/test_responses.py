@@ -388,6 +388,29 @@ def test_openai_itself_is_asked_in_the_clients_own_words_and_answers_in_its_own(
     assert (request["outcome"], request["prompt_tokens_reported"], request["output_tokens"]) == ("completed", 5, 2)
 
 
+def test_what_only_openai_runs_goes_there_past_all_others_and_is_refused_where_it_is_not() -> None:
+    body = {"model": "m", "input": "hi", "tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}
+    whole = {"id": "resp_x", "status": "completed", "output": [{"type": "message", "content": [{"text": "Hi"}]}]}
+
+    async def main() -> None:
+        async with scripted() as target, fake_engine() as engine:
+            pools = {"local": attach(url_of(engine)), "cloud": upstream(target.url, upstream="openai")}
+            routes = [{"model": "m", "tiers": [["local"], ["cloud"]]}, {"model": "home", "tiers": [["local"]]}]
+            async with serving(text_of(pools, routes)) as gateway:
+                asking = asyncio.ensure_future(ask(address_of(gateway), body, PATH))
+                call = await target.call()
+                assert call.json()["tools"] == body["tools"]
+                call.reply(200, whole)
+                reply = await asking
+                assert (reply.status, reply.headers["x-overspill-target"]) == (200, "cloud/main/m")
+                assert reply.headers["x-overspill-reason"] == "lacks_feature"
+                reply = await ask(address_of(gateway), {**body, "model": "home"}, PATH)
+                assert reply.status == 400
+                assert "tools[0], a tool of type 'file_search'" in reply.error["message"]
+
+    run(main())
+
+
 def test_a_native_stream_that_fails_before_a_token_is_tried_elsewhere() -> None:
     failed = {
         "type": "response.failed",

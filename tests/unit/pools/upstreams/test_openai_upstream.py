@@ -11,6 +11,7 @@ from overspill.core.types import FailureKind, Surface
 from overspill.pools.upstreams import registry
 from overspill.pools.upstreams.openai import OpenAI
 from overspill.pools.upstreams.protocol import Account
+from overspill.wire.form import History
 from overspill.wire.http import Origin
 
 ACCOUNT = Account(
@@ -64,3 +65,4 @@ def test_the_error_of_a_failed_response_is_found(body: dict[str, Any], kind: Fai
 def test_it_is_there_by_its_name() -> None:
     adapter = registry.create("openai")
     assert (adapter.kind, adapter.native) == ("openai", ("responses",))
+    assert adapter.form.history is History.STRIP
