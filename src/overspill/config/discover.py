@@ -6,7 +6,8 @@ The rules, in the order in which a newcomer would ask:
    it spills there.
 2. A model that only providers have runs at its maker if the maker's key was found, and spills to other hosts of it.
 3. A name without a version (``deepseek-flash``) may be served by any version, newest first; a name with one only by it.
-4. The retired names ``deepseek-chat`` and ``deepseek-reasoner`` work as in 2025 at DeepSeek.
+4. The retired names ``deepseek-chat`` and ``deepseek-reasoner`` work as in 2025: whether the model thinks is said
+   wherever it is known how.
 5. No model stands in for another, with one exception: if nothing else was found, the built-in model answers every
    name, so that a first try works.
 
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from overspill.config.facts import Facts, ModelFacts, Offer, ProviderFacts
 from overspill.config.schema import AttachPool, Config, EnginePool, Pool, RouteConfig, TierTarget, UpstreamPool
 from overspill.core.types import Surface
+from overspill.wire.form import ThinkingForm
 
 BUILTIN_POOL = "local"
 BUILTIN_MODEL = "overspill-tiny"
@@ -115,8 +117,25 @@ class _Plan:
         routes = [_route(names, [local, *self._ranked(offers, None)])] if names else []
         for name in self._free(tuple(model.retired)):
             home = [*local, *self._having({name})]
-            routes.append(_route([name], [home, *self._ranked(offers, name)], _retired_note(home, offers, name)))
+            routes.append(_route([name], [home, *self._ranked(offers, name)], self._retired_note(home, offers, name)))
         return routes
+
+    def _retired_note(
+        self, local: Sequence[TierTarget], offers: Sequence[tuple[ProviderFacts, Offer]], retired: str
+    ) -> str:
+        """Say at which hosts of a retired name it cannot be said whether the model is to think."""
+        facts = self.facts
+        forms = {place.pool: facts.attached(self.servers[place.pool].kind).form for place in local}
+        forms |= {
+            provider.name: provider.form(facts.upstream(provider.adapter).form)
+            for provider, offer in offers
+            if retired not in offer.aliases
+        }
+        others = [pool for pool, form in forms.items() if form.thinking is ThinkingForm.NONE]
+        note = "a name of 2025, kept alive"
+        if others:
+            note += f"; at {', '.join(sorted(others))} whether the model thinks first is that host's default"
+        return note
 
     def _having(self, names: AbstractSet[str]) -> list[TierTarget]:
         """Return the local places where a model of one of these names runs."""
@@ -200,16 +219,6 @@ def _named(servers: Sequence[FoundServer]) -> dict[str, FoundServer]:
         count = sum(1 for other in named.values() if other.kind == server.kind)
         named[server.kind if count == 0 else f"{server.kind}-{count + 1}"] = server
     return named
-
-
-def _retired_note(local: Sequence[TierTarget], offers: Sequence[tuple[ProviderFacts, Offer]], retired: str) -> str:
-    others = {item.pool for item in local if item.model != retired} | {
-        provider.name for provider, offer in offers if retired not in offer.aliases
-    }
-    note = "a name of 2025, kept alive"
-    if others:
-        note += f"; at {', '.join(sorted(others))} whether the model thinks first is that host's default"
-    return note
 
 
 def _route(

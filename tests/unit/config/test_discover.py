@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+from overspill.catalog.load import Catalog, shipped
+from overspill.catalog.merge import overridden
 from overspill.config.compile import compile_config
 from overspill.config.discover import Discovery, FoundServer, key_names, zero_config
 from overspill.config.explain import explain
@@ -9,7 +13,8 @@ from overspill.config.load import load_text, with_overrides
 from overspill.config.schema import Config, EnginePool
 from overspill.core.routing import RouteTable
 from overspill.core.types import Route
-from overspill.pools.facts import load_facts
+from overspill.pools.facts import KnownFacts, load_facts
+from overspill.wire.effort import RETIRED
 
 FACTS = load_facts()
 OLLAMA = FoundServer("ollama", "http://127.0.0.1:11434", ("deepseek-r1:8b", "llama3:8b"))
@@ -72,8 +77,28 @@ def test_other_hosts_are_where_deepseek_spills_to_newest_version_first() -> None
         [("openrouter", "deepseek/deepseek-v4.1-flash")],
         [("siliconflow", "deepseek-ai/DeepSeek-V4-Flash")],
     ]
-    said = "\n".join(explain(config, FACTS))
-    assert "at openrouter, siliconflow whether the model thinks first is that host's default" in said
+    assert "note: a name of 2025, kept alive" in [line.strip() for line in explain(config, FACTS)]
+
+
+def test_it_is_said_where_nobody_knows_how_to_switch_thinking() -> None:
+    offer = {"id": "ds-flash", "model": "deepseek-v4.1-flash"}
+    row = {
+        "name": "ours",
+        "title": "Ours",
+        "base_url": "https://x.example.com",
+        "key_env": "OUR_KEY",
+        "models": [offer],
+    }
+    rows = overridden(shipped(), {"providers": [row]}, "providers.yaml", dt.date(2026, 11, 27))
+    facts = KnownFacts(Catalog(rows, "f"))
+    keys = ("DEEPSEEK_API_KEY", "OUR_KEY")
+    server = FoundServer("openai", "http://127.0.0.1:8000", ("deepseek-v4.1-flash",))
+    said = "\n".join(explain(zero_config(Discovery(servers=(server,), key_names=keys), facts), facts))
+    assert "note: a name of 2025, kept alive; at openai, ours whether the model thinks first is that host's" in said
+
+
+def test_the_catalogue_and_the_translation_agree_on_what_retired_names_meant() -> None:
+    assert {name: thought for model in FACTS.models for name, thought in model.retired.items()} == RETIRED
 
 
 def test_a_name_with_a_version_is_never_served_by_another_version() -> None:
