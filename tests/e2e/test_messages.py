@@ -175,6 +175,18 @@ def test_a_thought_and_its_call_come_back_as_they_went_out() -> None:
     assert [tool["function"]["name"] for tool in second["tools"]] == ["weather"]
 
 
+def test_a_system_message_between_turns_reaches_a_local_engine_in_the_users_turn() -> None:
+    def talk(client: anthropic.Anthropic) -> None:
+        said: Any = [*HELLO, {"role": "system", "content": "In French."}]
+        client.messages.create(model="m", max_tokens=9, system="Be brief.", messages=said)
+
+    (request,) = answered(talk, answer(delta("Salut")))
+    assert request["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "hello\n\n<system-reminder>\nIn French.\n</system-reminder>"},
+    ]
+
+
 def test_who_does_not_ask_for_thinking_gets_the_text_first() -> None:
     def talk(client: anthropic.Anthropic) -> None:
         whole = client.messages.create(model="m", max_tokens=50, messages=HELLO)

@@ -15,6 +15,7 @@ from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.pseudonyms import Pseudonyms
 from overspill.gateway.thoughts import Thoughts
 from overspill.wire import bounds, effort
+from overspill.wire.folding import fold_system
 from overspill.wire.form import ChatForm, History, ThinkingForm
 from overspill.wire.history import may_need_repair, thought_of_answer, write_history
 from overspill.wire.request import Request as WireRequest
@@ -55,6 +56,10 @@ class Asking:
                 written = write_history(messages, rule, target.form, recall)
                 if written is not None:
                     said["messages"] = msgspec.Raw(written)
+        if request.native is not None and target.form.system_first:
+            folded = fold_system(bytes(said.get("messages", fields["messages"])))
+            if folded is not None:
+                said["messages"] = msgspec.Raw(folded)
         return _changed(request, said, gone) if said or gone else request
 
     def has_recalled(self, request: WireRequest, asked: WireRequest, target: LiveTarget, model: str) -> bool:

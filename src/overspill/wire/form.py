@@ -63,6 +63,8 @@ class ChatForm(msgspec.Struct, frozen=True, kw_only=True):
     """True if it reads ``reasoning_details``, with the signatures of its thoughts."""
     user_field: str | None = "user"
     """The field that tells it one user from another; ``None`` if it has none."""
+    system_first: bool = False
+    """True if its chat templates may refuse a system message behind the first turn."""
     is_guided: bool = False
     """True for vLLM, whose versions call the other bounds of an answer ``guided_…`` or ``structured_outputs``."""
     needs_json_schema: bool = False

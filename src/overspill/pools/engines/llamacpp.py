@@ -50,7 +50,7 @@ class _LlamaCpp(OpenAIServer):
         reasoning_body_fields={"continue_final_message": "reasoning_content", "add_generation_prompt": False},
     )
     render_path: bytes | None = b"/apply-template"
-    form: ChatForm = ChatForm(thinking=ThinkingForm.CHAT_TEMPLATE_KWARGS)
+    form: ChatForm = ChatForm(thinking=ThinkingForm.CHAT_TEMPLATE_KWARGS, system_first=True)
     count_path: bytes | None = b"/v1/chat/completions/input_tokens"
 
     def parse_rendered(self, body: bytes) -> str:

@@ -19,7 +19,7 @@ class LMStudio(AttachedServer):
     models_path = b"/api/v0/models"
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS, Surface.EMBEDDINGS)
     default_slots: int | None = 4
-    form: ChatForm = ChatForm(thinking=ThinkingForm.REASONING_EFFORT, needs_json_schema=True)
+    form: ChatForm = ChatForm(thinking=ThinkingForm.REASONING_EFFORT, needs_json_schema=True, system_first=True)
 
     def recognises(self, status: int, body: bytes) -> bool:
         """Say whether this is a list of models that have a ``type``, at a path that no other server has."""

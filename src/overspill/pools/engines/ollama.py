@@ -26,7 +26,10 @@ class Ollama(AttachedServer):
     default_slots: int | None = 1  # OLLAMA_NUM_PARALLEL's default; beyond it Ollama queues, up to 512, then says 503
     # openai/openai.go: delta.reasoning and message.reasoning, both ways; reasoning_effort, with "none".
     form: ChatForm = ChatForm(
-        reasoning=ReasoningForm.REASONING, thinking=ThinkingForm.REASONING_EFFORT, reasoning_field="reasoning"
+        system_first=True,
+        reasoning=ReasoningForm.REASONING,
+        thinking=ThinkingForm.REASONING_EFFORT,
+        reasoning_field="reasoning",
     )
 
     def recognises(self, status: int, body: bytes) -> bool:

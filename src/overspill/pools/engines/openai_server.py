@@ -36,7 +36,7 @@ class OpenAIServer:
     cancels_only_streams: bool = False
     unsupported: Mapping[str, str] = {}
     surfaces: tuple[Surface, ...] = (Surface.CHAT, Surface.COMPLETIONS)
-    form: ChatForm = ChatForm()
+    form: ChatForm = ChatForm(system_first=True)
     contract: Contract = NO_CONTRACT
     render_path: bytes | None = None
     count_path: bytes | None = None

@@ -31,7 +31,7 @@ class SGLang(AttachedServer):
     default_slots: int | None = 256
     """Where it does not say. It computes ``--max-running-requests`` from the memory that is free, so that no number is
     its default; this is as for vLLM."""
-    form: ChatForm = ChatForm(thinking=ThinkingForm.CHAT_TEMPLATE_KWARGS)
+    form: ChatForm = ChatForm(thinking=ThinkingForm.CHAT_TEMPLATE_KWARGS, system_first=True)
     # Without the flag a last message of the assistant becomes one of the user.
     contract: Contract = Contract(
         mode=Mode.TEXT,

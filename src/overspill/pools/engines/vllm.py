@@ -29,7 +29,9 @@ class Vllm(AttachedServer):
     """``--max-num-seqs``, which vLLM does not tell: 256 unless given, but 1024 on a GPU of 70 GiB or more that is no
     A100, and 128 on a CPU (as of 0.30). With too few it works below what it could; with too many, requests wait in it
     and not in our queue, until its metrics say so. The middle errs least; ``slots`` in the pool says it exactly."""
-    form: ChatForm = ChatForm(thinking=ThinkingForm.CHAT_TEMPLATE_KWARGS, reasoning_field="reasoning", is_guided=True)
+    form: ChatForm = ChatForm(
+        thinking=ThinkingForm.CHAT_TEMPLATE_KWARGS, reasoning_field="reasoning", is_guided=True, system_first=True
+    )
     # Both flags, or the template ends the message; templates that trim do so here too. Its tokenizer modes for newer
     # models of DeepSeek ignore the flags (vllm#46256): only looking shows whether they hold.
     contract: Contract = Contract(

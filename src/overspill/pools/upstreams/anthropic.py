@@ -23,6 +23,7 @@ from overspill.pools.upstreams.error_body import read_error
 from overspill.pools.upstreams.openai_compat import FIXED_HEADERS, OpenAICompatible, host_header
 from overspill.pools.upstreams.protocol import Account, Failure
 from overspill.wire.dialect import AnswerReader
+from overspill.wire.form import ChatForm, History
 from overspill.wire.http import Headers, HttpCall
 from overspill.wire.messages.native import BETAS, fit_history
 from overspill.wire.messages.outgoing import to_messages
@@ -67,8 +68,10 @@ class Anthropic(OpenAICompatible):
         "choices": "Anthropic's API gives one answer to a request",
         "audio": "Claude takes no sound",
         "video": "Claude takes no films",
+        "web_search": "its search is a tool of the Messages API, which a chat cannot name",
         "grammar": "Anthropic's API binds an answer to a JSON schema, and to nothing else",
     }
+    form: ChatForm = ChatForm(history=History.AS_IS, takes_details=True)
     native: tuple[str, ...] = ("messages",)
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
