@@ -7,13 +7,13 @@ interrupted.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Mapping
 
 import click
 
 from overspill import __version__
+from overspill.cli.lazy import lazy_group
 from overspill.errors import ConfigError, OverspillError, UnknownName
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "eval": ("overspill.cli.eval:evaluate", "Score a target on the held-out test set."),
     "rehearse": ("overspill.cli.rehearse:rehearse", "Play a trace through a real gateway and measure."),
     "simulate": ("overspill.cli.simulate:simulate_command", "Play a trace through the controller in virtual time."),
+    "plan": ("overspill.cli.plan.group:plan", "Say what to own, rent, reserve or buy by the token."),
     "replay": ("overspill.cli.replay:replay", "Check a recording: same events, same commands."),
     "ledger": ("overspill.cli.ledger:ledger", "Summarise and export what was served."),
     "completion": ("overspill.cli.completion:completion", "Print the completion script of a shell."),
@@ -33,33 +34,9 @@ EXIT_WRONG_CALL = 2
 EXIT_MISSING = 3
 
 
-class _Commands(click.Group):
-    """Imports a command when it is called, so that ``--help`` stays fast."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        place = COMMANDS.get(cmd_name)
-        if place is None:
-            return None
-        module, name = place[0].split(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(str(UnknownName("command", args[0], COMMANDS)), ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=lazy_group(COMMANDS), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, message="overspill %(version)s")
 def cli() -> None:
     """One LLM endpoint, local first, that never answers "server busy"."""

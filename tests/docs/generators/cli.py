@@ -36,7 +36,9 @@ def commands() -> Iterator[tuple[str, click.Command]]:
         assert command is not None
         yield f"overspill {name}", command
         if isinstance(command, click.Group):
-            for inner, sub in command.commands.items():
+            for inner in command.list_commands(context):
+                sub = command.get_command(context, inner)
+                assert sub is not None
                 yield f"overspill {name} {inner}", sub
 
 

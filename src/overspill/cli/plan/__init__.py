@@ -1,0 +1,1 @@
+"""``overspill plan``: one file per command."""

@@ -1,0 +1,292 @@
+"""``overspill plan size``: how many of which GPUs a model needs for a workload, and why fewer do not do."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from overspill.catalog.gpus import GpuCatalog, load_gpus
+from overspill.catalog.latency import load_prior
+from overspill.catalog.models import CatalogModel, read_config
+from overspill.cli.numbers import Finite
+from overspill.perf.architecture import Architecture, Role, count_parameters
+from overspill.perf.checkpoint import checkpoint_recipe
+from overspill.perf.model_config import read_model
+from overspill.perf.precision import FORMAT_BITS, Recipe, recipe
+from overspill.planner.capacity import Candidate, Lengths, Slo
+from overspill.planner.measured_rows import ReadRows, engine_name, with_ttft_or_tpot
+from overspill.planner.prediction import Predictor
+from overspill.planner.sizing import Demand, Needs, Sizing, describe_layout
+from overspill.planner.sizing import size as size_one
+from overspill.planner.workload import read_trace
+from overspill.units import format_bytes, format_duration, parse_duration_s
+
+_WIDTH = 120
+_PEAK_WINDOW_S = 60.0
+_PEAK_QUANTILE = 0.99
+
+
+@click.command()
+@click.option(
+    "--model", "--model-config", "model_name", required=True, metavar="NAME|FILE", help="Name or config.json."
+)
+@click.option("--gpu", "gpu_names", required=True, multiple=True, help="A kind of GPU; repeat it to compare, or `all`.")
+@click.option("--slo", default="", metavar="ttft=2s,tpot=50ms", help="What a request may take; no limit if left out.")
+@click.option("--workload", required=True, metavar="rps=2,in=1200,out=300|LOG", help="A few numbers, or a trace.")
+@click.option("--precision", "precisions", multiple=True, help="How weights are kept; repeat to compare.  [checkpoint]")
+@click.option(
+    "--kv-precision", type=click.Choice(["bf16", "fp8"]), help="Of the KV cache.  [fp8 if weights have 8 bits]"
+)
+@click.option("--engine", default="vllm", help="vllm, sglang, trtllm or llamacpp.  [vllm]")
+@click.option("--headroom", default=0.2, type=Finite(0, 0.9), help="Share of each replica kept free for bursts.  [0.2]")
+@click.option("--cautious", is_flag=True, help="Let the upper ends of the 90 % intervals keep the SLO.")
+@click.option("--observed", "observed_path", metavar="CSV", help="Measured rows that calibrate, as for plan predict.")
+@click.option("--gpus", "gpus_path", metavar="YAML", help="A catalogue of GPUs of your own.")
+@click.option("--json", "as_json", is_flag=True, help="Print figures as JSON instead of tables, with sources.")
+def size(as_json: bool, **given: Any) -> None:
+    """Say how many GPUs a model needs for a workload within an SLO: layout, precision, room, speed.
+
+    Each smaller layout is shown with the reason why it does not do. Speeds are the roofline's with the shipped prior:
+    `--observed` corrects them by what you measured.
+    """
+    found = read_config(given["model_name"])
+    model, gpus = read_model(found.config, found.name), load_gpus(given["gpus_path"])
+    demand = read_demand(given["workload"])
+    slo = read_slo(given["slo"])
+    kept = [recipe(name) for name in given["precisions"]] or [checkpoint_recipe(found.config, found.name)]
+    predictor = _predictor(given["observed_path"], model, kept[0], gpus, given["engine"])
+    sizings = [
+        size_one(
+            Candidate(
+                model=model,
+                count=count_parameters(model),
+                recipe=one,
+                row=gpus.find(name),
+                engine=engine_name(given["engine"]),
+                cache_element_bytes=_cache_bytes(model, one, given["kv_precision"]),
+                predictor=predictor,
+                is_cautious=given["cautious"],
+            ),
+            demand,
+            slo,
+            headroom=given["headroom"],
+        )
+        for name in _names(given["gpu_names"], gpus)
+        for one in kept
+    ]
+    if as_json:
+        click.echo(msgspec.json.encode(_values(found, model, demand, slo, predictor, sizings)))
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    _print(console, found, model, demand, sizings)
+
+
+def read_slo(text: str) -> Slo:
+    """Read ``ttft=2s,tpot=50ms``; raise ``click.UsageError`` for anything else."""
+    values = _pairs("--slo", text, {"ttft", "tpot"})
+    try:
+        seconds = {f"{name}_s": parse_duration_s(value) for name, value in values.items()}
+    except ValueError as error:
+        raise click.UsageError(f"--slo: {error}") from None
+    if any(value <= 0 for value in seconds.values()):
+        raise click.UsageError("--slo: a time must be above 0")
+    return Slo(**seconds)
+
+
+def read_demand(text: str) -> Demand:
+    """Read ``rps=2,in=1200,out=300[,longest=8000]``, or a trace whose busiest minutes count."""
+    if "=" not in text:
+        return _demand_of_trace(text)
+    values = _pairs("--workload", text, {"rps", "in", "out", "longest"})
+    missing = sorted({"rps", "in", "out"} - set(values))
+    if missing:
+        raise click.UsageError(f"--workload lacks {', '.join(missing)}: write rps=2,in=1200,out=300")
+    numbers = {name: _number(name, value) for name, value in values.items()}
+    prompt, answer = math.ceil(numbers["in"]), math.ceil(numbers["out"])
+    return Demand(
+        requests_per_s=numbers["rps"],
+        lengths=Lengths(
+            prompt_tokens=prompt,
+            answer_tokens=answer,
+            longest_tokens=max(prompt + answer, math.ceil(numbers.get("longest", 0.0))),
+        ),
+        source="--workload",
+    )
+
+
+def _demand_of_trace(path: str) -> Demand:
+    trace = read_trace(Path(path))
+    if not trace.requests:
+        raise click.UsageError(f"--workload: {path} has no requests")
+    counts: dict[int, int] = {}
+    for request in trace.requests:
+        counts[int(request.at_s / _PEAK_WINDOW_S)] = counts.get(int(request.at_s / _PEAK_WINDOW_S), 0) + 1
+    windows = max(counts) + 1
+    busiest = sorted(counts.get(index, 0) for index in range(windows))
+    peak = busiest[min(windows - 1, math.ceil(windows * _PEAK_QUANTILE) - 1)]
+    return Demand(
+        requests_per_s=peak / _PEAK_WINDOW_S,
+        lengths=Lengths(
+            prompt_tokens=math.ceil(fmean(request.prompt_tokens for request in trace.requests)),
+            answer_tokens=math.ceil(fmean(request.output_tokens for request in trace.requests)),
+            longest_tokens=max(request.prompt_tokens + request.output_tokens for request in trace.requests),
+        ),
+        source=f"{trace.source}: {len(trace.requests):,} requests, rate of the busiest minute of a hundred",
+    )
+
+
+def _pairs(option: str, text: str, known: set[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, sign, value = part.partition("=")
+        if not sign or name.strip() not in known:
+            raise click.UsageError(f"{option}: {part!r} is none of {', '.join(f'{one}=…' for one in sorted(known))}")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1e9:
+        raise click.UsageError(f"--workload: {name} must be a number above 0, not {text!r}")
+    return number
+
+
+def _names(asked: tuple[str, ...], gpus: GpuCatalog) -> list[str]:
+    return [row.name for row in gpus.gpus] if "all" in asked else list(asked)
+
+
+def _cache_bytes(model: Architecture, kept: Recipe, asked: str | None) -> float:
+    if asked is not None:
+        return 1.0 if asked == "fp8" else 2.0
+    role = Role.EXPERTS if model.experts is not None else Role.DENSE
+    return 1.0 if FORMAT_BITS[kept.formats[role]] < 16 and kept.formats[Role.EMBEDDING] == "bf16" else 2.0
+
+
+def _predictor(path: str | None, model: Architecture, kept: Recipe, gpus: GpuCatalog, engine: str) -> Predictor:
+    if path is None:
+        return Predictor(load_prior())
+    reader = ReadRows(model=model, checkpoint=kept, gpus=gpus, default_engine=engine)
+    return Predictor(load_prior(), with_ttft_or_tpot(reader.from_file(path)))
+
+
+def _values(
+    found: CatalogModel,
+    model: Architecture,
+    demand: Demand,
+    slo: Slo,
+    predictor: Predictor,
+    sizings: list[Sizing],
+) -> dict[str, Any]:
+    count = count_parameters(model)
+    return {
+        "model": {
+            "name": found.name,
+            "source": found.source,
+            "model_type": model.model_type,
+            "parameters": count.total,
+            "mtp_parameters": count.mtp,
+            "active_parameters": count.active,
+            "leaves_out": model.leaves_out,
+        },
+        "workload": msgspec.to_builtins(demand),
+        "slo": msgspec.to_builtins(slo),
+        "observed": {"tpot": predictor.observed[0], "ttft": predictor.observed[1]},
+        "plans": [_plan_values(sizing) for sizing in sizings],
+    }
+
+
+def _plan_values(sizing: Sizing) -> dict[str, Any]:
+    values: dict[str, Any] = msgspec.to_builtins(sizing)
+    values["fits"] = sizing.replica is not None
+    values["layout"] = describe_layout(sizing.replica.layout) if sizing.replica is not None else None
+    for failure, plain in zip(sizing.failures, values["failures"], strict=True):
+        plain["gpus"], plain["layout_name"] = failure.layout.gpus, describe_layout(failure.layout)
+    return values
+
+
+def _print(console: Console, found: CatalogModel, model: Architecture, demand: Demand, sizings: list[Sizing]) -> None:
+    count = count_parameters(model)
+    parts = f"{count.total / 1e9:.1f} B parameters, {count.active / 1e9:.1f} B active"
+    console.print(f"[bold]{escape(found.name)}[/bold] ({model.model_type}): {parts}")
+    lengths = demand.lengths
+    console.print(
+        f"{demand.requests_per_s:g} requests/s of {lengths.prompt_tokens:,} + {lengths.answer_tokens:,} tokens, the "
+        f"longest {lengths.longest_tokens:,} ({escape(demand.source)})"
+    )
+    console.print(_table(sizings))
+    for sizing in sizings:
+        _print_reasons(console, sizing)
+
+
+def _table(sizings: list[Sizing]) -> Table:
+    table = Table()
+    for column in ("GPU", "precision", "GPUs", "replica", "at once", "room", "TTFT", "TPOT", "tokens/s", "limit", "kW"):
+        table.add_column(column, justify="left" if column in {"GPU", "precision", "replica", "limit"} else "right")
+    for sizing in sorted(sizings, key=lambda one: one.gpus or math.inf):
+        fit = sizing.replica
+        if fit is None:
+            table.add_row(sizing.gpu, sizing.precision, "-", "none fits", *[""] * 7, style="dim")
+            continue
+        assert sizing.needs is not None  # there is a replica
+        table.add_row(
+            sizing.gpu,
+            sizing.precision,
+            str(sizing.gpus),
+            f"{sizing.replicas} x {describe_layout(fit.layout)}",
+            str(fit.concurrency),
+            str(fit.cache_sequences),
+            format_duration(fit.prediction.ttft_s),
+            format_duration(fit.prediction.tpot_s),
+            f"{fit.output_tokens_per_s:,.0f}",
+            fit.limit,
+            f"{sizing.needs.power_w / 1e3:.1f}",
+        )
+    return table
+
+
+def _print_reasons(console: Console, sizing: Sizing) -> None:
+    console.print(f"\n[bold]{sizing.gpu}[/bold] in {sizing.precision} ({escape(sizing.gpu_source)})")
+    fit = sizing.replica
+    if fit is not None:
+        assert sizing.needs is not None  # there is a replica
+        one, needs = fit.prediction, sizing.needs
+        budget = fit.budget
+        console.print(
+            f"  a GPU: {format_bytes(budget.weights_bytes)} weights, {format_bytes(budget.reserves.total_bytes)} for "
+            f"the engine, {format_bytes(budget.kv_bytes)} KV cache, of {format_bytes(budget.capacity_bytes)}"
+        )
+        console.print(
+            f"  90 %: TTFT {format_duration(one.ttft_low_s)} - {format_duration(one.ttft_high_s)}, TPOT "
+            f"{format_duration(one.tpot_low_s)} - {format_duration(one.tpot_high_s)}; a replica carries "
+            f"{fit.requests_per_s:.2f} requests/s (--unit rps={fit.requests_per_s:.3g})"
+        )
+        console.print(f"  {_needs_line(needs)}")
+        for note in fit.notes:
+            console.print(f"  note: {escape(note)}")
+    for failure in sizing.failures:
+        gpus = failure.layout.gpus
+        number = "1 GPU" if gpus == 1 else f"{gpus} GPUs"
+        console.print(f"  {number} ({describe_layout(failure.layout)}): {escape(failure.why)}")
+
+
+def _needs_line(needs: Needs) -> str:
+    network = "" if needs.network_gb_per_s is None else f", {needs.network_gb_per_s:g} GB/s a GPU between machines"
+    return (
+        f"storage {needs.storage_bytes / 1e9:,.0f} GB a machine ({needs.load_s_per_gb_per_s:,.0f} s to read at 1 GB/s); "
+        f"links {needs.link_gb_per_s:g} GB/s a GPU{network}; clients {needs.client_bytes_per_s / 1e6:.2f} MB/s; "
+        f"GPUs {needs.power_w / 1e3:.1f} kW"
+    )

@@ -1,0 +1,137 @@
+"""From a Hugging Face ``config.json`` to a model's architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from overspill.errors import did_you_mean
+from overspill.perf.architecture import Architecture, Layer
+from overspill.perf.config_fields import Fields
+from overspill.perf.grouped_families import STYLES, grouped_layers
+from overspill.perf.other_families import (
+    compressed_layers,
+    gated_delta_layers,
+    gemma4_layers,
+    kimi_linear_layers,
+    latent_layers,
+    nemotron_h_layers,
+)
+
+_Layers = Callable[[Fields, int, int], tuple[Layer, ...]]
+
+_LATENT = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe_lite", "glm_moe_dsa")
+_OTHERS: Mapping[str, _Layers] = {
+    **dict.fromkeys(_LATENT, latent_layers),
+    "deepseek_v4": compressed_layers,
+    "qwen3_next": gated_delta_layers,
+    "qwen3_5_text": gated_delta_layers,
+    "qwen3_5_moe_text": gated_delta_layers,
+    "kimi_linear": kimi_linear_layers,
+    "nemotron_h": nemotron_h_layers,
+    "gemma4_text": gemma4_layers,
+}
+_SAME_AS: Mapping[str, str] = {
+    # The language part of multimodal models, and names used by remote code.
+    "llama4": "llama4_text",
+    "gemma3": "gemma3_text",
+    "gemma4": "gemma4_text",
+    "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
+    "qwen2_vl": "qwen2",
+    "qwen2_5_vl": "qwen2",
+    "qwen2_5_vl_text": "qwen2",
+    "qwen2_vl_text": "qwen2",
+    "qwen3_vl": "qwen3",
+    "qwen3_vl_text": "qwen3",
+    "qwen3_vl_moe": "qwen3_moe",
+    "qwen3_vl_moe_text": "qwen3_moe",
+    "mistral3": "mistral",
+    "deepseek_ref": "deepseek_v4",
+    "kimi_k25": "deepseek_v3",
+    "kimi_k3": "kimi_linear",
+    "minimax_m3_vl": "minimax_m3",
+    "minimax_m3_vl_text": "minimax_m3",
+    "step3p7_text": "step3p7",
+    "glm4v_moe": "glm4_moe",
+    "glm4v_moe_text": "glm4_moe",
+}
+SUPPORTED: tuple[str, ...] = tuple(sorted({*STYLES, *_OTHERS, *_SAME_AS}))
+"""Every ``model_type`` that can be read."""
+_TIES = {name for name, style in STYLES.items() if style.defaults.get("tie_word_embeddings")} | {"gemma4_text"}
+
+
+def read_model(config: Mapping[str, Any], file: str | None = None) -> Architecture:
+    """Return the architecture that a ``config.json`` describes.
+
+    Raises ``ConfigError`` if its ``model_type`` is not known, or if a field is missing or of the wrong kind.
+    """
+    fields = Fields(config, file)
+    model_type = _model_type(fields)
+    style = STYLES.get(model_type)
+    fields = fields.with_defaults(style.defaults if style is not None else {})
+    hidden = fields.whole("hidden_size", "n_embd", "n_embed", "d_model")
+    vocabulary = fields.whole("vocab_size")
+    blocks = fields.get("layers_block_type")
+    count = fields.whole(
+        "num_hidden_layers", "n_layer", "num_layers", default=len(blocks) if isinstance(blocks, list) else None
+    )
+    if not (hidden and vocabulary and count):
+        raise fields.error("hidden_size, vocab_size and num_hidden_layers must be 1 or more")
+    layers = grouped_layers(fields, style, hidden, count) if style else _OTHERS[model_type](fields, hidden, count)
+    context = fields.whole_or_none("max_position_embeddings", "n_positions", "n_ctx", "seq_length")
+    extra = hidden * (2 if style is not None and style.has_norm_bias else 1)
+    if style is not None and style.learns_positions:
+        extra += (context or 0) * hidden
+    return Architecture(
+        model_type=model_type,
+        hidden=hidden,
+        vocabulary=vocabulary,
+        layers=layers,
+        ties_embeddings=fields.flag("tie_word_embeddings", default=model_type in _TIES),
+        context_tokens=context,
+        extra_params=extra + _further_params(fields, model_type, hidden, vocabulary, count),
+        mtp_layers=_mtp_layers(fields, model_type, layers),
+        mtp_extra_params=_mtp_modules(fields) * (2 * hidden * hidden + 3 * hidden),
+        leaves_out=("the vision and audio towers",) if fields.is_multimodal else (),
+    )
+
+
+def _model_type(fields: Fields) -> str:
+    """Return the family to read it as: the language model's own name, or else that of the whole."""
+    inner, outer = fields.text("model_type"), fields.outer_type
+    for name in (inner, outer):
+        known = _SAME_AS.get(str(name), str(name))
+        if known in STYLES or known in _OTHERS:
+            return known
+    if inner is None:
+        raise fields.error("model_type is missing: this is not a model's config.json from Hugging Face")
+    raise fields.error(
+        f"model_type {inner!r} is not supported{did_you_mean(inner, SUPPORTED)}; supported: {', '.join(SUPPORTED)}. "
+        "If it is built like one of these, write that one's name as model_type into a copy of the file"
+    )
+
+
+def _further_params(fields: Fields, model_type: str, hidden: int, vocabulary: int, count: int) -> int:
+    """Count what a family has beside layers, embedding and final norm."""
+    if model_type == "bloom":
+        return 2 * hidden  # a norm after the embedding
+    if model_type == "deepseek_v4":
+        streams = fields.whole("hc_mult", default=1)
+        return streams * streams * hidden + streams + 1
+    width = fields.whole("hidden_size_per_layer_input", default=0) if model_type == "gemma4_text" else 0
+    rows = fields.whole("vocab_size_per_layer_input", default=vocabulary)
+    return width * (rows * count + hidden * count + 1)
+
+
+def _mtp_modules(fields: Fields) -> int:
+    return fields.whole("num_nextn_predict_layers", "mtp_num_hidden_layers", default=0)
+
+
+def _mtp_layers(fields: Fields, model_type: str, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Return the MTP modules' layers: each is like the model's last one with attention."""
+    if model_type == "nemotron_h":
+        attention = next((layer for layer in reversed(layers) if hasattr(layer.mixer, "kv_heads")), layers[-1])
+        routed = next((layer for layer in reversed(layers) if layer.mixer is None), layers[-1])
+        return (attention, routed) * _mtp_modules(fields)
+    return (layers[-1],) * _mtp_modules(fields)
