@@ -212,6 +212,26 @@ def test_errors_become_the_clients_own() -> None:
     answered(talk, pool={"context_tokens": 2048})
 
 
+def test_what_only_anthropic_can_do_is_refused_by_name_or_goes_there() -> None:
+    searching = asked(tools=[{"type": "web_search_20250305", "name": "web_search"}], stream=True)
+
+    async def main() -> None:
+        async with scripted() as cloud, fake_engine() as engine:
+            local = {"local": attach(url_of(engine))}
+            async with serving(text_of(local)) as gateway:
+                reply = await ask(address_of(gateway), searching, PATH)
+                assert (reply.status, reply.error["type"]) == (400, "invalid_request_error")
+                assert "web_search_20250305" in reply.error["message"]
+            tiers = [["local"], [{"pool": "cloud", "model": "claude-opus-4-6"}]]
+            pools = {**local, "cloud": upstream(cloud.url, upstream="anthropic")}
+            async with serving(text_of(pools, [{"model": "m", "tiers": tiers}])) as gateway:
+                asking = asyncio.ensure_future(ask(address_of(gateway), searching, PATH))
+                (await first_call(cloud)).stream(NATIVE)
+                assert (await asking).body == NATIVE
+
+    run(main())
+
+
 def test_a_targets_own_verdict_comes_in_anthropics_form() -> None:
     async def main() -> None:
         async with scripted() as target, serving(text_of({"local": attach(target.url)})) as gateway:

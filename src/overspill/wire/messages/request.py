@@ -37,8 +37,7 @@ _READ = frozenset(
         "output_format",
     }
 )
-_RUN_BY_ANTHROPIC = ("mcp_servers",)
-_OF_NO_EFFECT = ("null", "[]", "{}", "false", '"auto"', '"standard"', '"standard_only"')
+_OF_NO_EFFECT = (b"null", b"[]", b"{}", b"false", b'"auto"', b'"standard"', b'"standard_only"')
 """Values of a field that is dropped of which nobody need be told."""
 _MAX_DIGITS = 10
 
@@ -81,7 +80,6 @@ def _read(native: Fields, max_tokens: int | None) -> Request:
     native_only = [*conversation.native_only, *options.native_only]
     if max_tokens == 0:
         native_only.append("'max_tokens' of 0, which fills Anthropic's cache and no other")
-    native_only += [f"'{name}'" for name in _RUN_BY_ANTHROPIC if _says_something(native.get(name))]
     dropped = [name for name in native if name not in _READ and _says_something(native[name])]
     prompt = bytes(messages)
     return Request(
@@ -139,5 +137,5 @@ def _stream(native: Fields) -> bool:
     return raw is not None and not is_absent(raw) and bool(decoded(_decode_boolean, raw, "stream"))
 
 
-def _says_something(raw: msgspec.Raw | None) -> bool:
-    return raw is not None and bytes(raw).decode() not in _OF_NO_EFFECT
+def _says_something(raw: msgspec.Raw) -> bool:
+    return bytes(raw) not in _OF_NO_EFFECT

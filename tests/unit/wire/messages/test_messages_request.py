@@ -321,10 +321,11 @@ def test_the_choice_of_tools_is_translated(choice: dict[str, Any], shown: Any) -
 
 
 def test_tools_that_anthropic_runs_are_for_native_targets() -> None:
-    request = read(tools=[{"type": "web_search_20250305", "name": "web_search"}], mcp_servers=[{"url": "x"}])
-    assert request.native_only == ("a tool of type 'web_search_20250305'", "'mcp_servers'")
+    request = read(tools=[{"type": "web_search_20250305", "name": "web_search"}, {"type": "mcp_toolset"}])
+    assert request.native_only == ("a tool of type 'web_search_20250305'", "a tool of type 'mcp_toolset'")
     assert "tools" not in request.fields
-    assert read(mcp_servers=[], container="c").native_only == ()
+    unused = read(mcp_servers=[{"url": "x"}], container="c")
+    assert (unused.native_only, unused.dropped) == ((), ("container", "mcp_servers"))
     assert read(max_tokens=0).native_only == ("'max_tokens' of 0, which fills Anthropic's cache and no other",)
     assert read(max_tokens=0).max_tokens == 1
 
