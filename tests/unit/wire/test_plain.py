@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.support.scripted_upstream import delta, event
 
+from overspill.wire.chunks import PLAIN_TOKEN, read_chunk
 from overspill.wire.plain import is_plain_text, learn_shape
 
 
@@ -92,6 +93,12 @@ def test_a_text_that_stands_twice_teaches_no_shape() -> None:
 def test_a_text_that_is_written_with_escapes_is_not_taken_for_another_that_looks_like_it() -> None:
     raw = delta("id").replace(b'"content":"id"', b'"content":"\\u0069d"')
     assert raw.count(b'"id"') == 1
+    assert learn_shape(raw) is None
+
+
+def test_an_event_with_a_number_that_is_too_large_to_read_has_no_shape() -> None:
+    raw = delta("a").replace(b'"created":1', b'"created":1e999')
+    assert read_chunk(raw[6:-2]) is PLAIN_TOKEN
     assert learn_shape(raw) is None
 
 

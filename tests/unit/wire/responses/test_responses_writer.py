@@ -411,17 +411,28 @@ def test_a_whole_answer_has_its_calls() -> None:
 
 
 def test_only_the_first_choice_is_an_answer_here() -> None:
-    assert writer_for().feed(event({"choices": []})) != b""
-    events = stream_of(writer_for(), [event({"choices": ["x"]}), event({"choices": [{"delta": None}]}), DONE])
-    assert names(events) == ["created", "in_progress", "completed"]
+    second = {"index": 1, "delta": {"content": "b"}}
+    pieces = [event({"choices": []}), event({"choices": [{"delta": {"content": "a"}}, second]}), DONE]
+    assert stream_of(writer_for(), pieces)[-1]["response"]["output"][0]["content"][0]["text"] == "a"
+    assert names(stream_of(writer_for(), [event({"choices": [{"delta": None}]}), DONE])) == [
+        "created",
+        "in_progress",
+        "completed",
+    ]
+
+
+def test_what_a_target_says_oddly_breaks_nothing() -> None:
     odd = {"content": ["x"], "refusal": 3, "reasoning_content": 3, "tool_calls": ["x", {"function": 3}]}
     output = stream_of(writer_for(), [event({"choices": [{"delta": odd}]}), DONE])[-1]["response"]["output"]
     assert [(item["type"], item["name"]) for item in output] == [("function_call", "")]
+    huge = b'{"model":1e999,"choices":[{"delta":{"content":"x"},"logprobs":{"content":[1e999]}}],"x":1e999}'
+    response = stream_of(writer_for(), [b"data: %b\n\n" % huge, DONE])[-1]["response"]
+    assert (response["model"], response["output"][0]["content"][0]["text"]) == ("m", "x")
+    bare = json.loads(writer_for().whole(b'{"choices": [{"text": "x", "finish_reason": "stop"}]}'))
+    assert bare["output"][0]["content"][0]["text"] == "x"
 
 
-@pytest.mark.parametrize(
-    "body", [b"x", b"[]", b"{}", b'{"choices": [3]}', b'{"choices": [{"message": null}]}', b'{"choices": []}']
-)
+@pytest.mark.parametrize("body", [b"x", b"[]", b'{"choices": [3]}', b'{"choices": {}}'])
 def test_a_whole_body_that_is_no_answer_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedChunk):
         writer_for().whole(body)
