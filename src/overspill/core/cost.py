@@ -7,6 +7,8 @@ free.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from overspill.core.types import Price, Surface, TargetSpec, Tariff
 
 _MTOK = 1e6
@@ -16,32 +18,47 @@ _THURSDAY_S = 3 * _DAY_S
 """Where in a week that begins on Monday the first of January 1970 began."""
 
 
+class PeakHours:
+    """When the dearer price of a tariff holds."""
+
+    __slots__ = ("_days_off", "_edges", "_utc_offset_s")
+
+    def __init__(self, tariff: Tariff) -> None:
+        self._days_off = frozenset(tariff.off_peak_days)
+        self._edges = [edge for window in tariff.peak_s for edge in window]
+        self._utc_offset_s = tariff.utc_offset_s
+
+    def hold_at(self, unix_s: float) -> bool:
+        """Tell whether the dearer price holds at a time."""
+        local_s = unix_s + self._utc_offset_s
+        if local_s // _DAY_S in self._days_off:
+            return False
+        # Behind an odd number of edges is within a window.
+        return bisect_right(self._edges, (local_s + _THURSDAY_S) % _WEEK_S) % 2 == 1
+
+
 class Billing:
     """What a target's tokens are billed at, by the time of day; made once per target."""
 
-    __slots__ = ("_off_peak", "_tariff", "dearest")
+    __slots__ = ("_off_peak", "_peak", "dearest")
 
     def __init__(self, spec: TargetSpec) -> None:
         self.dearest = billing_price(spec)
         """What to reckon with where the time is not known yet, or where it is enough that no bill is higher."""
-        self._tariff = spec.tariff
+        self._peak = None if spec.tariff is None else PeakHours(spec.tariff)
         self._off_peak = None if spec.tariff is None else _sound(spec.tariff.off_peak, spec)
 
     def at(self, unix_s: float | None) -> Price | None:
         """Return the price of a request that starts then, or ``None`` if it is unknown."""
-        tariff = self._tariff
-        if tariff is None or unix_s is None or self._off_peak is None or is_peak(tariff, unix_s):
+        peak = self._peak
+        if peak is None or unix_s is None or self._off_peak is None or peak.hold_at(unix_s):
             return self.dearest
         return self._off_peak
 
 
 def is_peak(tariff: Tariff, unix_s: float) -> bool:
-    """Tell whether the dearer price holds at a time."""
-    local_s = unix_s + tariff.utc_offset_s
-    if local_s // _DAY_S in tariff.off_peak_days:
-        return False
-    second = (local_s + _THURSDAY_S) % _WEEK_S
-    return any(begin <= second < end for begin, end in tariff.peak_s)
+    """Tell whether the dearer price of a tariff holds at a time."""
+    return PeakHours(tariff).hold_at(unix_s)
 
 
 def billing_price(spec: TargetSpec) -> Price | None:

@@ -235,7 +235,7 @@ class Tariff(Value, frozen=True):
 
     off_peak: Price
     peak_s: tuple[tuple[int, int], ...]
-    """Peak hours as ``[begin, end)`` in seconds of the local week, which begins on Monday."""
+    """Peak hours as ``[begin, end)`` in seconds of the local week, which begins on Monday; in order and apart."""
     utc_offset_s: int = 0
     off_peak_days: tuple[int, ...] = ()
     """Local days without peak hours, such as public holidays, counted from 1970-01-01. A holiday that is not known
