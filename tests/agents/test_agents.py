@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.agents.agents import AGENTS, NOTE, Agent
+from tests.clients import page
 from tests.clients.stage import ANSWER, THOUGHT, staged, storming
-from tests.support.gateways import url_of
 
 from overspill.gateway.rehearsal.faults import CutAfterTokens, ErrorStatus
 from overspill.gateway.rehearsal.speech import Script, ScriptedCall
@@ -89,7 +89,7 @@ def test_a_stream_that_is_cut_comes_whole_and_once(agent: Agent, folder: Path) -
 def alone(agent: Agent, folder: Path) -> str:
     """Count what a busy provider gets from one prompt."""
     with storming() as provider:
-        ended = agent.ask(f"{url_of(provider)}/v1", folder, PROMPT, longest_s=PATIENCE_S)
+        ended = agent.ask(provider.url, folder, PROMPT, longest_s=PATIENCE_S)
         return f"{provider.received}{'' if ended.code is not None else ' and more'}"
 
 
@@ -103,3 +103,15 @@ def through_the_gateway(agent: Agent, folder: Path) -> int:
 @EACH
 def test_a_busy_provider_costs_one_request_where_another_one_has_room(agent: Agent, folder: Path) -> None:
     assert through_the_gateway(agent, folder) == 1
+
+
+@pytest.mark.skipif(not all(agent.is_installed() for agent in AGENTS), reason="not all of them are installed")
+def test_the_page_says_what_a_prompt_costs_with_each_agent(tmp_path: Path) -> None:
+    rows = []
+    for agent in AGENTS:
+        folders = [tmp_path / agent.name / way for way in ("without", "with")]
+        for folder in folders:
+            folder.mkdir(parents=True)
+            (folder / NOTE).write_text(f"{SECRET}\n")
+        rows.append((agent.name, agent.version(), alone(agent, folders[0]), through_the_gateway(agent, folders[1])))
+    page.check("agents", ("agent", "version", "requests without", "requests with"), rows, varying="requests without")

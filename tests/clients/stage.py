@@ -14,12 +14,13 @@ import urllib.request
 from collections.abc import Coroutine, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from tests.clients.storm import Storm
 from tests.support.gateways import address_of, attach, fake_engine, serving, text_of, url_of
 from tests.support.loops import until
 
 from overspill.core.types import Health
 from overspill.gateway.rehearsal.engine import FakeEngine
-from overspill.gateway.rehearsal.faults import ErrorStatus, Fault
+from overspill.gateway.rehearsal.faults import Fault
 from overspill.gateway.rehearsal.speech import Script, ScriptedCall
 from overspill.gateway.service import Gateway
 from overspill.perf.batching import EngineModel
@@ -92,14 +93,14 @@ def staged(
 
 
 @contextlib.contextmanager
-def storming() -> Iterator[FakeEngine]:
-    """Yield a provider alone that answers 503 to everything, as a client without a gateway meets it."""
+def storming() -> Iterator[Storm]:
+    """Yield a busy provider alone."""
     with _loop() as call:
-        storm = fake_engine(_SPEED, script=PLAIN, faults=(ErrorStatus(every=1, status=503),))
+        storm = Storm()
         try:
             yield call(storm.__aenter__())
         finally:
-            call(storm.__aexit__(None, None, None))
+            call(storm.__aexit__())
 
 
 async def _set(

@@ -38,11 +38,7 @@ def test_a_tool_is_called_and_its_result_comes_back(client: Driver) -> None:
 
 
 @EACH_WITH_TOOLS
-def test_thoughts_that_a_client_leaves_out_of_its_history_are_put_back(
-    client: Driver, request: pytest.FixtureRequest
-) -> None:
-    if client.forgets_thoughts:
-        request.applymarker(pytest.mark.xfail(reason="histories are not repaired yet", strict=True))
+def test_thoughts_that_a_client_leaves_out_of_its_history_are_put_back(client: Driver) -> None:
     with staged(msgspec.structs.replace(WITH_TOOL, demands_reasoning=True)) as stage:
         assert client.with_tool(stage.url, QUESTION).text == FINDING.replace("{result}", WEATHER)
         assert stage.outcomes() == {"completed": 2}

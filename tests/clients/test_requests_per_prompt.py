@@ -8,7 +8,6 @@ from tests.clients.clients import CLIENTS
 from tests.clients.drivers import node
 from tests.clients.said import Driver
 from tests.clients.stage import PLAIN, QUESTION, staged, storming
-from tests.support.gateways import url_of
 
 from overspill.gateway.rehearsal.faults import ErrorStatus
 
@@ -16,7 +15,7 @@ from overspill.gateway.rehearsal.faults import ErrorStatus
 def alone(client: Driver) -> int:
     """Count what a busy provider gets."""
     with storming() as provider:
-        assert client.whole(f"{url_of(provider)}/v1", QUESTION).error
+        assert client.whole(provider.url, QUESTION).error
         return provider.received
 
 
