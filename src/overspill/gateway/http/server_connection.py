@@ -423,6 +423,7 @@ class ServerConnection(asyncio.Protocol):
         self._headers = []
         self._head_bytes = 0
         self._is_between = True
+        self.forget_head()  # it may be this one without the offer, and the parser is to note that a head has come
         self.data_received(head + lines + b"\r\n" + rest)
 
     # -- refusing and closing --------------------------------------------------------------------------------------
