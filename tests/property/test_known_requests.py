@@ -186,7 +186,8 @@ def scripts(draw: st.DrawFn) -> list[Step]:
 
 ONE = SHORT % b"1" + b"a"
 NOTHING = PLAIN % b"0"
-OFFER = NOTHING.replace(b"\r\n\r\n", b"\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+EMPTY = SHORT % b"0"
+OFFER = EMPTY.replace(b"\r\n\r\n", b"\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
 OLD = HEADS[12] % b"1" + b"x"
 CLOSING = HEADS[14] % b"1" + b"x"
 HEADER_LIMITS = st.sampled_from([*(5 * [32768]), *range(66, 78)])
@@ -198,7 +199,7 @@ UPGRADE = (HEADS[17] % b"1") + b"b"
 @given(scripts(), st.booleans(), HEADER_LIMITS)
 @example([ONE, "answer", ONE + UPGRADE], True, 32768)
 @example([ONE, "answer", ONE, ONE, "answer", "answer", ONE], False, 32768)
-@example([NOTHING, "answer", OFFER[:6], OFFER[6:], "answer", b"\r\n", "answer", "drain"], True, 32768)
+@example([EMPTY, "answer", OFFER[:6], OFFER[6:], "answer", b"\r\n", "answer", "drain"], True, 32768)
 @example(["revoke", NOTHING, NOTHING, NOTHING], True, 32768)
 @example([OLD, "answer", OLD, "answer", OLD], False, 32768)
 @example([CLOSING, "answer", CLOSING], False, 32768)
