@@ -76,16 +76,18 @@ class AnswerCache:
     def key(self, route: str, request: Request, key_id: str, is_local_only: bool, shown: str = "") -> bytes:
         """Return what two requests share that may have the same answer.
 
-        All fields count, whether we know them or not, and so does the model's name; their order does not.
-        ``shown`` is the form of thoughts that the client wants.
+        All fields count, whether we know them or not, and so does the model's name; their order does not. They are the
+        client's own: what a translation leaves out may still decide how its answer is written. ``shown`` is the form
+        of thoughts that the client wants.
         """
         digest = blake2b(digest_size=16)
         parts = [request.surface, route, self.scope.of(key_id, is_local_only), "local" if is_local_only else "", shown]
         for part in parts:
             _add(digest, part.encode())
-        for name in sorted(request.fields):
+        fields = request.fields if request.native is None else request.native
+        for name in sorted(fields):
             _add(digest, name.encode())
-            _add(digest, bytes(request.fields[name]))
+            _add(digest, bytes(fields[name]))
         return digest.digest()
 
     def get(self, key: bytes, now: float) -> KeptAnswer | None:

@@ -12,6 +12,7 @@ from overspill.config.schema import CacheConfig
 from overspill.core.types import Surface
 from overspill.gateway.cache import AnswerCache, CacheCounts, Keeping, KeptAnswer, Scope, is_repeatable
 from overspill.wire.chat import parse_request
+from overspill.wire.messages.request import read_messages
 from overspill.wire.request import Request
 
 CHAT = Surface.CHAT
@@ -51,6 +52,18 @@ def test_the_same_request_has_the_same_key_whatever_the_order_of_its_fields() ->
 def test_any_other_field_is_another_key(other: dict[str, Any]) -> None:
     cache = cache_of()
     assert cache.key("m", request_of(), "ann", False) != cache.key("m", request_of(**other), "ann", False)
+
+
+def test_what_a_translation_leaves_out_is_another_key_too() -> None:
+    cache = cache_of()
+    keys = set()
+    for display in ("summarized", "omitted"):
+        body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+        body["thinking"] = {"type": "adaptive", "display": display}
+        request = read_messages(msgspec.json.encode(body))
+        keys.add((msgspec.json.encode(request.fields), cache.key("m", request, "ann", False)))
+    assert len({fields for fields, _ in keys}) == 1
+    assert len({key for _, key in keys}) == 2
 
 
 def test_a_boundary_between_fields_cannot_be_moved() -> None:

@@ -55,7 +55,7 @@ def write_message(
             "id": message_id,
             "type": "message",
             "role": "assistant",
-            "model": answer.get("model") or model,
+            "model": model,
             "content": content + calls,
             "stop_reason": stop_reason,
             "stop_sequence": stop_sequence,

@@ -3,6 +3,9 @@
 Who did not ask for thinking gets none: such clients take the first block of content for the answer's text. What a model
 thinks all the same shows only as pings, and in the count of output tokens. Who asked gets thinking blocks, with the
 signature that came with them or one that says that there is none (``blocks.unsigned``).
+
+The answer names the model that was asked for: Claude Code (2.1.197) drops thoughts from its history if their message
+names another, and DeepSeek refuses the next turn then. Which model it was stands in a header.
 """
 
 from __future__ import annotations
@@ -156,7 +159,7 @@ class MessagesWriter:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedChunk(f"{len(data)} bytes that are no chunk of an answer: {error}") from None
         if not self._is_started:
-            self._start(chunk.get("model"))
+            self._start()
         if isinstance(chunk.get("usage"), dict):
             self._usage = chunk["usage"]
         choices = chunk.get("choices")
@@ -265,10 +268,8 @@ class MessagesWriter:
 
     # -- what goes
 
-    def _start(self, model: Any) -> None:
+    def _start(self) -> None:
         self._is_started = True
-        if isinstance(model, str) and model:
-            self._model = model
         usage = to_messages_usage({}, input_tokens=self._input_tokens, output_tokens=0)
         message: dict[str, Any] = {
             "id": self._message_id,
@@ -315,7 +316,7 @@ class MessagesWriter:
 
     def _finish(self) -> None:
         if not self._is_started:
-            self._start(None)
+            self._start()
         self._close()
         self._is_over = True
         has_calls = any(call.block is not None for call in self._calls.values())
