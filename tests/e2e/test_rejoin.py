@@ -10,6 +10,7 @@ import pytest
 from tests.support.gateways import MESSAGES, address_of, attach, chat, metric, metric_samples, serving, text_of
 from tests.support.loops import run, until
 from tests.support.raw_client import RawClient, ask
+from tests.support.responses import read_events
 from tests.support.scripted_upstream import DONE, STREAM, delta, scripted
 
 from overspill.gateway.rejoin import retry_count
@@ -35,6 +36,29 @@ def test_a_retry_takes_over_the_attempt_that_runs(stream: bool) -> None:
             assert local.received == 1
             assert metric_samples(gateway, REJOINED) == {(): 1}
             assert metric(gateway, "overspill_client_disconnects_total") == 0
+
+    run(main())
+
+
+def test_a_retry_gets_the_beginning_that_a_sign_of_life_had_brought_to_the_first_connection() -> None:
+    async def main() -> None:
+        body, path = {"model": "m", "input": "hi", "stream": True}, "/v1/responses"
+        route = [{"model": "m", "tiers": [["local"]], "slo": {"ttft": "1h"}, "deadline": "1h"}]
+        server = {"commit_deadline": "50ms", "heartbeat": "50ms"}
+        async with scripted() as local, serving(text_of({"local": attach(local.url)}, route, server=server)) as gateway:
+            async with RawClient(address_of(gateway)) as client:
+                client.ask(body, path, headers=FIRST)
+                call = await local.call()
+                await client.read_until(await client.head(), b'"sequence_number":2,')
+            await until(lambda: all(s.comeback.left_at for s in gateway.driver._sessions.values() if s.comeback))
+            asking = asyncio.ensure_future(ask(address_of(gateway), body, path, headers=SECOND))
+            await until(lambda: gateway.driver.rejoining.rejoined == 1)
+            call.stream(STREAM + DONE)
+            reply = await asking
+            said = [part + b"\n\n" for part in reply.body.split(b"\n\n") if part.startswith(b"event:")]
+            events = read_events(b"".join(said))
+            assert events[0]["type"] == "response.created"
+            assert events[-1]["response"]["output"][0]["content"][0]["text"] == "Hello"
 
     run(main())
 

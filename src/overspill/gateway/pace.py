@@ -44,6 +44,10 @@ def outlasts(relay: Relay, patience: Patience, now: float) -> bool:
         return silent_s > patience.whole_s
     if relay.first_token_at is None:
         return silent_s > patience.first_token_s
+    if relay.is_native:
+        # It may think out of sight for minutes, of which only lifecycle events and keepalives (OpenAI's: each 30 s)
+        # tell; so any event counts once it has begun, and the longer of the two clocks does.
+        return silent_s > max(patience.stall_s, patience.first_token_s)
     if silent_s > patience.stall_s:
         return True
     if relay.pace is None:

@@ -47,6 +47,7 @@ from overspill.wire.answers import ErrorBody
 from overspill.wire.dialect import AnswerWriter
 from overspill.wire.reply import JSON_HEARTBEAT, SSE_HEARTBEAT, error_body, stream_error_event
 from overspill.wire.request import Request as WireRequest
+from overspill.wire.surfaces import answer_writer
 
 if TYPE_CHECKING:
     from overspill.gateway.relay import Relay
@@ -207,7 +208,7 @@ class Session:
             self.spill = relay.command.spill
 
     def hand_over(self, exchange: Exchange) -> None:
-        """Answer on another connection from now on; nothing of the answer has been sent on the one before."""
+        """Answer on another connection from now on; no token of the answer has been sent on the one before."""
         before = self.exchange
         before.on_gone = before.on_stalled = before.on_writable = None
         before.abort()
@@ -216,6 +217,8 @@ class Session:
             self.comeback.left_at = None
         self.client_status = None
         self.heartbeat_at = 0.0
+        if self.writer is not None:  # a sign of life may have begun the answer on the connection before
+            self.writer = answer_writer(self.request, self.request_id, int(self.arrived_wall_s))
 
     def add_cost(self, cost_usd: float | None) -> None:
         """Add what an attempt cost."""

@@ -106,6 +106,8 @@ class NativeRelay(Relay):
         if self.first_token_at is None and self.answered_model is None:
             self.answered_model = answered_model(data)  # in what opens the answer, before its first token
         chunk, is_last = self._reader.read(event)
+        if self.first_token_at is not None and not chunk.has_token:
+            self.heard_at = self._reporter.now()  # see ``pace.outlasts``
         if is_last:
             # What ends the stream is written with its end, as [DONE] is.
             self._done_raw = event.raw

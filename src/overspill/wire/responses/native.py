@@ -30,8 +30,6 @@ _TOKENS = frozenset(
     }
 )
 _FINISH_REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
-_TEXTLESS = frozenset({"message", "reasoning"})
-"""Items that say nothing by their beginning; any other is a call, which the model has decided on."""
 _NOTHING = Chunk()
 
 
@@ -77,8 +75,10 @@ class NativeResponses:
         if said.type == "error":
             return Chunk(error=_error(said.error) or _described(said.message, said.code, None, said.param)), True
         if said.type == "response.output_item.added":
+            # A message's beginning says nothing yet. That of a thought says that the model has begun, and may be all
+            # that is ever seen of it; any other item is a call.
             kind = said.item.get("type") if isinstance(said.item, dict) else None
-            return (_NOTHING if kind is None or kind in _TEXTLESS else PLAIN_TOKEN), False
+            return (_NOTHING if kind is None or kind == "message" else PLAIN_TOKEN), False
         if said.response is None or said.type not in _ENDS:
             return _NOTHING, False
         return _end(said.response), True

@@ -46,12 +46,13 @@ def test_deltas_are_tokens(kind: str) -> None:
     assert READER.read(Event(b"", b"never read", f"response.{kind}".encode())) == (PLAIN_TOKEN, False)
 
 
-def test_beginnings_are_no_tokens_but_of_calls() -> None:
+def test_beginnings_are_no_tokens_but_of_thoughts_and_calls() -> None:
     for kind in ("created", "in_progress", "queued"):
         assert ended(kind) == (Chunk(), False)
-    for item in ({"type": "message"}, {"type": "reasoning"}, None):
+    for item in ({"type": "message"}, None):
         assert read({"type": "response.output_item.added", "item": item}) == (Chunk(), False)
-    assert read({"type": "response.output_item.added", "item": {"type": "function_call"}}) == (PLAIN_TOKEN, False)
+    for kind in ("reasoning", "function_call", "web_search_call"):
+        assert read({"type": "response.output_item.added", "item": {"type": kind}}) == (PLAIN_TOKEN, False)
     assert read({"type": "keepalive"}) == (Chunk(), False)
     assert read({"type": "response.completed"}) == (Chunk(), False)
 
@@ -113,7 +114,7 @@ def test_what_is_written_here_is_read_here() -> None:
     stream = b"".join(map(writer.feed, [*chat, usage(), DONE]))
     reader = native_reader("responses")
     read = [reader.read(said) for said in SseDecoder().feed(stream)]
-    assert sum(said.has_token for said, _ in read) == 4
+    assert sum(said.has_token for said, _ in read) == 5
     assert [is_last for _, is_last in read] == [False] * (len(read) - 1) + [True]
     assert (read[-1][0].finish_reason, read[-1][0].usage) == (
         "tool_calls",
