@@ -27,8 +27,11 @@ PREFIX_BYTES = 1024
 _NULL = b"null"
 _NO_TOOLS = (_NULL, b"[]")
 _CLOSER_LOOK = DECIDING_FIELDS | {"stream_options", "max_completion_tokens"}
-_PART = b'"type"'
-"""Stands in each part of a message whose content is more than a text; what text quotes of it is escaped."""
+_LIST = b"["
+"""Stands in messages behind their beginning if the content of one is more than a text; else only where a text has it.
+
+To look for one byte is the cheapest there is: 0.1 µs for a prompt of 1 KB, where a word takes 1 µs (2026-11).
+"""
 
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -82,7 +85,7 @@ def _parse_plain_chat(fields: dict[str, msgspec.Raw], body: bytes) -> Request | 
         text_prefix_crc=_prefix_crc(prompt),
         stream=chat.stream,
         max_tokens=_integer(fields, "max_tokens", 0, MAX_TOKENS_LIMIT),
-        needs=needs_of_parts(prompt) if _PART in prompt else 0,
+        needs=needs_of_parts(prompt) if prompt.find(_LIST, 1) > 0 else 0,
     )
 
 
@@ -91,7 +94,7 @@ def _parse(fields: dict[str, msgspec.Raw], model: str, prompt: bytes, surface: S
     tools = [bytes(raw) for name in ("tools", "functions") if (raw := fields.get(name)) is not None]
     max_tokens = _integer(fields, "max_tokens", 0, MAX_TOKENS_LIMIT)
     max_completion_tokens = _integer(fields, "max_completion_tokens", 0, MAX_TOKENS_LIMIT)
-    parts = needs_of_parts(prompt) if _PART in prompt else 0
+    parts = needs_of_parts(prompt) if prompt.find(_LIST, 1) > 0 else 0
     return Request(
         fields=fields,
         model=model,

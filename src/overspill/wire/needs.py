@@ -51,6 +51,9 @@ _PARTS = {
     "input_file": BITS[Feature.FILES],
 }
 
+_TYPE = b'"type"'
+_KINDS = tuple(b'"%b"' % kind.encode() for kind in _PARTS)
+
 
 class _Part(msgspec.Struct, gc=False):
     type: Any = None
@@ -88,7 +91,7 @@ def needs_of_translated(
 
 def needs_of_parts(messages: bytes) -> int:
     """Return what the parts of messages need: images, audio, video, files."""
-    if not any(b'"%b"' % kind.encode() in messages for kind in _PARTS):  # content is nearly always text
+    if _TYPE not in messages or not any(kind in messages for kind in _KINDS):  # content is nearly always text
         return 0
     try:
         decoded = _decode_messages(messages)

@@ -94,6 +94,7 @@ def test_a_text_that_speaks_of_parts_needs_none() -> None:
 
 def test_what_cannot_be_read_needs_nothing_here() -> None:
     assert needs_of_parts(b'[{"content": {"type": "image_url"}}]') == 0
+    assert needs_of_parts(b'[{"content": [{"type": "image_url"}, {"type":') == 0
     deep = msgspec.Raw(b"[" * 5000 + b"]" * 5000)
     tools = msgspec.Raw(b"[1]")
     assert set(features_of(needs_of({"tools": tools, "tool_choice": deep}))) == {F.TOOLS, F.TOOL_CHOICE}
