@@ -11,10 +11,13 @@ TORCH := torch==2.13.0
 TORCH_VENV := .venv-torch
 PII_VENV := .venv-pii
 CLIENTS_VENV := .venv-clients
+# Without what they bring along for pytest.
+CLIENTS_TEST = $(CLIENTS_VENV)/bin/python -m pytest -q -p no:asyncio -p no:inline_snapshot
+AGENTS_VENV := .venv-agents
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-torch test-pii test-clients test-compiled check lint types imports docs-check coverage demo compiled bench lock \
+.PHONY: help serve test test-torch test-pii test-clients test-agents test-conformance test-compiled check lint types imports docs-check coverage demo compiled bench lock \
 	regenerate format clean
 
 help: ## Show what can be made
@@ -35,7 +38,13 @@ test-pii: $(PII_VENV)/.ready ## Run the tests of the detectors that need Presidi
 	$(PII_VENV)/bin/python -m pytest -q tests/unit/detectors tests/e2e/test_screening.py
 
 test-clients: $(CLIENTS_VENV)/.ready ## Drive a gateway with real clients, for Python and Node.js (installs them)
-	$(CLIENTS_VENV)/bin/python -m pytest -q -n 2 -p no:asyncio -p no:inline_snapshot tests/clients
+	$(CLIENTS_TEST) -n 2 tests/clients
+
+test-agents: $(CLIENTS_VENV)/.ready $(AGENTS_VENV)/.ready ## Drive a gateway with Claude Code, Codex, qwen-code, aider (installs 1.4 GB)
+	OVERSPILL_AGENTS=1 $(CLIENTS_TEST) tests/agents
+
+test-conformance: $(CLIENTS_VENV)/.ready ## Run openai's and anthropic's own tests against a gateway (downloads them)
+	$(CLIENTS_TEST) -rP tests/conformance
 
 check: lint types imports docs-check ## Lint, types, import contracts, generated pages
 
@@ -89,10 +98,13 @@ lock: ## Resolve the dependencies anew (needs uv and npm)
 
 	uv pip compile pyproject.toml --group clients --extra local --universal --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt -q -o requirements/clients.txt
+	uv pip compile tests/agents/aider.in --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" -q -o requirements/agents.txt
 	cd tests/clients && npm install --package-lock-only --silent
+	cd tests/agents && npm install --package-lock-only --silent
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) $(COMPILED) $(TORCH_VENV) $(PII_VENV) $(CLIENTS_VENV) tests/clients/node_modules build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPILED) $(TORCH_VENV) $(PII_VENV) $(CLIENTS_VENV) $(AGENTS_VENV) tests/clients/node_modules tests/agents/node_modules build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The serve environment is a part of the dev environment, so one folder serves both. The locks are complete, so nothing is
 # resolved: with `--no-deps` a release after the lock cannot trouble older resolvers (pip 23 and `coverage[toml]`).
@@ -117,6 +129,14 @@ $(CLIENTS_VENV)/.ready: requirements/clients.txt tests/clients/package-lock.json
 	$(CLIENTS_VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	@if command -v npm >/dev/null; then cd tests/clients && npm ci --silent; \
 		else echo "npm is missing, so clients for Node.js are left out: install Node.js 20 or newer, then make -B $@"; fi
+	@touch $@
+
+# Of the install scripts only Claude Code's is run, which puts its program in place.
+$(AGENTS_VENV)/.ready: requirements/agents.txt tests/agents/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing, and most agents come by it: install Node.js 20 or newer"; exit 1; }
+	$(PYTHON) -m venv $(AGENTS_VENV)
+	$(AGENTS_VENV)/bin/python -m pip install -q --require-hashes --no-deps -r requirements/agents.txt
+	cd tests/agents && npm ci --silent && node node_modules/@anthropic-ai/claude-code/install.cjs
 	@touch $@
 
 # PyTorch after the lock: what it depends on is there by then. Where the index has wheels for several devices, say which:

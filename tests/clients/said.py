@@ -21,8 +21,8 @@ class Driver(Protocol):
     shows_reasoning: bool
     """Whether its users can see a thought that comes in ``reasoning_content``."""
 
-    forgets_thoughts: bool
-    """Whether it leaves ``reasoning_content`` out when it sends its history back."""
+    api: str
+    """What it speaks."""
 
     def version(self) -> str: ...
 

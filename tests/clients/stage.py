@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Coroutine, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
+import msgspec
 from tests.clients.storm import Storm
 from tests.support.gateways import address_of, attach, fake_engine, serving, text_of, url_of
 from tests.support.loops import until
@@ -101,6 +102,18 @@ def storming() -> Iterator[Storm]:
             yield call(storm.__aenter__())
         finally:
             call(storm.__aexit__())
+
+
+@contextlib.contextmanager
+def deepseek_alone() -> Iterator[str]:
+    """Yield the base URL of an API that demands thoughts in histories, with a tool to be called."""
+    with _loop() as call:
+        script = msgspec.structs.replace(WITH_TOOL, demands_reasoning=True)
+        engine = fake_engine(_SPEED, script=script)
+        try:
+            yield f"{url_of(call(engine.__aenter__()))}/v1"
+        finally:
+            call(engine.__aexit__(None, None, None))
 
 
 async def _set(

@@ -42,7 +42,7 @@ class Suite:
         report = folder / "report.xml"
         command = (
             *(sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider"),
-            *("-n", "2", "-k", "not aiohttp", "-o", "addopts=", f"--junitxml={report}"),
+            *("-n", "2", "-k", "not aiohttp and not path_params", "-o", "addopts=", f"--junitxml={report}"),
             *self.options,
             *self.files,
         )

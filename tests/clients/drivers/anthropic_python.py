@@ -16,7 +16,7 @@ _TOOL: Any = {"name": TOOL, "description": "Get the weather of a city", "input_s
 class AnthropicPython:
     name = "anthropic-python"
     shows_reasoning = True
-    forgets_thoughts = False
+    api = "Messages"
 
     def version(self) -> str:
         return anthropic.__version__

@@ -23,7 +23,7 @@ def get_weather(city: str) -> str:
 class LangChainDeepSeek:
     name = "langchain-deepseek"
     shows_reasoning = True
-    forgets_thoughts = True
+    api = "Chat Completions"
 
     def version(self) -> str:
         return version("langchain-deepseek")

@@ -22,7 +22,7 @@ _FUNCTION = f"""def {TOOL}(city: str) -> str:
 class LlmCommand:
     name = "llm"
     shows_reasoning = False
-    forgets_thoughts = True
+    api = "Chat Completions"
 
     def version(self) -> str:
         return version("llm")

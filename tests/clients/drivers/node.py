@@ -20,9 +20,9 @@ class NodeClient:
 
     shows_reasoning = True
 
-    def __init__(self, name: str, package: str, script: str, *, forgets_thoughts: bool) -> None:
+    def __init__(self, name: str, package: str, script: str, api: str) -> None:
         self.name = name
-        self.forgets_thoughts = forgets_thoughts
+        self.api = api
         self._package = package
         self._script = script
 
@@ -46,5 +46,5 @@ class NodeClient:
         return Said(**json.loads(done.out))
 
 
-OPENAI = NodeClient("openai-node", "openai", "openai.mjs", forgets_thoughts=True)
-ANTHROPIC = NodeClient("anthropic-node", "@anthropic-ai/sdk", "anthropic.mjs", forgets_thoughts=False)
+OPENAI = NodeClient("openai-node", "openai", "openai.mjs", "Chat Completions")
+ANTHROPIC = NodeClient("anthropic-node", "@anthropic-ai/sdk", "anthropic.mjs", "Messages")

@@ -19,7 +19,7 @@ WEATHER_TOOL: Any = {
 class OpenAIPython:
     name = "openai-python"
     shows_reasoning = True
-    forgets_thoughts = False
+    api = "Chat Completions"
 
     def version(self) -> str:
         return openai.__version__
@@ -71,7 +71,6 @@ class OpenAIPythonByHand(OpenAIPython):
     """The same package in an application that writes its history itself, as OpenAI's API needs it: without thoughts."""
 
     name = "openai-python, history by hand"
-    forgets_thoughts = True
 
     def with_tool(self, url: str, question: str) -> Said:
         messages = asked(question)
