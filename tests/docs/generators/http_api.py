@@ -203,7 +203,6 @@ EDGE_CODES = (
     (431, "headers_too_large", "The head is over `server.limits.max_header`."),
     (431, "too_many_headers", f"More than {Limits().max_headers} header lines."),
     (500, "internal_error", "The gateway failed on this request; its log says why."),
-    (501, "unsupported_method", "A method that no HTTP API uses."),
     (503, "too_many_connections", "As many connections are open as `server.limits.max_connections` allows."),
     (505, "unsupported_version", "HTTP/1.0 and HTTP/1.1 are served."),
 )

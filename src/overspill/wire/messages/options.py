@@ -46,7 +46,7 @@ class Thinking(msgspec.Struct, gc=False):
     """How much the model may think, and what is shown of it."""
 
     type: str
-    budget_tokens: int | None = None
+    budget_tokens: float | None = None
     display: str | None = None
 
 
@@ -79,7 +79,6 @@ _decode_format = msgspec.json.Decoder(Format).decode
 _decode_metadata = msgspec.json.Decoder(Metadata).decode
 _decode_stops = msgspec.json.Decoder(list[str]).decode
 _decode_number = msgspec.json.Decoder(float).decode
-_decode_whole_number = msgspec.json.Decoder(int).decode
 
 Fields = dict[str, msgspec.Raw]
 
@@ -98,7 +97,16 @@ def asked_thinking(native: Fields) -> Thinking | None:
     if wish.type not in ("enabled", "adaptive", "between_tools", "disabled"):
         expected = "'enabled', 'adaptive', 'between_tools' or 'disabled'"
         raise bad("thinking.type", f"Input should be {expected}, not {wish.type[:40]!r}")
+    if wish.budget_tokens is not None:
+        whole_number(wish.budget_tokens, "thinking.budget_tokens")
     return wish
+
+
+def whole_number(value: float, path: str) -> int:
+    """Return a number as an integer, which ``1.0`` is to JSON."""
+    if not value.is_integer():
+        raise bad(path, "Input should be a valid integer", code="invalid_type")
+    return int(value)
 
 
 def stop_sequences(native: Fields) -> list[str]:
@@ -143,7 +151,7 @@ class Options:
             self.fields["stop"] = raw_of(stops)
         for name in ("temperature", "top_p"):
             self._copy(name, _decode_number)
-        self._copy("top_k", _decode_whole_number)
+        self._read_top_k()
         self._read_user()
         self._read_tools()
         self._read_tool_choice()
@@ -158,6 +166,12 @@ class Options:
         if raw is not None:
             decoded(decode, raw, name)
             self.fields[name] = raw
+
+    def _read_top_k(self) -> None:
+        raw = self._raw("top_k")
+        if raw is not None:
+            value = whole_number(decoded(_decode_number, raw, "top_k"), "top_k")
+            self.fields["top_k"] = raw_of(value)
 
     def _read_user(self) -> None:
         raw = self._raw("metadata")
@@ -248,7 +262,7 @@ def _function(tool: Tool, path: str) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _effort_of(budget_tokens: int | None) -> str | None:
+def _effort_of(budget_tokens: float | None) -> str | None:
     if budget_tokens is None:
         return None
     return next((effort for most, effort in _EFFORT_BUDGETS if budget_tokens <= most), "high")
