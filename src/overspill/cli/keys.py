@@ -95,7 +95,7 @@ _MAY: tuple[Callable[[Command], Command], ...] = (
     click.option("--weight", type=click.FloatRange(0, 1000, min_open=True), help="Its share of a full engine (1)."),
     click.option("--model", "models", multiple=True, help="A model or glob it may ask for (all); may be repeated."),
     click.option("--local-only", is_flag=True, help="Its requests never leave local pools."),
-    click.option("--reasoning", type=click.Choice(SHOWN), help="In which form its answers show thinking (reasoning_content)."),
+    click.option("--reasoning", type=click.Choice(SHOWN), help="How its answers show thinking (reasoning_content)."),
     click.option("--requests-per-minute", type=click.IntRange(1), help="Requests per minute."),
     click.option("--tokens-per-minute", type=click.IntRange(1), help="Prompt and answer tokens per minute."),
     click.option("--burst", help="How much of the two may come at once: what builds up in this time (60s)."),

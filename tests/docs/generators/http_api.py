@@ -27,6 +27,7 @@ PATHS = (
         "The models that can be asked for by name, globs left out; to who sends `anthropic-version` as Anthropic does.",
     ),
     ("GET", "/v1/models/{model}", "One model; 404 if no route takes the name."),
+    ("GET", "/openapi.json", "What is on this page for programs: the [OpenAPI document](openapi.json). No key needed."),
     ("GET", "/debug/route", "Why a request would go where it would go now. Nothing is sent."),
     ("GET", "/", "The version and the paths."),
     ("GET", "/healthz", "200 while the process answers. No key needed."),
@@ -203,6 +204,7 @@ EDGE_CODES = (
     (431, "headers_too_large", "The head is over `server.limits.max_header`."),
     (431, "too_many_headers", f"More than {Limits().max_headers} header lines."),
     (500, "internal_error", "The gateway failed on this request; its log says why."),
+    (501, "unsupported_method", "A method that no HTTP API uses."),
     (503, "too_many_connections", "As many connections are open as `server.limits.max_connections` allows."),
     (505, "unsupported_version", "HTTP/1.0 and HTTP/1.1 are served."),
 )

@@ -18,7 +18,7 @@ from overspill.gateway.http.refusal import Refusal
 from overspill.wire.http import Headers
 
 METHODS = {
-    name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
+    name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "QUERY", "TRACE")
 }  # a mapping, so that the usual request gets its name without a decode
 # Read by a decision here or by the gateway: two of one are two answers to "who is it?" or "where does it end?".
 _SINGLE = frozenset(
@@ -138,12 +138,15 @@ def read_head(
     method: bytes, target: bytes, version: str, headers: list[tuple[bytes, bytes]], limits: Limits
 ) -> Request:
     """Build the request from its parsed head, or raise the ``Refusal`` that answers it."""
+    name = METHODS.get(method)
+    if name is None:
+        known = ", ".join(METHODS.values())
+        raise Refusal(501, "unsupported_method", f"method {method.decode('latin-1')} is not served; use one of {known}")
     if version not in {"1.1", "1.0"}:
         raise Refusal(505, "unsupported_version", f"HTTP/{version} is not served; use HTTP/1.1")
     if len(headers) > limits.max_headers:
         raise Refusal(431, "too_many_headers", f"{len(headers)} headers; at most {limits.max_headers} are read")
     path, query = split_target(target)
-    name = METHODS.get(method) or method.decode("ascii")  # llhttp lets only methods of the registry through
     request = Request(name, path, query, headers)
     request.http_version = version
     _apply_framing(request)

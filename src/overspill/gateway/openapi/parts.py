@@ -104,11 +104,12 @@ _ERRORS: dict[int, tuple[str, Json | None]] = {
     429: ("A limit of the key, its team or the model is reached.", _RETRY),
     431: ("The head is too large.", None),
     500: ("The gateway failed on this request; its log says why.", None),
+    501: ("A method that no HTTP API uses.", None),
     502: ("Every attempt failed before a token had reached the client.", _RETRY),
     503: ("Every target is busy or down, and stayed so until the deadline.", _RETRY),
     505: ("HTTP/1.0 and HTTP/1.1 are served.", None),
 }
-_OF_PAGES = (400, 401, 403, 404, 405, 408, 414, 417, 431, 500, 505)
+_OF_PAGES = (400, 401, 403, 404, 405, 408, 414, 417, 431, 500, 501, 505)
 _OF_BODIES = (413, 415)
 _OF_ANSWERS = (429, 502, 503)
 

@@ -30,15 +30,16 @@ def _open(description: str, required: list[str], properties: Json, **more: Any) 
 _IDS: Json = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0, "maximum": 2047}}
 """Ids that are in every vocabulary."""
 _SOME_TEXT: Json = {"type": "string", "minLength": 1}
-_PROMPT: Json = {
-    "description": "A text, texts, ids of tokens, or lists of such ids. How high ids go is the model's to say.",
-    "anyOf": [
-        _SOME_TEXT,
-        {"type": "array", "minItems": 1, "items": _SOME_TEXT},
-        _IDS,
-        {"type": "array", "minItems": 1, "items": _IDS},
-    ],
-}
+
+
+def _prompt(description: str, **bounds: int) -> Json:
+    several: Json = {"type": "array", "minItems": 1, **bounds}
+    return {
+        "description": f"{description} How high ids go is the model's to say.",
+        "anyOf": [_SOME_TEXT, {**several, "items": _SOME_TEXT}, _IDS, {**several, "items": _IDS}],
+    }
+
+
 _STREAM_OPTIONS: Json = {
     "type": ["object", "null"],
     "properties": {"include_usage": {"type": ["boolean", "null"], "description": "Count tokens in a last event."}},
@@ -47,7 +48,7 @@ _STREAM_OPTIONS: Json = {
 _TEXT_FIELDS: Json = {
     "stream": _STREAM,
     "stream_options": _STREAM_OPTIONS,
-    "max_tokens": _tokens("Most tokens of the answer."),
+    "max_tokens": _tokens("Most tokens of the answer.", minimum=0),
     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 32, "description": _ANSWERS},
 }
 _EXAMPLE_CHAT: Json = {"model": _BUILT_IN, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16}
@@ -79,7 +80,7 @@ REQUESTS: Json = {
         {
             "model": _MODEL,
             "messages": {"type": "array", "minItems": 1, "items": ref("ChatMessage")},
-            "max_completion_tokens": _tokens("The same as `max_tokens`, and before it."),
+            "max_completion_tokens": _tokens("The same as `max_tokens`, and before it.", minimum=0),
             **_TEXT_FIELDS,
         },
         examples=[_EXAMPLE_CHAT],
@@ -89,8 +90,8 @@ REQUESTS: Json = {
         ["model", "prompt"],
         {
             "model": _MODEL,
-            "prompt": _PROMPT,
-            "max_completion_tokens": _tokens("The same as `max_tokens`, and before it."),
+            "prompt": _prompt("A text or the ids of its tokens; a list of them where a target takes one.", maxItems=1),
+            "max_completion_tokens": _tokens("The same as `max_tokens`, and before it.", minimum=0),
             **_TEXT_FIELDS,
         },
         examples=[{"model": _BUILT_IN, "prompt": "Once", "max_tokens": 16}],
@@ -98,7 +99,7 @@ REQUESTS: Json = {
     "EmbeddingsRequest": _open(
         _PASSED_ON.format("`encoding_format`, `dimensions`, `user`"),
         ["model", "input"],
-        {"model": _MODEL, "input": _PROMPT},
+        {"model": _MODEL, "input": _prompt("Texts, or the ids of their tokens.")},
         examples=[{"model": _BUILT_IN, "input": "Hello"}],
     ),
     "TextBlock": _open("A block of text.", ["type", "text"], {"type": {"const": "text"}, "text": {"type": "string"}}),
@@ -139,14 +140,9 @@ REQUESTS: Json = {
             "model": _MODEL,
             "messages": {"type": "array", "minItems": 1, "items": ref("CountedMessage")},
             "system": {"anyOf": [{"type": "string"}, {"type": "array", "items": ref("TextBlock")}, {"type": "null"}]},
-            "tools": {"anyOf": [{"type": "array", "items": ref("CountedTool")}, {"type": "null"}]},
+            "tools": {"anyOf": [{"type": "array", "items": ref("AnthropicTool")}, {"type": "null"}]},
         },
         examples=[{"model": _BUILT_IN, "messages": [{"role": "user", "content": "Hello"}]}],
-    ),
-    "CountedTool": _open(
-        "A tool that the client runs.",
-        ["name", "input_schema"],
-        {"name": {"type": "string", "minLength": 1}, "input_schema": {"type": "object"}},
     ),
     "AnthropicTool": _open(
         "A tool that the client runs.",
@@ -154,7 +150,7 @@ REQUESTS: Json = {
         {
             "name": {"type": "string", "minLength": 1},
             "description": {"type": ["string", "null"]},
-            "input_schema": _open("A JSON schema.", ["type"], {"type": {"const": "object"}}),
+            "input_schema": _open("A JSON schema.", [], {"type": {"enum": ["object", None]}}),
             "strict": {"type": ["boolean", "null"]},
         },
     ),
@@ -179,10 +175,7 @@ REQUESTS: Json = {
             "tools": {"anyOf": [{"type": "array", "items": ref("AnthropicTool")}, {"type": "null"}]},
             "tool_choice": {
                 "anyOf": [
-                    _open("", ["type"], {"type": {"enum": ["auto", "any", "none"]}}),
-                    _open(
-                        "", ["type", "name"], {"type": {"const": "tool"}, "name": {"type": "string", "minLength": 1}}
-                    ),
+                    _open("`any` and `tool` where a target can.", ["type"], {"type": {"enum": ["auto", "none"]}}),
                     {"type": "null"},
                 ]
             },

@@ -34,6 +34,12 @@ class Tool(msgspec.Struct, gc=False):
     strict: bool | None = None
 
 
+class InputSchema(msgspec.Struct, gc=False):
+    """What a tool takes, as far as it is read."""
+
+    type: Any = None
+
+
 class ToolChoice(msgspec.Struct, gc=False):
     """How tools are to be used."""
 
@@ -72,6 +78,7 @@ class Metadata(msgspec.Struct, gc=False):
 
 _decode_tools = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _decode_tool = msgspec.json.Decoder(Tool).decode
+_decode_schema = msgspec.json.Decoder(InputSchema).decode
 _decode_choice = msgspec.json.Decoder(ToolChoice).decode
 _decode_thinking = msgspec.json.Decoder(Thinking).decode
 _decode_config = msgspec.json.Decoder(OutputConfig).decode
@@ -253,6 +260,8 @@ def _function(tool: Tool, path: str) -> dict[str, Any]:
         raise bad(f"{path}.input_schema", "Field required")
     if not bytes(tool.input_schema).startswith(b"{"):
         raise bad(f"{path}.input_schema", "Input should be a valid dictionary")
+    if decoded(_decode_schema, tool.input_schema, f"{path}.input_schema").type not in (None, "object"):
+        raise bad(f"{path}.input_schema.type", "Input should be 'object'")
     function: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
