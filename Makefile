@@ -10,6 +10,7 @@ SERVE_ARGS ?=
 TORCH := torch==2.13.0
 TORCH_VENV := .venv-torch
 PII_VENV := .venv-pii
+API_VENV := .venv-api
 CLIENTS_VENV := .venv-clients
 # Without what they bring along for pytest.
 CLIENTS_TEST = $(CLIENTS_VENV)/bin/python -m pytest -q -p no:asyncio -p no:inline_snapshot
@@ -17,7 +18,8 @@ AGENTS_VENV := .venv-agents
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-torch test-pii test-clients test-agents test-conformance test-compiled check lint types imports docs-check coverage demo compiled bench lock \
+.PHONY: help serve test test-torch test-pii test-api test-clients test-agents test-conformance test-compiled check lint types \
+	imports docs-check coverage demo compiled bench lock \
 	regenerate format clean
 
 help: ## Show what can be made
@@ -45,6 +47,9 @@ test-agents: $(CLIENTS_VENV)/.ready $(AGENTS_VENV)/.ready ## Drive a gateway wit
 
 test-conformance: $(CLIENTS_VENV)/.ready ## Run openai's and anthropic's own tests against a gateway (downloads them)
 	$(CLIENTS_TEST) -rP tests/conformance
+
+test-api: $(API_VENV)/.ready ## Hold the API to its OpenAPI document with schemathesis, in some three minutes (API_SECONDS=120)
+	$(API_VENV)/bin/python -m pytest -q tests/api
 
 check: lint types imports docs-check ## Lint, types, import contracts, generated pages
 
@@ -102,9 +107,12 @@ lock: ## Resolve the dependencies anew (needs uv and npm)
 		--custom-compile-command "make lock" -q -o requirements/agents.txt
 	cd tests/clients && npm install --package-lock-only --silent
 	cd tests/agents && npm install --package-lock-only --silent
+	uv pip compile pyproject.toml --group api --extra local --universal --generate-hashes --python-version 3.11 \
+		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt -q -o requirements/api.txt
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) $(COMPILED) $(TORCH_VENV) $(PII_VENV) $(CLIENTS_VENV) $(AGENTS_VENV) tests/clients/node_modules tests/agents/node_modules build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(COMPILED) $(TORCH_VENV) $(PII_VENV) $(API_VENV) $(CLIENTS_VENV) $(AGENTS_VENV) tests/clients/node_modules \
+		tests/agents/node_modules build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The serve environment is a part of the dev environment, so one folder serves both. The locks are complete, so nothing is
 # resolved: with `--no-deps` a release after the lock cannot trouble older resolvers (pip 23 and `coverage[toml]`).
@@ -115,6 +123,12 @@ $(VENV)/bin/python:
 $(VENV)/.serve: requirements/serve.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements/serve.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(API_VENV)/.ready: requirements/api.txt pyproject.toml
+	$(PYTHON) -m venv $(API_VENV)
+	$(API_VENV)/bin/python -m pip install -q --require-hashes --no-deps -r requirements/api.txt
+	$(API_VENV)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(PII_VENV)/.ready: requirements/pii.txt pyproject.toml

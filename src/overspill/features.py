@@ -26,6 +26,7 @@ class Feature(enum.StrEnum):
     CHOICES = "choices"  # several answers at once
     NATIVE_MESSAGES = "native_messages"  # what only a target can do that speaks Anthropic's Messages itself
     NATIVE_RESPONSES = "native_responses"  # likewise OpenAI's Responses
+    PROMPTS = "prompts"  # several prompts in one request
 
 
 BITS: Mapping[Feature, int] = {feature: 1 << place for place, feature in enumerate(Feature)}
@@ -49,6 +50,7 @@ PARAMS: Mapping[Feature, str] = {
     Feature.FILES: "messages",
     Feature.LOGPROBS: "logprobs",
     Feature.CHOICES: "n",
+    Feature.PROMPTS: "prompt",
 }
 """The field of a chat request by which each is asked for, where it is one."""
 

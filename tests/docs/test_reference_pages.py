@@ -25,10 +25,13 @@ from tests.docs.generators.providers import providers_page
 from tests.docs.generators.reasons import reasons_page
 from tests.docs.generators.source import field_docs, member_comments
 
+from overspill import __version__
 from overspill.catalog.load import load
 from overspill.config import schema
 from overspill.core.types import FailureKind, LocalOnly, Outcome, Refusal, RejectReason, Spill
-from overspill.gateway import app, debug
+from overspill.gateway import debug, routes
+from overspill.gateway.openapi import document
+from overspill.gateway.openapi.parts import ANSWER_HEADERS
 from overspill.gateway.rehearsal.scenarios import SCENARIOS
 from overspill.gateway.rehearsal.verdict import Verdict
 from overspill.gateway.screening import TextVerdict
@@ -136,10 +139,20 @@ def test_every_ledger_column_is_explained_and_in_the_reference() -> None:
 
 def test_every_path_is_in_the_reference() -> None:
     known = {path for _, path, _ in http_api.PATHS} | {*http_api.UNVERSIONED, *http_api.BELOW_ANTHROPIC}
-    source = Path(app.__file__).read_text(encoding="utf-8")
-    served = set(re.findall(r'^ +"(/[a-z0-9/_]*)": ', source, re.MULTILINE))
-    assert len(served) >= 12
-    assert served | {"/v1/models/{model}"} == known
+    assert len(routes.PATHS) >= 12
+    assert {*routes.PATHS, "/v1/models/{model}"} == known
+
+
+def test_the_openapi_document_in_the_repository_is_current() -> None:
+    path, found = REFERENCE / "openapi.json", document(__version__)
+    text = msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n"
+    if os.environ.get("OVERSPILL_REGENERATE"):
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text, "run make regenerate"
+
+
+def test_the_openapi_document_names_the_headers_of_an_answer() -> None:
+    assert set(ANSWER_HEADERS) <= {name for name, _ in http_api.RESPONSE_HEADERS}
 
 
 def test_every_parameter_of_debug_route_is_in_the_reference() -> None:

@@ -39,6 +39,7 @@ def as_rows(records: tuple[KeyRecord, ...], uses: Mapping[str, KeyUse], now: dat
 def _may(record: KeyRecord) -> str:
     said = [f"models {', '.join(record.models)}"] if record.models else []
     said += ["local pools only"] if record.local_only else []
+    said += [f"reasoning as {record.reasoning}"] if record.reasoning != "reasoning_content" else []
     said += [f"weight {record.weight:g}"] if record.weight != 1 else []
     if record.limits is not None or record.budget is not None:
         said.append(describe_limits(record.limits, record.budget))

@@ -28,6 +28,7 @@ from overspill.ledger.store import LedgerStore
 from overspill.ledger.usage import KeyUse, use_by_key
 from overspill.pools.facts import load_facts
 from overspill.units import parse_duration_s
+from overspill.wire.form import SHOWN
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _CONFIG = click.option(
@@ -94,6 +95,7 @@ _MAY: tuple[Callable[[Command], Command], ...] = (
     click.option("--weight", type=click.FloatRange(0, 1000, min_open=True), help="Its share of a full engine (1)."),
     click.option("--model", "models", multiple=True, help="A model or glob it may ask for (all); may be repeated."),
     click.option("--local-only", is_flag=True, help="Its requests never leave local pools."),
+    click.option("--reasoning", type=click.Choice(SHOWN), help="How its answers show thinking (reasoning_content)."),
     click.option("--requests-per-minute", type=click.IntRange(1), help="Requests per minute."),
     click.option("--tokens-per-minute", type=click.IntRange(1), help="Prompt and answer tokens per minute."),
     click.option("--burst", help="How much of the two may come at once: what builds up in this time (60s)."),
@@ -155,6 +157,7 @@ def _record(name: str, key: str, may: dict[str, Any], expires: datetime | None, 
         "weight": may["weight"],
         "models": list(may["models"]),
         "local_only": may["local_only"],
+        "reasoning": may["reasoning"],
         "limits": {rate: amount for rate, amount in rates.items() if amount is not None} or None,
         "budget": {window: usd for window, usd in budget.items() if usd is not None} or None,
         "note": note,

@@ -14,7 +14,11 @@ from overspill.wire.reply import error_body
 
 _JSON: Headers = ((b"content-type", b"application/json"),)
 _ONE = re.compile(r"(?:/v1)?/responses/([^/]+)(?:/(input_items|cancel))?")
-_METHODS = {None: ("GET", "DELETE", "HEAD"), "input_items": ("GET", "HEAD"), "cancel": ("POST",)}
+_METHODS = {
+    None: ("GET", "HEAD", "DELETE", "OPTIONS"),
+    "input_items": ("GET", "HEAD", "OPTIONS"),
+    "cancel": ("POST", "OPTIONS"),
+}
 
 
 def refuse_socket(request: HttpRequest) -> tuple[int, Headers, bytes] | None:
@@ -34,14 +38,14 @@ def refuse_kept(request: HttpRequest) -> tuple[int, Headers, bytes] | None:
     match = _ONE.fullmatch(request.path)
     if match is None:
         return None
-    response_id, what = match.groups()
-    allowed = _METHODS[what]
-    if request.method not in allowed:
-        message = f"{request.path} takes {' or '.join(allowed)}, not {request.method}"
-        body = error_body(message, kind="invalid_request_error", code="wrong_method")
-        return 405, (*_JSON, (b"allow", ", ".join(allowed).encode())), body
     message = (
-        f"there is no response {response_id!r}: this gateway keeps no answers ('store' has no effect), so that nothing "
+        f"there is no response {match[1]!r}: this gateway keeps no answers ('store' has no effect), so that nothing "
         "can be read, deleted or cancelled afterwards; to stop an answer, close its connection"
     )
     return 404, _JSON, error_body(message, kind="invalid_request_error", code="response_not_found", param="response_id")
+
+
+def methods_of_kept(path: str) -> tuple[str, ...] | None:
+    """Return what such a path takes; ``None`` for any other."""
+    match = _ONE.fullmatch(path)
+    return None if match is None else _METHODS[match[2]]

@@ -19,7 +19,7 @@ from overspill.config.secrets import resolve as resolve_secret
 from overspill.core.events import AnyEvent
 from overspill.core.types import Policy
 from overspill.errors import ConfigError, OverspillError
-from overspill.gateway.app import App, known_models
+from overspill.gateway.app import App
 from overspill.gateway.asking import Asking
 from overspill.gateway.auth import Keyring
 from overspill.gateway.background import in_background
@@ -36,6 +36,7 @@ from overspill.gateway.http.proxies import TrustedProxies
 from overspill.gateway.http.server import Server, serve
 from overspill.gateway.keys import Held, KeyWatch, keyring
 from overspill.gateway.live_target import LiveTarget
+from overspill.gateway.pages import known_models
 from overspill.gateway.places import cache_dir, state_dir
 from overspill.gateway.pseudonyms import Pseudonyms, find_salt
 from overspill.gateway.thoughts import Thoughts

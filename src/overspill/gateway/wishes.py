@@ -113,9 +113,12 @@ def _reasoning(text: str) -> ReasoningForm:
 
 def _duration_s(wish: str, text: str) -> float:
     try:
-        return parse_duration_s(text)
+        duration_s = parse_duration_s(text)
     except ValueError as error:
         raise _bad(wish, str(error)) from None
+    if not duration_s:
+        raise _bad(wish, f"{text!r} is no time at all; write one above zero, or leave the header out")
+    return duration_s
 
 
 def _bad(wish: str, why: str) -> WireError:

@@ -20,7 +20,7 @@ from overspill.wire.needs import DECIDING_FIELDS, needs_of, needs_of_parts
 from overspill.wire.request import Chat, Message, Request, SurfaceName
 from overspill.wire.tokens import estimate_tokens
 
-MAX_TOKENS_LIMIT = 2**31
+MAX_TOKENS_LIMIT = 2**31 - 1
 MAX_N = 128
 _MAX_DIGITS = 10  # of MAX_TOKENS_LIMIT; a number of a megabyte would take seconds to convert
 PREFIX_BYTES = 1024
@@ -40,6 +40,7 @@ _decode_text = msgspec.json.Decoder(str).decode
 _decode_messages = msgspec.json.Decoder(list[Message]).decode
 _decode_prompt = msgspec.json.Decoder(str | list[str | int | list[int]]).decode
 _PROMPT_KINDS: tuple[set[type], ...] = ({str}, {int}, {list})
+_WHOLE = re.compile(rb"(-?[0-9]+)\.0+")
 _AT = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
 
 
@@ -196,8 +197,12 @@ def _prompt(fields: dict[str, msgspec.Raw], name: str) -> bytes:
     if isinstance(prompt, list):
         if not prompt:
             raise _bad(f"'{name}' is an empty array; send at least one element.", name, "empty_array")
+        if "" in prompt or [] in prompt:
+            raise _bad(f"'{name}' has an element that is empty; leave it out.", name, "invalid_value")
         if set(map(type, prompt)) not in _PROMPT_KINDS:
             raise _bad(f"'{name}' mixes kinds of elements; it must be {forms}.", name, "invalid_type")
+    elif not prompt:
+        raise _bad(f"'{name}' is empty; send some text.", name, "invalid_value")
     return bytes(raw)
 
 
@@ -232,7 +237,7 @@ def _boolean(fields: dict[str, msgspec.Raw], name: str, *, within: str = "") -> 
 
 
 def _integer(fields: dict[str, msgspec.Raw], name: str, low: int, high: int) -> int | None:
-    """Read an integer in a range. ``1.0`` is none: what a target makes of it differs from server to server.
+    """Read an integer in a range. ``1.0`` is one to JSON but not to every server, so it becomes ``1``.
 
     A limit of 0 tokens is the target's to refuse: some do, others read the prompt into their cache and answer nothing.
     """
@@ -240,6 +245,10 @@ def _integer(fields: dict[str, msgspec.Raw], name: str, low: int, high: int) -> 
     if raw is None:
         return None
     digits = bytes(raw)
+    whole = _WHOLE.fullmatch(digits)
+    if whole is not None:
+        digits = whole[1]
+        raw = fields[name] = msgspec.Raw(digits)
     if digits.isdigit() and len(digits) <= _MAX_DIGITS and low <= (value := int(digits)) <= high:
         return value
     if digits == _NULL:

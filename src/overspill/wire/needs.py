@@ -74,6 +74,8 @@ def needs_of(fields: Mapping[str, msgspec.Raw]) -> int:
         needs |= BITS[Feature.TOOLS] | _choice_of_tool(fields)
     if any(_is_on(fields, name) and bytes(fields[name]) != b"1" for name in ("n", "best_of")):
         needs |= BITS[Feature.CHOICES]
+    if _has_several(fields.get("prompt")):
+        needs |= BITS[Feature.PROMPTS]
     if _is_on(fields, "logprobs") or _is_on(fields, "top_logprobs"):
         needs |= BITS[Feature.LOGPROBS]
     if _is_on(fields, "modalities") and b'"audio"' in bytes(fields["modalities"]):
@@ -104,6 +106,14 @@ def needs_of_parts(messages: bytes) -> int:
                 if isinstance(part, _Part) and isinstance(part.type, str):
                     needs |= _PARTS.get(part.type, 0)
     return needs
+
+
+def _has_several(prompt: msgspec.Raw | None) -> bool:
+    """Say whether this is a list of prompts; a list of numbers is one."""
+    if prompt is None or not bytes(prompt).startswith(b"["):
+        return False
+    value = _read(prompt)
+    return isinstance(value, list) and len(value) > 1 and not isinstance(value[0], int)
 
 
 def _choice_of_tool(fields: Mapping[str, msgspec.Raw]) -> int:

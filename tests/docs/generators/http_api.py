@@ -27,6 +27,7 @@ PATHS = (
         "The models that can be asked for by name, globs left out; to who sends `anthropic-version` as Anthropic does.",
     ),
     ("GET", "/v1/models/{model}", "One model; 404 if no route takes the name."),
+    ("GET", "/openapi.json", "What is on this page for programs: the [OpenAPI document](openapi.json). No key needed."),
     ("GET", "/debug/route", "Why a request would go where it would go now. Nothing is sent."),
     ("GET", "/", "The version and the paths."),
     ("GET", "/healthz", "200 while the process answers. No key needed."),

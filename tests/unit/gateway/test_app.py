@@ -113,6 +113,8 @@ def test_an_unknown_path_is_404_with_a_suggestion() -> None:
         ("POST", "/v1/models", "GET"),
         ("PUT", "/v1/models/small", "GET"),
         ("POST", "/metrics", "GET"),
+        ("TRACE", "/healthz", "GET"),
+        ("QUERY", "/v1/embeddings", "POST"),
     ],
 )
 def test_the_wrong_method_is_405_and_names_the_right_one(method: str, path: str, allowed: str) -> None:

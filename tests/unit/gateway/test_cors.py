@@ -159,7 +159,9 @@ def test_a_reload_lets_other_pages_in() -> None:
 def test_options_without_a_page_say_what_a_path_takes() -> None:
     async def scenario(address: str, gateway: Gateway) -> None:
         for path, allowed in (
+            ("/v1/completions", "POST, OPTIONS"),
             ("/v1/chat/completions", "GET, HEAD, POST, OPTIONS"),
+            ("/v1/responses/one", "GET, HEAD, DELETE, OPTIONS"),
             ("/v1/models", "GET, HEAD, OPTIONS"),
             ("/v1/models/m", "GET, HEAD, OPTIONS"),
             ("*", "GET, HEAD, OPTIONS, POST"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overspill.errors import WireError
-from overspill.gateway.wishes import NO_WISHES, CacheWish, Wishes, read_wishes
+from overspill.gateway.wishes import NO_WISHES, PREFIX, CacheWish, Wishes, read_wishes
 from overspill.wire.form import ReasoningForm
 
 Pair = tuple[bytes, bytes]
@@ -72,3 +72,10 @@ def test_a_wish_that_cannot_be_read_is_refused(header: Pair, words: str) -> None
 def test_a_wish_that_is_sent_twice_is_refused() -> None:
     with pytest.raises(WireError, match="it is sent twice"):
         read_wishes([(b"x-overspill-local-only", b"true"), (b"x-overspill-local-only", b"false")])
+
+
+@pytest.mark.parametrize("wish", [b"ttft-slo", b"deadline"])
+@pytest.mark.parametrize("value", [b"0", b"0s", b"0.0ms"])
+def test_no_time_at_all_is_refused(wish: bytes, value: bytes) -> None:
+    with pytest.raises(WireError, match="no time at all"):
+        read_wishes([(PREFIX + wish, value)])

@@ -87,7 +87,7 @@ def test_the_prefix_hash_sees_the_first_kibibyte_only() -> None:
     assert prefix("a" + "x" * 2000) != prefix("b" + "x" * 2000)
 
 
-@pytest.mark.parametrize("prompt", ["", "hi", ["hi", "you"], [1, 2], [[1], [2, 3]]])
+@pytest.mark.parametrize("prompt", ["hi", ["hi", "you"], [1, 2], [[1], [2, 3]]])
 def test_a_prompt_may_have_each_of_its_four_forms(prompt: Any) -> None:
     body = json.dumps({"model": "m", "prompt": prompt, "max_tokens": 3, "stream": True}).encode()
     request = parse_request("completions", body)
@@ -230,10 +230,10 @@ def test_stream_options_of_a_wrong_shape_are_refused() -> None:
     ("value", "code"),
     [
         (-1, "integer_below_min_value"),
-        (2**31 + 1, "integer_above_max_value"),
+        (2**31, "integer_above_max_value"),
         (10**30, "integer_above_max_value"),
-        (1.0, "invalid_type"),
-        (1e3, "invalid_type"),
+        (1.5, "invalid_type"),
+        (-1.0, "integer_below_min_value"),
         ("5", "invalid_type"),
         (True, "invalid_type"),
         ([1], "invalid_type"),
@@ -246,11 +246,26 @@ def test_a_count_out_of_its_range_is_refused(name: str, value: Any, code: str) -
 
 
 def test_the_bounds_themselves_are_allowed() -> None:
-    assert chat(max_tokens=2**31).max_tokens == 2**31
+    assert chat(max_tokens=2**31 - 1).max_tokens == 2**31 - 1
     assert chat(max_tokens=0).max_tokens == 0
     assert chat(n=128).n == 128
     assert refused_field(n=0).message == "'n' is 0; it must be at least 1."
     assert refused_field(n=129).code == "integer_above_max_value"
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n"])
+def test_a_whole_number_in_the_form_of_a_fraction_is_passed_on_as_one(name: str) -> None:
+    request = chat(**{name: 7.0})
+    assert bytes(request.fields[name]) == b"7"
+    assert 7 in (request.max_tokens, request.n)
+
+
+@pytest.mark.parametrize(("surface", "name"), [("completions", "prompt"), ("embeddings", "input")])
+@pytest.mark.parametrize("prompt", ["", ["a", ""], [[1], []]])
+def test_an_empty_prompt_or_element_is_refused(surface: SurfaceName, name: str, prompt: Any) -> None:
+    with pytest.raises(WireError) as refused:
+        parse_request(surface, json.dumps({"model": "m", name: prompt}).encode())
+    assert (refused.value.param, refused.value.code) == (name, "invalid_value")
 
 
 def test_an_absurdly_long_number_is_refused_in_short_words() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from overspill.features import Feature, features_of
+from overspill.features import Feature, features_of, mask
 from overspill.wire.chat import parse_request
 from overspill.wire.needs import needs_of, needs_of_parts
 
@@ -103,4 +103,21 @@ def test_what_cannot_be_read_needs_nothing_here() -> None:
 
 def test_a_completion_says_it_too() -> None:
     body = {"model": "m", "prompt": ['"type"', "image_url"], "logprobs": 2, "best_of": 3}
-    assert set(features_of(parse_request("completions", msgspec.json.encode(body)).needs)) == {F.LOGPROBS, F.CHOICES}
+    needed = {F.LOGPROBS, F.CHOICES, F.PROMPTS}
+    assert set(features_of(parse_request("completions", msgspec.json.encode(body)).needs)) == needed
+
+
+@pytest.mark.parametrize(
+    ("prompt", "several"),
+    [
+        (b'"a"', False),
+        (b'["a"]', False),
+        (b'["a","b"]', True),
+        (b"[1,2]", False),
+        (b"[[1,2]]", False),
+        (b"[[1],[2]]", True),
+        (b"[1", False),
+    ],
+)
+def test_several_prompts_are_a_need(prompt: bytes, several: bool) -> None:
+    assert needs_of({"prompt": msgspec.Raw(prompt)}) == (mask([F.PROMPTS]) if several else 0)

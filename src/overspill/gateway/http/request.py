@@ -18,7 +18,7 @@ from overspill.gateway.http.refusal import Refusal
 from overspill.wire.http import Headers
 
 METHODS = {
-    name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
+    name.encode(): name for name in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "QUERY", "TRACE")
 }  # a mapping, so that the usual request gets its name without a decode
 # Read by a decision here or by the gateway: two of one are two answers to "who is it?" or "where does it end?".
 _SINGLE = frozenset(

@@ -26,6 +26,12 @@ _NOT_OFFERED = (
     b"audio input is not supported",
     b"not_supported_error",  # llama.cpp, 501: embeddings from a server that was not started for them
 )
+_MALFORMED = (
+    b"failed to parse tools",  # llama.cpp, 500, as are the next: messages or tools are not of the form that it reads
+    b"failed to parse messages",
+    b"[json.exception.",
+    b"while executing ",  # its template engine's words: the chat template refuses the conversation
+)
 _READ_BYTES = 4096
 
 
@@ -39,6 +45,6 @@ def classify(status: int, headers: Headers, body: bytes) -> Failure:
     failure = classify_any(status, headers, body)
     if status in (200, 400, 413, 422, 500) and any(phrase in text for phrase in _TOO_LONG):
         return Failure(kind=FailureKind.CONTEXT_TOO_LONG, message=failure.message)
-    if status >= 500 and any(phrase in text for phrase in _NOT_OFFERED):
+    if status >= 500 and any(phrase in text for phrase in (*_NOT_OFFERED, *_MALFORMED)):
         return Failure(kind=FailureKind.BAD_REQUEST, message=failure.message)
     return failure

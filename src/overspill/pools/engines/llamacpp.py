@@ -32,6 +32,7 @@ _WORKER_ENVIRONMENT = {
     "GGML_NO_BACKTRACE": "1",
 }
 _NO_PROJECTOR = "it was started without a projector (options: {mmproj.path: FILE})"
+_ONE_PROMPT = "its stream of several prompts is empty"
 _RUNNING = b"llamacpp:requests_processing"
 _WAITING = b"llamacpp:requests_deferred"
 
@@ -40,6 +41,7 @@ class _LlamaCpp(OpenAIServer):
     """What is the same for both."""
 
     stats_path: bytes | None = b"/metrics"
+    unsupported: Mapping[str, str] = {"prompts": _ONE_PROMPT}
     reuses_connections = False
     cancels_only_streams = True
     # Both flags since 2026-05 (llama.cpp #22727, #23012); a stream never repeats the given text, a whole body does.
@@ -72,6 +74,7 @@ class EmbeddedLlamaCpp(_LlamaCpp):
     kind = "llamacpp"
     needs_model: bool = True
     unsupported: Mapping[str, str] = {
+        "prompts": _ONE_PROMPT,
         "embeddings": "unless the pool's `surfaces` name them: the means of a model that generates text are poor ones;"
         " give it an embedding model",
         "images": _NO_PROJECTOR,

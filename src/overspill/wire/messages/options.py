@@ -34,6 +34,12 @@ class Tool(msgspec.Struct, gc=False):
     strict: bool | None = None
 
 
+class InputSchema(msgspec.Struct, gc=False):
+    """What a tool takes, as far as it is read."""
+
+    type: Any = None
+
+
 class ToolChoice(msgspec.Struct, gc=False):
     """How tools are to be used."""
 
@@ -46,7 +52,7 @@ class Thinking(msgspec.Struct, gc=False):
     """How much the model may think, and what is shown of it."""
 
     type: str
-    budget_tokens: int | None = None
+    budget_tokens: float | None = None
     display: str | None = None
 
 
@@ -72,6 +78,7 @@ class Metadata(msgspec.Struct, gc=False):
 
 _decode_tools = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _decode_tool = msgspec.json.Decoder(Tool).decode
+_decode_schema = msgspec.json.Decoder(InputSchema).decode
 _decode_choice = msgspec.json.Decoder(ToolChoice).decode
 _decode_thinking = msgspec.json.Decoder(Thinking).decode
 _decode_config = msgspec.json.Decoder(OutputConfig).decode
@@ -79,7 +86,6 @@ _decode_format = msgspec.json.Decoder(Format).decode
 _decode_metadata = msgspec.json.Decoder(Metadata).decode
 _decode_stops = msgspec.json.Decoder(list[str]).decode
 _decode_number = msgspec.json.Decoder(float).decode
-_decode_whole_number = msgspec.json.Decoder(int).decode
 
 Fields = dict[str, msgspec.Raw]
 
@@ -98,7 +104,16 @@ def asked_thinking(native: Fields) -> Thinking | None:
     if wish.type not in ("enabled", "adaptive", "between_tools", "disabled"):
         expected = "'enabled', 'adaptive', 'between_tools' or 'disabled'"
         raise bad("thinking.type", f"Input should be {expected}, not {wish.type[:40]!r}")
+    if wish.budget_tokens is not None:
+        whole_number(wish.budget_tokens, "thinking.budget_tokens")
     return wish
+
+
+def whole_number(value: float, path: str) -> int:
+    """Return a number as an integer, which ``1.0`` is to JSON."""
+    if not value.is_integer():
+        raise bad(path, "Input should be a valid integer", code="invalid_type")
+    return int(value)
 
 
 def stop_sequences(native: Fields) -> list[str]:
@@ -143,7 +158,7 @@ class Options:
             self.fields["stop"] = raw_of(stops)
         for name in ("temperature", "top_p"):
             self._copy(name, _decode_number)
-        self._copy("top_k", _decode_whole_number)
+        self._read_top_k()
         self._read_user()
         self._read_tools()
         self._read_tool_choice()
@@ -158,6 +173,12 @@ class Options:
         if raw is not None:
             decoded(decode, raw, name)
             self.fields[name] = raw
+
+    def _read_top_k(self) -> None:
+        raw = self._raw("top_k")
+        if raw is not None:
+            value = whole_number(decoded(_decode_number, raw, "top_k"), "top_k")
+            self.fields["top_k"] = raw_of(value)
 
     def _read_user(self) -> None:
         raw = self._raw("metadata")
@@ -239,6 +260,8 @@ def _function(tool: Tool, path: str) -> dict[str, Any]:
         raise bad(f"{path}.input_schema", "Field required")
     if not bytes(tool.input_schema).startswith(b"{"):
         raise bad(f"{path}.input_schema", "Input should be a valid dictionary")
+    if decoded(_decode_schema, tool.input_schema, f"{path}.input_schema").type not in (None, "object"):
+        raise bad(f"{path}.input_schema.type", "Input should be 'object'")
     function: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
@@ -248,7 +271,7 @@ def _function(tool: Tool, path: str) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _effort_of(budget_tokens: int | None) -> str | None:
+def _effort_of(budget_tokens: float | None) -> str | None:
     if budget_tokens is None:
         return None
     return next((effort for most, effort in _EFFORT_BUDGETS if budget_tokens <= most), "high")

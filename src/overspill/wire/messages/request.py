@@ -5,6 +5,7 @@ The client's own fields are kept beside the translation, for targets that speak 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from zlib import crc32
 
@@ -40,6 +41,8 @@ _READ = frozenset(
 _OF_NO_EFFECT = (b"null", b"[]", b"{}", b"false", b'"auto"', b'"standard"', b'"standard_only"')
 """Values of a field that is dropped of which nobody need be told."""
 _MAX_DIGITS = 10
+
+_INTEGRAL = re.compile(rb"(-?[0-9]+)\.0+")
 
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_boolean = msgspec.json.Decoder(bool).decode
@@ -121,7 +124,7 @@ def _required(native: Fields, name: str) -> msgspec.Raw:
 
 
 def _max_tokens(native: Fields) -> int:
-    digits = bytes(_required(native, "max_tokens"))
+    digits = _INTEGRAL.sub(rb"\1", bytes(_required(native, "max_tokens")))  # 1.0 is 1 to JSON
     if not digits.removeprefix(b"-").isdigit():
         raise bad("max_tokens", "Input should be a valid integer", code="invalid_type")
     if digits.startswith(b"-"):

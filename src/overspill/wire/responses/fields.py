@@ -74,10 +74,12 @@ class Fields:
         return value
 
     def integer(self, name: str, low: int, high: int) -> int | None:
-        """Read an integer from ``low`` to ``high``, or nothing. ``1.0`` is none."""
+        """Read an integer from ``low`` to ``high``, or nothing. ``1.0`` is one, as in JSON."""
         value = self.values.get(name)
         if value is None:
             return None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise wrong_type(self.at(name), value, "an integer")
         if value < low:

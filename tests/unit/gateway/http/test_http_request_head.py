@@ -60,10 +60,11 @@ def test_usual_hosts_pass(host: bytes) -> None:
 
 def test_a_refusal_says_what_to_do_in_openai_form() -> None:
     with pytest.raises(Refusal) as refusal:
-        read_head(b"TRACE", b"/", "1.1", [HOST], Limits())
+        read_head(b"PURGE", b"/", "1.1", [HOST], Limits())
     assert refusal.value.status == 501
     assert refusal.value.body == (
-        b'{"error":{"message":"method TRACE is not served; use one of GET, POST, HEAD, OPTIONS, PUT, PATCH, DELETE",'
+        b'{"error":{"message":"method PURGE is not served; use one of GET, POST, HEAD, OPTIONS, PUT, PATCH, DELETE, '
+        b'QUERY, TRACE",'
         b'"type":"server_error","param":null,"code":"unsupported_method"}}'
     )
 

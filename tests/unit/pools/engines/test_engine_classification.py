@@ -95,6 +95,22 @@ CASES = {
         b'{"error":{"code":400,"message":"parse error","type":"invalid_request_error"}}',
         FailureKind.BAD_REQUEST,
     ),
+    "llama.cpp, tools of another form": (
+        500,
+        (
+            b'{"error":{"code":500,"message":"Failed to parse tools: Missing tool type: {}; tools = [\\n  {}\\n]",'
+            b'"type":"server_error"}}'
+        ),
+        FailureKind.BAD_REQUEST,
+    ),
+    "llama.cpp, a part of a message without its text": (
+        500,
+        (
+            b'{"error":{"code":500,"message":"Failed to parse messages: [json.exception.out_of_range.403] key \'text\' '
+            b'not found","type":"server_error"}}'
+        ),
+        FailureKind.BAD_REQUEST,
+    ),
     "crash": (500, b"Internal Server Error", FailureKind.SERVER_ERROR),
 }
 

@@ -381,7 +381,7 @@ def test_fields_without_a_place_are_told_unless_they_say_nothing() -> None:
         ({"max_tokens": None}, "max_tokens: Field required"),
         ({"max_tokens": "9"}, "max_tokens: Input should be a valid integer"),
         ({"max_tokens": -1}, "max_tokens: Input should be greater than or equal to 0"),
-        ({"max_tokens": 10**30}, "max_tokens: Input should be less than or equal to 2147483648"),
+        ({"max_tokens": 10**30}, "max_tokens: Input should be less than or equal to 2147483647"),
         ({"messages": None}, "messages: Field required"),
         ({"messages": []}, "messages: at least one message is required"),
         ({"messages": {}}, "messages: Input should be a valid list"),
@@ -417,11 +417,19 @@ def test_fields_without_a_place_are_told_unless_they_say_nothing() -> None:
         ({"stream": "yes"}, "stream: Input should be a valid boolean"),
         ({"temperature": "hot"}, "temperature: Input should be a valid number"),
         ({"top_k": 1.5}, "top_k: Input should be a valid integer"),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 1.5}},
+            "thinking.budget_tokens: Input should be a valid integer",
+        ),
         ({"stop_sequences": "END"}, "stop_sequences: Input should be a valid list"),
         ({"metadata": {"user_id": 1}}, "metadata.user_id: Input should be a valid string"),
         ({"tools": [{"input_schema": {}}]}, "tools.0.name: Field required"),
         ({"tools": [{"name": "f"}]}, "tools.0.input_schema: Field required"),
         ({"tools": [{"name": "f", "input_schema": []}]}, "tools.0.input_schema: Input should be a valid dictionary"),
+        (
+            {"tools": [{"name": "f", "input_schema": {"type": 5}}]},
+            "tools.0.input_schema.type: Input should be 'object'",
+        ),
         ({"tools": [{"name": 1, "input_schema": {}}]}, "tools.0.name: Input should be a valid string"),
         ({"tool_choice": {"type": "tool"}}, "tool_choice.name: Field required"),
         ({"tool_choice": {"type": "x"}}, "tool_choice.type: Input should be 'auto', 'any', 'tool' or 'none', not 'x'"),
@@ -462,3 +470,10 @@ def test_a_count_needs_no_limit_and_reads_the_same_prompt() -> None:
     assert counted.prompt_tokens == read(system="be brief").prompt_tokens
     assert counted.max_tokens is None
     assert "max_tokens" not in counted.fields
+
+
+def test_a_whole_number_in_the_form_of_a_fraction_is_one() -> None:
+    request = read(max_tokens=16.0, top_k=40.0, thinking={"type": "enabled", "budget_tokens": 2000.0})
+    assert request.max_tokens == 16
+    assert (bytes(request.fields["max_tokens"]), bytes(request.fields["top_k"])) == (b"16", b"40")
+    assert bytes(request.fields["reasoning_effort"]) == b'"low"'

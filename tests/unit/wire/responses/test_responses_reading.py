@@ -23,6 +23,10 @@ def refusal(said: Any = "hi", **fields: Any) -> WireError:
     return caught.value
 
 
+def test_a_whole_number_in_the_form_of_a_fraction_is_one() -> None:
+    assert ask("hi", max_output_tokens=16.0).max_tokens == 16
+
+
 def test_a_text_is_one_message_of_the_user() -> None:
     request = ask("hello")
     assert (request.surface, request.model, request.stream, request.max_tokens) == ("responses", "m", False, None)
