@@ -59,9 +59,9 @@ def main() -> None:
     rows, dropped = load()
     priors = leave_one_out(rows)
     print(f"{len(rows)} measurements, dropped: {dropped}; {seeds} seeds\n")
-    print(
-        "| rows of one | n observed | groups | TPOT: groups | rows | 90th | in 90 % | TTFT: groups | rows | 90th | in 90 % |"
-    )
+    kinds = (f"{name}: {what}" for name in ("TPOT", "TTFT") for what in _FIGURES)
+    columns = ("rows of one", "n observed", "groups", *kinds)
+    print(f"| {' | '.join(columns)} |")
     print("|---" * len(columns) + "|")
     for what, key in (("deployment", lambda one: one.deployment), ("series", lambda one: one.series)):
         for count in COUNTS:

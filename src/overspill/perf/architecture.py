@@ -168,19 +168,16 @@ def _count_layer(layer: Layer, hidden: int) -> dict[Role, int]:
     if layer.mixer is not None:
         counts[Role.ATTENTION] = layer.mixer.matrix_params(hidden)
         counts[Role.SMALL] += layer.mixer.small_params
-    match layer.feed_forward:
-        case DenseFeedForward() as dense:
-            counts[Role.DENSE] = (3 if dense.is_gated else 2) * hidden * dense.width
-            counts[Role.SMALL] += dense.small_params
-        case ExpertFeedForward() as routed:
-            matrices = 3 if routed.is_gated else 2
-            counts[Role.EXPERTS] = _expert_params(layer, hidden, chosen_only=False)
-            counts[Role.SHARED] = matrices * hidden * routed.shared_width
-            counts[Role.ROUTER] = hidden * (routed.experts + routed.has_shared_gate)
-            counts[Role.ROUTER] += 0 if routed.latent is None else 2 * hidden * routed.latent
-            counts[Role.SMALL] += routed.small_params
-        case None:
-            pass
+    part = layer.feed_forward
+    if isinstance(part, DenseFeedForward):
+        counts[Role.DENSE] = (3 if part.is_gated else 2) * hidden * part.width
+        counts[Role.SMALL] += part.small_params
+    elif part is not None:
+        counts[Role.EXPERTS] = _expert_params(layer, hidden, chosen_only=False)
+        counts[Role.SHARED] = (3 if part.is_gated else 2) * hidden * part.shared_width
+        counts[Role.ROUTER] = hidden * (part.experts + part.has_shared_gate)
+        counts[Role.ROUTER] += 0 if part.latent is None else 2 * hidden * part.latent
+        counts[Role.SMALL] += part.small_params
     return counts
 
 

@@ -26,7 +26,9 @@ import msgspec
 
 _MAX_POINTS = 80
 """More distinct loads than this are thinned: the work grows with the cube."""
-_ROUNDS = 4
+_REWEIGHTINGS = 3
+_FEWEST_TO_DISTRUST = 4
+"""With fewer observations none can be told from the others as wrong."""
 _MIDDLE = (3.0, 7.5, 6.5, 1.0)
 """Centre of the logarithms of concurrency, prompt, answer and GPUs, from where trends are drawn."""
 _KIN = {"engine": 0.3, "gpu": 0.25, "precision": 0.2}
@@ -97,19 +99,19 @@ class Calibration:
         size = len(self._points)
         likeness = [[self._alike(one, other) for other in self._points] for one in self._points]
         trust = [1.0] * size
-        self._inverse: list[list[float]] = []
-        self._coefficients: list[float] = []
-        for turn in range(_ROUNDS):
-            noisy = [row[:] for row in likeness]
-            for index in range(size):
-                noisy[index][index] += kernel.noise / trust[index]
-            self._inverse = _inverse(noisy)
-            self._coefficients = [_dot(row, logs) for row in self._inverse]
-            if size < 4 or turn == _ROUNDS - 1:
-                break
+        self._solve(likeness, logs, trust)
+        for _ in range(_REWEIGHTINGS if size >= _FEWEST_TO_DISTRUST else 0):
             trust = [self._trust(index) for index in range(size)]
+            self._solve(likeness, logs, trust)
         self.trusted = sum(weight > 0.25 for weight in trust)
         """Distinct observations that the others bear out."""
+
+    def _solve(self, likeness: Sequence[Sequence[float]], logs: Sequence[float], trust: Sequence[float]) -> None:
+        noisy = [list(row) for row in likeness]
+        for index, weight in enumerate(trust):
+            noisy[index][index] += self._kernel.noise / weight
+        self._inverse = _inverse(noisy)
+        self._coefficients = [_dot(row, logs) for row in self._inverse]
 
     @property
     def size(self) -> int:

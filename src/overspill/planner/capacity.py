@@ -85,11 +85,6 @@ class ReplicaFit(msgspec.Struct, frozen=True, kw_only=True):
     """What keeps it from more."""
     notes: tuple[str, ...]
 
-    @property
-    def prompt_tokens_per_s_factor(self) -> float:
-        """Requests per second of one GPU: what layouts are compared by."""
-        return self.requests_per_s / self.layout.gpus
-
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A model in a precision on a kind of GPU under an engine."""

@@ -77,15 +77,20 @@ _QUANTISATIONS: Mapping[str, str] = {
     "awq": "int4_g128",
     "gptq": "int4_g128",
 }
-_ENGINES: Mapping[str, str] = {
-    "tensorrt-llm": "trtllm",
-    "tensorrt_llm": "trtllm",
-    "trt-llm": "trtllm",
-    "trt_llm": "trtllm",
-    "llama.cpp": "llamacpp",
-    "llama-cpp": "llamacpp",
-    "llama_cpp": "llamacpp",
-}
+_LIKE_FORMATS = (
+    # For names that are none of the above: what they contain, in this order.
+    *(("mxfp4", "mxfp4"), ("fp4", "nvfp4"), ("mxfp8", "mxfp8"), ("fp8", "fp8"), ("int8", "int8"), ("w8a8", "int8")),
+    *(("int4", "int4_g128"), ("w4a", "int4_g128"), ("4bit", "int4_g128"), ("bf16", "bf16"), ("float16", "bf16")),
+)
+_LIKE_ENGINES = (
+    ("vllm", "vllm"),
+    ("sglang", "sglang"),
+    ("trt", "trtllm"),
+    ("tensorrt", "trtllm"),
+    ("llama", "llamacpp"),
+)
+_OWN_ENGINES = frozenset({"vllm-2023"})
+"""Names that are not of the engine that they contain: the first vLLM was three times as slow a layer."""
 _MEASURED = re.compile(r"measured=(\d{4}-\d\d-\d\d)")
 _STATIC = ("batch", "static")
 """Modes of benchmarks whose prompts start and end together."""
@@ -266,9 +271,11 @@ class _Cells:
         text = self.text(what)
         if text is None:
             return None
-        if text.lower() not in _QUANTISATIONS:
+        wanted = text.lower()
+        found = _QUANTISATIONS.get(wanted) or next((kept for part, kept in _LIKE_FORMATS if part in wanted), None)
+        if found is None:
             raise self.error(what, f"has {text!r}; known: {', '.join(_QUANTISATIONS)}")
-        return _QUANTISATIONS[text.lower()]
+        return found
 
     def error(self, what: str, message: str) -> ConfigError:
         """Return an error about a cell of this line."""
@@ -282,9 +289,11 @@ def _run(cells: _Cells) -> str:
 
 
 def engine_name(name: str) -> str:
-    """Return an engine by the name that is used here."""
+    """Return an engine by the name that is used here; one that is not known keeps its own."""
     wanted = name.strip().lower()
-    return _ENGINES.get(wanted, wanted)
+    if wanted in _OWN_ENGINES:
+        return wanted
+    return next((engine for part, engine in _LIKE_ENGINES if part in wanted), wanted)
 
 
 def with_ttft_or_tpot(rows: Iterable[Row]) -> list[Row]:

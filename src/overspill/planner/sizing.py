@@ -6,13 +6,9 @@ that fails is kept with its reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
-from overspill.perf.architecture import Architecture, ParameterCount
 from overspill.perf.memory import Layout
-from overspill.perf.precision import Recipe, weights_bytes
 from overspill.planner.capacity import (
     Candidate,
     Failure,
@@ -117,15 +113,6 @@ def size(candidate: Candidate, demand: Demand, slo: Slo, *, headroom: float) -> 
         alternatives=tuple(ranked[1:]),
         gpu_source=source,
     )
-
-
-def smaller_precisions(
-    model: Architecture, count: ParameterCount, kept: Recipe, known: Sequence[Recipe]
-) -> list[Recipe]:
-    """Return recipes that take less memory than one, the largest first."""
-    own = weights_bytes(model, count, kept)
-    sized = [(weights_bytes(model, count, other), other) for other in known]
-    return [other for size_bytes, other in sorted(sized, key=lambda pair: -pair[0]) if size_bytes < own]
 
 
 def describe_layout(layout: Layout) -> str:

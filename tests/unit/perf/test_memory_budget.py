@@ -85,6 +85,9 @@ def test_a_model_tells_its_heads() -> None:
     ).fits
     assert known("Qwen3.5-27B").head_columns == 24 * 256
     assert known("Nemotron-3-Nano-30B-A3B").head_columns == 32 * 128
+    blocks = known("Nemotron-3-Nano-30B-A3B").layers
+    recurrent = Architecture(model_type="none", hidden=64, vocabulary=1, layers=(blocks[0],), ties_embeddings=True)
+    assert recurrent.head_columns == 64
     alone = Architecture(model_type="none", hidden=64, vocabulary=1, layers=(), ties_embeddings=True)
     assert (alone.head_columns, alone.attention_heads, alone.kv_heads, alone.experts) == (64, 1, None, None)
     assert known("DeepSeek-V3").kv_heads is None

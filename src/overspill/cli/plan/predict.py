@@ -64,7 +64,7 @@ def predict(as_json: bool, **given: Any) -> None:
     predictor = Predictor(prior, observed)
     predicted = [(row, predictor.predict(row)) for row in rows]
     if as_json:
-        click.echo(msgspec.json.encode(_values(found, reader, predictor, prior, predicted)))
+        click.echo(msgspec.json.encode(_values(found, reader, predictor, prior, predicted)).decode())
         return
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -83,7 +84,7 @@ def size(as_json: bool, **given: Any) -> None:
         for one in kept
     ]
     if as_json:
-        click.echo(msgspec.json.encode(_values(found, model, demand, slo, predictor, sizings)))
+        click.echo(msgspec.json.encode(_values(found, model, demand, slo, predictor, sizings)).decode())
         return
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -234,7 +235,19 @@ def _print(console: Console, found: CatalogModel, model: Architecture, demand: D
 
 def _table(sizings: list[Sizing]) -> Table:
     table = Table()
-    for column in ("GPU", "precision", "GPUs", "replica", "at once", "room", "TTFT", "TPOT", "tokens/s", "limit", "kW"):
+    for column in (
+        "GPU",
+        "precision",
+        "GPUs",
+        "replica",
+        "at once",
+        "room",
+        "TTFT",
+        "TPOT",
+        "tok/s each",
+        "limit",
+        "kW",
+    ):
         table.add_column(column, justify="left" if column in {"GPU", "precision", "replica", "limit"} else "right")
     for sizing in sorted(sizings, key=lambda one: one.gpus or math.inf):
         fit = sizing.replica
@@ -252,7 +265,7 @@ def _table(sizings: list[Sizing]) -> Table:
             format_duration(fit.prediction.ttft_s),
             format_duration(fit.prediction.tpot_s),
             f"{fit.output_tokens_per_s:,.0f}",
-            fit.limit,
+            fit.limit.split(" ", maxsplit=1)[0],
             f"{sizing.needs.power_w / 1e3:.1f}",
         )
     return table
@@ -272,21 +285,35 @@ def _print_reasons(console: Console, sizing: Sizing) -> None:
         console.print(
             f"  90 %: TTFT {format_duration(one.ttft_low_s)} - {format_duration(one.ttft_high_s)}, TPOT "
             f"{format_duration(one.tpot_low_s)} - {format_duration(one.tpot_high_s)}; a replica carries "
-            f"{fit.requests_per_s:.2f} requests/s (--unit rps={fit.requests_per_s:.3g})"
+            f"{fit.requests_per_s:.2f} requests/s (--unit rps={fit.requests_per_s:.3g}); limit: {fit.limit}"
         )
         console.print(f"  {_needs_line(needs)}")
         for note in fit.notes:
             console.print(f"  note: {escape(note)}")
-    for failure in sizing.failures:
-        gpus = failure.layout.gpus
-        number = "1 GPU" if gpus == 1 else f"{gpus} GPUs"
-        console.print(f"  {number} ({describe_layout(failure.layout)}): {escape(failure.why)}")
+    for line in _reasons(sizing):
+        console.print(f"  {escape(line)}")
+
+
+def _reasons(sizing: Sizing) -> list[str]:
+    """Return why smaller layouts do not do; one line for neighbours that share their reason."""
+    lines: list[str] = []
+    for why, group in groupby(sizing.failures, key=lambda failure: failure.why):
+        failures = list(group)
+        counts = sorted({failure.layout.gpus for failure in failures})
+        number = "1 GPU" if counts == [1] else f"{_span(counts)} GPUs"
+        layout = f" ({describe_layout(failures[0].layout)})" if len(failures) == 1 else ""
+        lines.append(f"{number}{layout}: {why}")
+    return lines
+
+
+def _span(counts: list[int]) -> str:
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def _needs_line(needs: Needs) -> str:
     network = "" if needs.network_gb_per_s is None else f", {needs.network_gb_per_s:g} GB/s a GPU between machines"
     return (
-        f"storage {needs.storage_bytes / 1e9:,.0f} GB a machine ({needs.load_s_per_gb_per_s:,.0f} s to read at 1 GB/s); "
+        f"storage {needs.storage_bytes / 1e9:,.0f} GB a machine ({needs.load_s_per_gb_per_s:,.0f} s at 1 GB/s); "
         f"links {needs.link_gb_per_s:g} GB/s a GPU{network}; clients {needs.client_bytes_per_s / 1e6:.2f} MB/s; "
         f"GPUs {needs.power_w / 1e3:.1f} kW"
     )
