@@ -22,7 +22,8 @@ from overspill.errors import ConfigError
 from overspill.gateway.rehearsal.summary import HOME, RequestResult, Summary, summarise
 from overspill.perf.batching import EngineModel
 from overspill.planner.simulator import SimulatedRequest, TargetModel, simulate
-from overspill.planner.workload import bundled_trace, cut, read_trace, scale_time, scale_tokens
+from overspill.planner.workload import cut, scale_time, scale_tokens
+from overspill.planner.workloads.reading import bundled_trace, read_trace
 
 _UNBOUNDED_SLOTS = 4096
 
