@@ -13,25 +13,25 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
-import yaml
 
+from overspill.catalog.load import read_yaml
+from overspill.catalog.rows import Confidence, Row
 from overspill.errors import ConfigError, UnknownName
 
 _FILES = ("instances.yaml", "onprem.yaml")
-T = TypeVar("T", bound="Row")
 V = TypeVar("V")
 
 
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A fact with its date and source."""
+class Fact(Row, frozen=True, kw_only=True):
+    """A row with its date and source."""
 
     as_of: dt.date
     source: str
-    confidence: Literal["seen", "recall"] = "seen"
+    confidence: Confidence = "seen"
     note: str = ""
 
 
-class Instance(Row, frozen=True, kw_only=True):
+class Instance(Fact, frozen=True, kw_only=True):
     """A machine that can be rented; prices in US dollars per hour for all of it, ``None`` if unknown."""
 
     name: str
@@ -43,7 +43,7 @@ class Instance(Row, frozen=True, kw_only=True):
     on_demand: float | None = None
     spot: tuple[float, float] | None = None
     """Lowest and highest of the zones that were seen."""
-    reserved: dict[str, float] = {}
+    reserved: dict[str, float] = msgspec.field(default_factory=dict)
     """Term (``1y``, ``3y``) → effective price per hour, paid all the time."""
 
     @property
@@ -52,7 +52,7 @@ class Instance(Row, frozen=True, kw_only=True):
         return self.gpus * self.gpu_mem_gib
 
 
-class SpotStatistics(Row, frozen=True, kw_only=True):
+class SpotStatistics(Fact, frozen=True, kw_only=True):
     """How much of the time a spot machine can be had, and for how long."""
 
     gpus: int
@@ -62,7 +62,7 @@ class SpotStatistics(Row, frozen=True, kw_only=True):
     mean_up_h: float
 
 
-class Node(Row, frozen=True, kw_only=True):
+class Node(Fact, frozen=True, kw_only=True):
     """A machine to buy."""
 
     name: str
@@ -82,7 +82,7 @@ class Node(Row, frozen=True, kw_only=True):
         return self.gpus * self.gpu_mem_gib
 
 
-class Site(Row, frozen=True, kw_only=True):
+class Site(Fact, frozen=True, kw_only=True):
     """Where bought machines stand."""
 
     name: str
@@ -95,7 +95,7 @@ class Site(Row, frozen=True, kw_only=True):
     operations_usd_per_node_year: float
 
 
-class Finance(Row, frozen=True, kw_only=True):
+class Finance(Fact, frozen=True, kw_only=True):
     """What money, people and traffic cost."""
 
     cost_of_capital: float
@@ -141,7 +141,7 @@ class HardwarePrices(msgspec.Struct, frozen=True, kw_only=True):
         return max(rows, key=lambda row: row.zones)
 
 
-class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class _Part(Row, frozen=True, kw_only=True):
     """One file: any of the sections."""
 
     schema: Literal[1] = 1
@@ -172,10 +172,9 @@ def load_hardware_prices(files: Sequence[Path] = ()) -> HardwarePrices:
 
 def parse(text: str, file: str) -> _Part:
     """Read one file of prices."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        part = msgspec.convert(yaml.load(text, Loader=loader) or {}, _Part)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        part = msgspec.convert(read_yaml(text, file) or {}, _Part)
+    except msgspec.ValidationError as error:
         raise ConfigError(f"these prices cannot be read: {error}", file=file) from error
     _check(part, file)
     return part

@@ -58,6 +58,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     load: Load
     market: Market
     owned: OwnedCost | None
+    start_h: float
+    """How long a rented machine takes to start."""
     sources: tuple[str, ...]
     notes: tuple[str, ...]
     """What was left out or assumed, in words."""
@@ -113,6 +115,7 @@ def build_case(
         load=load,
         market=Market(committed=tuple(committed), flexible=tuple(flexible), is_divisible=is_divisible),
         owned=owned,
+        start_h=0.0 if rental is None else rental.start_h,
         sources=tuple(dict.fromkeys(sources)),
         notes=tuple(notes),
     )

@@ -8,13 +8,16 @@ import msgspec
 
 from overspill.planner.case import OWNED, Case
 from overspill.planner.hindsight import Drift, Regret, drift, learned_regret
-from overspill.planner.online import OnlineCost, ski_rental
+from overspill.planner.online import OnlineCost, rented, reservations, ski_rental
 from overspill.planner.screening import Committed, Market, Plan, Use, optimum, uses
 from overspill.planner.tco import HOURS_A_YEAR
 
 OPTIMUM = "optimum"
 _MIN_WINDOWS = 8
 """Fewer cannot be split into a part to learn from and a part to pay on."""
+_DRIFT_HOURS = 6 * 24.0
+"""Three days to learn from and as many to compare: with less, a day's own shape looks like drift."""
+_TERM_HOURS = {"reserved_1y": HOURS_A_YEAR, "reserved_3y": 3 * HOURS_A_YEAR}
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +38,15 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     uses: tuple[Use, ...]
 
 
+class Rented(msgspec.Struct, frozen=True, kw_only=True):
+    """What machines on demand cost for all beyond the committed units, each start paid, with tokens meanwhile."""
+
+    online_usd_per_year: float
+    """Started and stopped by what tokens have cost so far."""
+    clairvoyant_usd_per_year: float
+    starts: int
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """All options, the cheapest first, and how far the best plan can be trusted."""
 
@@ -45,6 +57,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     regret: Regret | None
     """``None`` for logs too short to split."""
     drift: Drift | None
+    rented: Rented | None
+    """``None`` without both machines on demand and tokens."""
     online: OnlineCost | None
     """Ski rental for the committed tier that the optimum uses most, else the cheapest one."""
 
@@ -74,8 +88,9 @@ def compare(case: Case, *, draws: int = 100) -> Comparison:
         best=best,
         bound_usd_per_year=_per_year(case, optimum(load, msgspec.structs.replace(market, is_divisible=True)).usd),
         regret=learned_regret(load, market) if is_long else None,
-        drift=drift(load, market, draws=draws) if is_long else None,
-        online=None if tier_of_most is None else ski_rental(load, market, tier_of_most),
+        drift=drift(load, market, draws=draws) if is_long and load.hours >= _DRIFT_HOURS else None,
+        rented=_rented(case, best),
+        online=None if tier_of_most is None else _online(case, tier_of_most),
     )
 
 
@@ -92,8 +107,30 @@ def _option(case: Case, name: str, market: Market, units: dict[str, float]) -> O
         usd_per_mtok=usd / case.tokens * 1e6 if case.tokens else None,
         usd_per_mtok_output=usd / output * 1e6 if output else None,
         utilisation=worked / (committed * case.load.hours) if committed else None,
-        spilled_share=1 - worked / case.load.unit_hours,
+        spilled_share=max(0.0, 1 - worked / case.load.unit_hours),
         uses=found,
+    )
+
+
+def _online(case: Case, tier: Committed) -> OnlineCost:
+    term_h = _TERM_HOURS.get(tier.name, math.inf)
+    if term_h >= case.load.hours:
+        return ski_rental(case.load, case.market, tier)
+    spill = optimum(case.load, msgspec.structs.replace(case.market, committed=())).usd / case.load.unit_hours
+    windows = round(term_h / case.load.window_h)
+    alpha = min(0.99, tier.usd_per_busy_hour / spill)
+    return reservations(case.load, spill, tier.usd_per_unit_hour * term_h, alpha, windows)
+
+
+def _rented(case: Case, best: Plan) -> Rented | None:
+    names = {tier.name for tier in case.market.flexible}
+    if not {"on_demand", "tokens"} <= names:
+        return None
+    found = rented(case.load.above(best.committed_units), case.market.without("spot"), "on_demand", case.start_h)
+    return Rented(
+        online_usd_per_year=_per_year(case, found.online_usd),
+        clairvoyant_usd_per_year=_per_year(case, found.clairvoyant_usd),
+        starts=found.starts,
     )
 
 

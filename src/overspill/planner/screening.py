@@ -244,11 +244,11 @@ def _whole_layers(load: Load, market: Market) -> list[_Layer]:
     options = len(market.committed) + 1
     full = [[0.0] * (count + 1) for _ in range(options)]
     part = [[0.0] * (count + 1) for _ in range(options)]
-    for window, demand in enumerate(load.units):
-        whole = math.floor(demand)
+    for demand, by_part, by_machine in zip(load.units, *_prices(load, market), strict=True):
+        whole = int(demand)
         rest = demand - whole
-        _, unit_usd = cheapest_flexible(market, window, 1.0)
-        rest_usd = cheapest_flexible(market, window, rest)[1] if rest else 0.0
+        unit_usd = min(by_part, by_machine)
+        rest_usd = min(by_part * rest, by_machine) if rest else 0.0
         full[0][whole] += unit_usd
         part[0][whole] += rest_usd
         for option, tier in enumerate(market.committed, start=1):
@@ -267,9 +267,10 @@ def _divisible_layers(load: Load, market: Market) -> list[_Layer]:
     options = len(market.committed) + 1
     sums = [0.0] * options
     layers = []
+    by_part, by_machine = _prices(load, market)
     order = sorted(range(len(load.units)), key=lambda window: load.units[window], reverse=True)
     for place, window in enumerate(order):
-        _, unit_usd = cheapest_flexible(market, window, 1.0)
+        unit_usd = min(by_part[window], by_machine[window])
         sums[0] += unit_usd
         for option, tier in enumerate(market.committed, start=1):
             sums[option] += min(unit_usd, tier.usd_per_busy_hour)
@@ -280,6 +281,19 @@ def _divisible_layers(load: Load, market: Market) -> list[_Layer]:
             layers.append(_Layer(width, usd[0], usd[1:]))
     layers.reverse()
     return layers
+
+
+def _prices(load: Load, market: Market) -> tuple[list[float], list[float]]:
+    """Return the cheapest flexible price of each window by the part of a unit, and by the whole machine."""
+    found = []
+    for is_divisible in (True, False):
+        columns = [
+            prices if isinstance(prices := tier.usd_per_unit_hour, tuple) else (prices,) * len(load.units)
+            for tier in market.flexible
+            if (tier.is_divisible or market.is_divisible) is is_divisible
+        ]
+        found.append([min(row) for row in zip(*columns, strict=True)] if columns else [math.inf] * len(load.units))
+    return found[0], found[1]
 
 
 def _check(load: Load, market: Market) -> None:

@@ -15,7 +15,7 @@ import math
 
 import msgspec
 
-from overspill.catalog.hardware_prices import Finance, Node, Row, Site
+from overspill.catalog.hardware_prices import Fact, Finance, Node, Site
 from overspill.errors import ConfigError
 from overspill.planner.screening import Committed
 
@@ -146,5 +146,5 @@ def _times(machines: float) -> str:
     return "" if machines == 1 else f"{machines:g} × "
 
 
-def _cited(*rows: Row) -> str:
+def _cited(*rows: Fact) -> str:
     return "; ".join(f"{row.source} ({row.as_of})" for row in rows)

@@ -110,7 +110,7 @@ def decide(case: Case, comparison: Comparison, *, hurdle_share: float = 0.10, as
 
     changes = turns(*thin, word)
     spill = free_usd / load.unit_hours
-    unit, busy, name = _candidate(market, spill)
+    unit, busy, name = _candidate(market, advised, spill)
     ratio = unit / (spill - busy) if spill > busy else math.inf
     committed = sum(use.unit_hours for use in uses(load, market, advised.units) if use.units is not None)
     peak = comparison.option(f"{OWNED}_for_peak")
@@ -122,7 +122,7 @@ def decide(case: Case, comparison: Comparison, *, hurdle_share: float = 0.10, as
         uncommitted_usd_per_year=free_usd * yearly,
         owned_for_peak_usd_per_year=None if peak is None else peak.usd_per_year,
         usd_per_mtok=advised.usd / case.tokens * 1e6 if case.tokens else None,
-        spilled_share=1 - committed / load.unit_hours,
+        spilled_share=max(0.0, 1 - committed / load.unit_hours),
         unit_usd_per_hour=unit,
         spill_usd_per_unit_hour=spill,
         candidate=name,
@@ -137,9 +137,10 @@ def decide(case: Case, comparison: Comparison, *, hurdle_share: float = 0.10, as
     )
 
 
-def _candidate(market: Market, spill: float) -> tuple[float, float, str]:
-    """Return price, running price and name of what could be committed to; else of a machine rented round the clock."""
-    tier = candidate(market)
+def _candidate(market: Market, advised: Plan, spill: float) -> tuple[float, float, str]:
+    """Return price, running price and name of what is or could be committed to, else of a machine that is rented."""
+    chosen = [tier for tier in market.committed if advised.units.get(tier.name)]
+    tier = max(chosen, key=lambda tier: advised.units[tier.name]) if chosen else candidate(market)
     if tier is not None:
         return tier.usd_per_unit_hour, tier.usd_per_busy_hour, tier.name
     whole = [option for option in market.flexible if not option.is_divisible]
@@ -154,9 +155,10 @@ def _cautions(case: Case, comparison: Comparison, changes: tuple[Turn, ...], ass
     found = {
         Caution.SHORT_LOG: case.load.hours < _SHORT_LOG_DAYS * 24,
         Caution.DRIFTED: drifted is not None and drifted.is_alarm,
-        Caution.LARGE_REGRET: regret is not None and regret.share > _LARGE_REGRET,
+        Caution.LARGE_REGRET: drifted is not None and regret is not None and regret.share > _LARGE_REGRET,
         Caution.CLOSE_CALL: any(1 / _CLOSE <= turn.factor <= _CLOSE for turn in changes),
-        Caution.NO_DATES: case.demand.starts_at_unix_s is None,
+        Caution.NO_DATES: case.demand.starts_at_unix_s is None
+        and any(t.name == "tokens" for t in case.market.flexible),
         Caution.DRAWN: assumed,
     }
     return tuple(caution for caution, holds in found.items() if holds)

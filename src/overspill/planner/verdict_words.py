@@ -9,6 +9,7 @@ from typing import Final, Literal
 from overspill.planner.sensitivity import Turn
 from overspill.planner.verdict import Advice, Caution, Verdict
 
+_MOST_TURNS: Final = 4
 Language = Literal["en", "zh"]
 
 _ADVICE: Final[Mapping[Language, Mapping[Advice, str]]] = {
@@ -71,7 +72,7 @@ _CAUTIONS: Final[Mapping[Language, Mapping[Caution, str]]] = {
 def in_words(verdict: Verdict, language: Language) -> tuple[str, ...]:
     """Return the verdict as paragraphs."""
     parts = [_what(verdict, language), _why(verdict, language), _money(verdict, language)]
-    if verdict.turns:
+    if verdict.turns[:_MOST_TURNS]:
         parts.append(_changes(verdict, language))
     if verdict.cautions:
         lead = "Take it with care: " if language == "en" else "请注意："
@@ -138,10 +139,10 @@ def _changes(verdict: Verdict, language: Language) -> str:
     if language == "zh":
         said = [
             f"{_LEVERS['zh'][turn.lever]}变为 {turn.factor:.2g} 倍 → {_BECOMES['zh'][Advice(turn.becomes)]}"
-            for turn in verdict.turns
+            for turn in verdict.turns[:_MOST_TURNS]
         ]
         return "什么会改变结论：" + "；".join(said) + "。"
-    return "It would change if " + "; if ".join(_change(turn) for turn in verdict.turns) + "."
+    return "It would change if " + "; if ".join(_change(turn) for turn in verdict.turns[:_MOST_TURNS]) + "."
 
 
 def _change(turn: Turn) -> str:
