@@ -54,7 +54,9 @@ T = TypeVar("T")
 
 
 @click.command()
-@click.option("--trace", "trace_path", type=click.Path(exists=True, dir_okay=False), help="Azure, Mooncake or JSONL.")
+@click.option(
+    "--trace", "trace_path", type=click.Path(exists=True, dir_okay=False), help="A log of any format that is known."
+)
 @click.option("--seconds", default=60.0, type=Finite(1, 3600), help="Length of each run.  [60]")
 @click.option("--over", default=3.0, type=Finite(0.1, 20), help="Load, in multiples of local capacity.  [3]")
 @click.option("--engine", default="llamacpp", type=click.Choice(["llamacpp", "fake"]), help="The local engine.")

@@ -2,10 +2,11 @@
 
 Regret: the plan that is best on the first part of a log is paid on the rest, beside the best plan for the rest.
 
-The alarm's statistic is that regret itself, on recent demand: what keeping the plan costs beyond the best plan, as a
-share. It is compared with what it would be if nothing had changed: recent-sized series made of whole days drawn at
-random from the part that the plan was learned on (a block bootstrap, which keeps the daily shape). The alarm is raised
-where the regret is above that distribution's ``1 - false_alarm_share`` quantile and large enough to matter.
+The alarm's statistic is that regret itself: what the plan of the log's earlier part costs on its later part beyond the
+best plan, as a share. It is compared with what it would be if it made no difference which days came first: the log's
+days are put into random orders, and each order is split, learned and paid like the real one (a permutation test, which
+keeps each day's shape). The alarm is raised where the real regret is above the ``1 - false_alarm_share`` quantile of
+those and large enough to matter.
 """
 
 from __future__ import annotations
@@ -44,8 +45,6 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     """What this stays below in all but ``false_alarm_share`` of the cases if nothing has changed."""
     false_alarm_share: float
     """As it was asked for."""
-    measured_false_alarm_share: float
-    """As it came out on as many fresh draws."""
     block_h: float
     """Length of the pieces that were drawn."""
     material_share: float
@@ -77,46 +76,37 @@ def drift(
     seed: int = 1,
 ) -> Drift:
     """Say whether the last ``recent_share`` of a load still is what the plan of the rest was made for."""
-    split = round(len(load.units) * (1 - recent_share))
     found = learned_regret(load, market, 1 - recent_share)
-    block = _block(split, load.window_h)
+    block = _block(len(load.units), load.window_h)
     rng = random.Random(seed)  # noqa: S311 - repeatable, and no secret
-    length = len(load.units) - split
 
-    def unchanged() -> float:
-        windows = _resampled(rng, split, length, block)
+    def reordered() -> float:
+        windows = _reordered(rng, len(load.units), block)
         drawn = Load(units=tuple(load.units[window] for window in windows), window_h=load.window_h)
-        prices = _drawn_market(market, windows)
-        best = optimum(drawn, prices).usd
-        return cost_usd(drawn, prices, found.learned.units) / best - 1 if best else 0.0
+        return learned_regret(drawn, _drawn_market(market, windows), 1 - recent_share).share
 
-    null = sorted(unchanged() for _ in range(draws))
-    threshold = null[min(draws - 1, math.ceil(draws * (1 - false_alarm_share)) - 1)]
-    fresh = sum(unchanged() > threshold for _ in range(draws))
+    null = sorted(reordered() for _ in range(draws))
     return Drift(
         regret_share=found.share,
-        threshold_share=threshold,
+        threshold_share=null[min(draws - 1, math.ceil(draws * (1 - false_alarm_share)) - 1)],
         false_alarm_share=false_alarm_share,
-        measured_false_alarm_share=fresh / draws,
         block_h=block * load.window_h,
         material_share=material_share,
     )
 
 
 def _block(windows: int, window_h: float) -> int:
-    """Return the windows of a piece: a day where at least three were seen, else an eighth of what was."""
+    """Return the windows of a piece that stays together: a day where there are six, else a twelfth of the log."""
     day = round(_DAY_H / window_h)
-    return day if 0 < day * 3 <= windows else max(1, windows // 8)
+    return day if 0 < day * 6 <= windows else max(1, windows // 12)
 
 
-def _resampled(rng: random.Random, source: int, length: int, block: int) -> list[int]:
-    """Return windows of whole pieces, which keep their place within the day."""
-    starts = range(0, source - block + 1, block)
-    found: list[int] = []
-    while len(found) < length:
-        start = rng.choice(starts)
-        found += range(start, start + block)
-    return found[:length]
+def _reordered(rng: random.Random, windows: int, block: int) -> list[int]:
+    """Return all windows, in pieces in random order; what is left of the last day stays at the end."""
+    starts = list(range(0, windows - block + 1, block))
+    rest = range(len(starts) * block, windows)
+    rng.shuffle(starts)
+    return [window for start in starts for window in range(start, start + block)] + list(rest)
 
 
 def _drawn_market(market: Market, windows: list[int]) -> Market:

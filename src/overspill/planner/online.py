@@ -64,7 +64,7 @@ def ski_rental(load: Load, market: Market, tier: Committed, layers_per_unit: int
             if not part:
                 continue
             flexible = cheapest_flexible(market, window, part * width)[1]
-            own = min(flexible, tier.usd_per_busy_hour * part * width)
+            own = min(flexible, tier.usd_per_busy_hour * width)
             running += own * load.window_h
             saved += (flexible - own) * load.window_h
         deterministic += running + (saved if saved < fee else 2 * fee)

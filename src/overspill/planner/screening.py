@@ -3,10 +3,11 @@
 Demand is cut into layers of one unit: the j-th layer is what goes beyond j - 1 units. A layer can be committed to a
 tier (owned, reserved), which costs the same all the time and little more while it works, or be left to the flexible
 tiers (on demand, spot, by the token), of which the cheapest is taken in each window. A layer's cost depends on nothing
-but its own demand, and layers further up are needed less, so choosing for each layer by itself gives the cheapest plan
-of all (proof: any plan assigns its units to layers; sorting them by what they cost while working only makes it cheaper,
-and then each layer costs at least its own minimum). Found in O(n log n); known demand makes it the exact clairvoyant
-bound for plans that stay the same.
+but its own demand, and in every window a layer further up is worth no more than one below it, so choosing for each
+layer by itself gives the cheapest plan of all: whatever a plan does in a window, each of its units saves one layer's
+flexible cost; the units do best on the lowest layers, those that cost least while working first; so every plan costs
+at least the sum of the layers' own minima. Found in O(n log n); known demand makes it the exact clairvoyant bound for
+plans that stay the same.
 
 Units are whole. ``is_divisible`` lets them be any number, as a textbook does; that is a bound below, and no plan.
 """
@@ -29,7 +30,8 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     usd_per_unit_hour: float
     """All the time."""
     usd_per_busy_hour: float = 0.0
-    """More, while it works: energy."""
+    """More, for each hour in which it works at all: energy. A GPU that decodes for few draws nearly what it draws for
+    many."""
     setup_usd_per_hour: float = 0.0
     """Once, if there is any unit of it: staff, a spare, a cage."""
 
@@ -196,8 +198,9 @@ def _serve(
         if not count or not each:
             continue
         name, price = cheapest_flexible(market, window, each)
-        if tier is not None and tier.usd_per_busy_hour * each <= price:
-            name, price = tier.name, tier.usd_per_busy_hour * each
+        busy = math.inf if tier is None else tier.usd_per_busy_hour * (each if market.is_divisible else 1.0)
+        if tier is not None and busy <= price:
+            name, price = tier.name, busy
         hours[name] = hours.get(name, 0.0) + count * each * window_h
         usd[name] = usd.get(name, 0.0) + count * price * window_h
 
@@ -253,7 +256,7 @@ def _whole_layers(load: Load, market: Market) -> list[_Layer]:
         part[0][whole] += rest_usd
         for option, tier in enumerate(market.committed, start=1):
             full[option][whole] += min(unit_usd, tier.usd_per_busy_hour)
-            part[option][whole] += min(rest_usd, tier.usd_per_busy_hour * rest)
+            part[option][whole] += min(rest_usd, tier.usd_per_busy_hour)
     above = [list(itertools.accumulate(reversed(column)))[::-1] for column in full]
     layers = []
     for layer in range(count):
