@@ -20,6 +20,8 @@ from overspill.errors import ConfigError
 from overspill.planner.screening import Load, Market, Plan, cost_usd, optimum
 
 _DAY_H = 24.0
+_MOST_WINDOWS = 3000
+"""Of the alarm: a log of more is looked at in longer windows, since it is planned for hundreds of times."""
 
 
 class Regret(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,7 @@ def drift(
     seed: int = 1,
 ) -> Drift:
     """Say whether the last ``recent_share`` of a load still is what the plan of the rest was made for."""
+    load, market = _coarser(load, market)
     found = learned_regret(load, market, 1 - recent_share)
     block = _block(len(load.units), load.window_h)
     rng = random.Random(seed)  # noqa: S311 - repeatable, and no secret
@@ -93,6 +96,26 @@ def drift(
         block_h=block * load.window_h,
         material_share=material_share,
     )
+
+
+def _coarser(load: Load, market: Market) -> tuple[Load, Market]:
+    """Return the means of as many windows in a row as leave no more than there may be; what is left over is dropped."""
+    every = -(-len(load.units) // _MOST_WINDOWS)
+    if every == 1:
+        return load, market
+
+    def means(values: tuple[float, ...]) -> tuple[float, ...]:
+        whole = len(values) // every * every
+        return tuple(math.fsum(values[start : start + every]) / every for start in range(0, whole, every))
+
+    flexible = tuple(
+        msgspec.structs.replace(tier, usd_per_unit_hour=means(prices))
+        if isinstance(prices := tier.usd_per_unit_hour, tuple)
+        else tier
+        for tier in market.flexible
+    )
+    coarse = Load(units=means(load.units), window_h=load.window_h * every)
+    return coarse, msgspec.structs.replace(market, flexible=flexible)
 
 
 def _block(windows: int, window_h: float) -> int:

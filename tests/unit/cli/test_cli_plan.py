@@ -129,3 +129,42 @@ def test_the_group_names_its_commands_and_a_wrong_one_is_corrected() -> None:
     called = overspill("plan", "--help")
     assert "check-article" in called.out
     assert "did you mean 'verdict'" in overspill("plan", "verdic").err
+
+
+def sized(folder: Path, *more: str) -> Path:
+    path = folder / "size.json"
+    called = overspill("plan", "size", "--model", "Qwen3-32B", "--gpu", "H100-SXM", "--slo", "ttft=2s,tpot=50ms",
+                       "--workload", "rps=2,in=1200,out=300", "--json", *more)  # fmt: skip
+    assert called.code == 0, called.err
+    path.write_text(called.out)
+    return path
+
+
+def test_a_unit_from_plan_size_is_a_machine_full_of_replicas(tmp_path: Path) -> None:
+    path = sized(tmp_path)
+    plan = json.loads(path.read_text())["plans"][0]
+    replicas = 8 // round(plan["gpus"] / plan["replicas"])
+    asked = ("--workload", "rps=10,in=1200,out=300,hours=3", "--unit", str(path), "--token-price", "in=0.15,out=0.6")
+    found = json.loads(overspill("plan", "cost", *asked, "--own", "8xH100", "--json").out)
+    carries = plan["replica"]["requests_per_s"] * replicas
+    assert found["units"]["carries"]["requests_per_s"] == pytest.approx(carries * 0.8)
+    assert not any("sized for" in said for said in found["assumptions"])
+    rented = json.loads(
+        overspill("plan", "cost", *asked, "--rent", "verda/1H100.80S.32V", "--headroom", "0", "--json").out
+    )
+    (machine,) = [tier for tier in rented["tiers"]["flexible"] if tier["name"] == "on_demand"]
+    assert machine["mean_usd_per_unit_hour"] == pytest.approx(2.29 * round(plan["gpus"] / plan["replicas"]), rel=0.05)
+
+
+def test_a_size_for_other_lengths_or_machines_is_told_apart(tmp_path: Path) -> None:
+    path = sized(tmp_path)
+    asked = ("plan", "cost", "--unit", str(path), "--token-price", "in=0.15,out=0.6")
+    longer = json.loads(overspill(*asked, "-w", "rps=1,in=9000,out=300,hours=3", "--own", "8xH100", "--json").out)
+    assert any("sized for prompts of 1,200" in said for said in longer["assumptions"])
+    numbers = ("-w", "rps=1,in=1200,out=300,hours=3")
+    assert "no plan for A100-80GB" in overspill(*asked, *numbers, "--own", "8xA100-80GB").err
+    mixed = overspill(*asked, *numbers, "--own", "8xH100", "--rent", "nebius/gpu-h200-sxm_8gpu")
+    assert mixed.code == 2
+    assert "no equal units" in mixed.err
+    path.write_text("{}")
+    assert "no answer of plan size" in overspill(*asked, *numbers, "--own", "8xH100").err

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from overspill.catalog.gpus import load_gpus
 from overspill.catalog.hardware_prices import load_hardware_prices
 from overspill.errors import ConfigError
 from overspill.planner.article.flags import Finding, Flag
@@ -16,7 +17,7 @@ from overspill.planner.article.statements import load_article
 
 def flags(file: Path | None = None) -> list[Flag]:
     article, prices = load_article(file), load_hardware_prices()
-    return [*memory_flags(article, prices), *money_flags(article, prices)]
+    return [*memory_flags(article, prices, load_gpus()), *money_flags(article, prices)]
 
 
 def flag(code: str, subject: str = "") -> Flag:

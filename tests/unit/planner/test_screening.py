@@ -159,3 +159,15 @@ def test_the_real_fortnight_has_not_drifted() -> None:
     found = drift(load_of("m-large", 20), WHOLE, draws=30)
     assert not found.is_alarm
     assert found.regret_share < 0.01
+
+
+def test_a_log_of_short_windows_gives_the_alarm_of_longer_ones() -> None:
+    hourly = days(20, 3, growth=1.5)
+    minutes = Load(units=tuple(demand for demand in hourly.units for _ in range(12)), window_h=1 / 12)
+    tokens = Flexible(name="tokens", usd_per_unit_hour=(1.0,) * len(minutes.units), is_divisible=True)
+    market = Market(committed=(OWN,), flexible=(tokens,))
+    short, long = drift(minutes, market, draws=30), drift(hourly, WHOLE, draws=30)
+    assert short.is_alarm
+    assert long.is_alarm
+    assert short.regret_share == pytest.approx(long.regret_share, rel=0.15)
+    assert short.block_h == 24

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from overspill.catalog.gpus import load_gpus
 from overspill.catalog.hardware_prices import Finance, Instance, Node, Site, SpotStatistics, load_hardware_prices
 from overspill.core.types import Price
 from overspill.errors import ConfigError, UnknownName
@@ -191,6 +192,9 @@ def test_shipped_prices_are_dated_sourced_and_sound() -> None:
     for machine in prices.instances:
         assert machine.spot is None or machine.spot[0] <= machine.spot[1]
         assert machine.on_demand is None or machine.spot is None or machine.spot[1] <= machine.on_demand
+    gpus = load_gpus()
+    for row_with_gpu in (*prices.instances, *prices.nodes):
+        assert gpus.find(row_with_gpu.gpu).name == row_with_gpu.gpu
     assert prices.instance("aws/p4d.24xlarge").memory_gib == 320
     assert prices.node("8xA100-80GB").memory_gib == 640
 

@@ -16,12 +16,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from overspill.catalog.hardware_prices import HardwarePrices, load_hardware_prices
 from overspill.catalog.registry import load_catalog
 from overspill.cli.numbers import Finite
+from overspill.cli.plan.sized import SizedUnit, read_sized
 from overspill.core.cost import is_peak
 from overspill.core.types import Price, Tariff
 from overspill.errors import ConfigError, UnknownName
 from overspill.gateway.places import config_dir
 from overspill.planner.capacity_units import UnitCapacity
 from overspill.planner.case import Case, Purchase, Rental, TokenOffer, build_case
+from overspill.planner.demand import DemandSeries
 from overspill.planner.workloads.reading import FORMATS, Workload, open_workload
 from overspill.planner.workloads.rows import Options
 from overspill.units import parse_duration_s
@@ -73,7 +75,8 @@ _OPTIONS = (
     click.option("--starts-at", callback=_moment, help="When it begins, for logs that tell no date."),
     click.option("--window", default="10m", callback=_seconds, help="Length of the windows it is summed into.  [10m]"),
     click.option("--load", default=1.0, type=Finite(0.0001, 100_000), help="Multiplies the requests.  [1]"),
-    click.option("--unit", required=True, metavar="RATES", help="What a unit carries: in=9000,out=1800 or rps=2."),
+    click.option("--unit", required=True, metavar="RATES|FILE", help="in=9000,out=1800, rps=2, or plan size --json's."),
+    click.option("--headroom", default=0.2, type=Finite(0, 0.9), help="Of a sized unit, kept for bursts.  [0.2]"),
     click.option("--own", metavar="NODE", help="A machine to buy, such as 8xH100."),
     click.option("--site", default="colocation", help="Where it stands.  [colocation]"),
     click.option("--rent", metavar="INSTANCE", help="A machine to rent, such as nebius/gpu-h200-sxm_8gpu."),
@@ -114,16 +117,44 @@ def ask(console: Console, **given: Any) -> Asked:
         demand = workload.demand(given["window"])
     if given["load"] != 1 and workload.format not in _SCALED:
         demand = demand.scaled(given["load"])
+    purchase, rental = _purchase(given, prices), _rental(given, prices)
+    capacity: UnitCapacity | None = None
+    notes: tuple[str, ...] = ()
+    if Path(given["unit"]).suffix == ".json":
+        sized = _sized(given, purchase, rental)
+        capacity, notes = sized.capacity, sized.notes(*_mean_lengths(demand))
+        if purchase is not None:
+            purchase = msgspec.structs.replace(purchase, machines=sized.machines(purchase.node.gpus))
+        if rental is not None:
+            rental = msgspec.structs.replace(rental, machines=sized.machines(rental.instance.gpus))
     case = build_case(
         demand,
-        _capacity(given["unit"]),
+        capacity or _capacity(given["unit"]),
         prices.finance,
-        purchase=_purchase(given, prices),
-        rental=_rental(given, prices),
+        purchase=purchase,
+        rental=rental,
         offer=_offer(given),
         is_divisible=given["divisible"],
     )
+    case = msgspec.structs.replace(case, notes=(*case.notes, *notes))
     return Asked(case=case, workload=workload, prices=prices)
+
+
+def _sized(given: dict[str, Any], purchase: Purchase | None, rental: Rental | None) -> SizedUnit:
+    gpus = [purchase.node.gpus] if purchase is not None else []
+    gpus += [rental.instance.gpus] if rental is not None else []
+    kinds = {purchase.node.gpu} if purchase is not None else set()
+    kinds |= {rental.instance.gpu} if rental is not None else set()
+    if len(kinds) > 1:
+        raise click.UsageError(
+            f"{' and '.join(sorted(kinds))} carry different loads, so they make no equal units; plan with one at a time"
+        )
+    return read_sized(Path(given["unit"]), next(iter(kinds), None), gpus, given["headroom"])
+
+
+def _mean_lengths(demand: DemandSeries) -> tuple[float, float]:
+    count = sum(demand.requests) or 1.0
+    return sum(demand.prompt_tokens) / count, sum(demand.output_tokens) / count
 
 
 def _capacity(text: str) -> UnitCapacity:

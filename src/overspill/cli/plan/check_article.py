@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from overspill.catalog.gpus import load_gpus
 from overspill.catalog.hardware_prices import load_hardware_prices
 from overspill.cli.plan.showing import console_for, print_json
 from overspill.planner.article.flags import Finding, Flag
@@ -40,7 +41,7 @@ def check_article(file: str | None, prices: tuple[str, ...], lang: Literal["en",
     """
     article = load_article(None if file is None else Path(file))
     catalogue = load_hardware_prices([Path(name) for name in prices])
-    flags = [*memory_flags(article, catalogue), *money_flags(article, catalogue)]
+    flags = [*memory_flags(article, catalogue, load_gpus()), *money_flags(article, catalogue)]
     rows = break_evens(article)
     if as_json:
         print_json(_values(article, flags, rows))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -26,7 +25,7 @@ from overspill.planner.measured_rows import ReadRows, engine_name, with_ttft_or_
 from overspill.planner.prediction import Predictor
 from overspill.planner.sizing import Demand, Needs, Sizing, describe_layout
 from overspill.planner.sizing import size as size_one
-from overspill.planner.workload import read_trace
+from overspill.planner.workloads.reading import read_trace
 from overspill.units import format_bytes, format_duration, parse_duration_s
 
 _WIDTH = 120
@@ -83,7 +82,7 @@ def size(as_json: bool, **given: Any) -> None:
         for one in kept
     ]
     if as_json:
-        click.echo(msgspec.json.encode(_values(found, model, demand, slo, predictor, sizings)))
+        click.echo(msgspec.json.encode(_values(found, model, demand, slo, predictor, sizings)).decode())
         return
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -125,7 +124,7 @@ def read_demand(text: str) -> Demand:
 
 
 def _demand_of_trace(path: str) -> Demand:
-    trace = read_trace(Path(path))
+    trace = read_trace(path)
     if not trace.requests:
         raise click.UsageError(f"--workload: {path} has no requests")
     counts: dict[int, int] = {}
@@ -286,7 +285,7 @@ def _print_reasons(console: Console, sizing: Sizing) -> None:
 def _needs_line(needs: Needs) -> str:
     network = "" if needs.network_gb_per_s is None else f", {needs.network_gb_per_s:g} GB/s a GPU between machines"
     return (
-        f"storage {needs.storage_bytes / 1e9:,.0f} GB a machine ({needs.load_s_per_gb_per_s:,.0f} s to read at 1 GB/s); "
+        f"storage {needs.storage_bytes / 1e9:,.0f} GB a machine ({needs.load_s_per_gb_per_s:,.0f} s at 1 GB/s); "
         f"links {needs.link_gb_per_s:g} GB/s a GPU{network}; clients {needs.client_bytes_per_s / 1e6:.2f} MB/s; "
         f"GPUs {needs.power_w / 1e3:.1f} kW"
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from overspill.catalog.gpus import GpuCatalog
 from overspill.catalog.hardware_prices import HardwarePrices
 from overspill.planner.article.flags import Finding, Flag
 from overspill.planner.article.statements import Article, ModelStatement, RateStatement
@@ -16,12 +17,10 @@ _CACHE_BYTES: Final = 2
 _USABLE_SHARE: Final = 0.9
 _RESERVED_GIB_PER_GPU: Final = 3.5
 _RESERVES: Final = "10 % of the memory and 3.5 GiB for each GPU are kept for the engine, as aiconfigurator 0.12 does"
-_FP8_SINCE: Final = "NVIDIA: FP8 units since Ada and Hopper (compute capability 8.9); A100 is 8.0, V100 7.0"
-_WITHOUT_FP8: Final = ("A100", "V100", "A10", "A30", "T4", "P100")
 _CPU_BACKENDS: Final = {"fbgemm": "x86", "x86": "x86", "qnnpack": "ARM"}
 
 
-def memory_flags(article: Article, prices: HardwarePrices) -> Iterator[Flag]:
+def memory_flags(article: Article, prices: HardwarePrices, gpus: GpuCatalog) -> Iterator[Flag]:
     """Yield what there is to say of memory."""
     if article.model is not None:
         if article.machine is not None:
@@ -29,7 +28,7 @@ def memory_flags(article: Article, prices: HardwarePrices) -> Iterator[Flag]:
         for rate in article.rates:
             yield from _instances(article.model, rate, prices)
     if article.quantisation is not None:
-        yield from _quantisation(article, prices)
+        yield from _quantisation(article, prices, gpus)
 
 
 def weights_gib(model: ModelStatement, bits: float | None = None) -> float:
@@ -107,7 +106,7 @@ def _instances(model: ModelStatement, rate: RateStatement, prices: HardwarePrice
         )
 
 
-def _quantisation(article: Article, prices: HardwarePrices) -> Iterator[Flag]:
+def _quantisation(article: Article, prices: HardwarePrices, gpus: GpuCatalog) -> Iterator[Flag]:
     said = article.quantisation
     assert said is not None
     bits = 16.0 if article.model is None else article.model.bits
@@ -128,7 +127,8 @@ def _quantisation(article: Article, prices: HardwarePrices) -> Iterator[Flag]:
     names = [prices.node(article.machine.node).gpu] if article.machine is not None else []
     names += [prices.instance(name).gpu for rate in article.rates for name in rate.readings]
     names += [rate.gpu for rate in article.rates if rate.gpu]
-    without = sorted({name for name in names if name.startswith(_WITHOUT_FP8)})
+    rows = {name: gpus.find(name) for name in names}
+    without = sorted(name for name, row in rows.items() if row.fp8_tflops is None)
     if said.name.upper().startswith("FP8") and without:
         yield Flag(
             code="no_fp8_units",
@@ -140,7 +140,7 @@ def _quantisation(article: Article, prices: HardwarePrices) -> Iterator[Flag]:
             quote=said.quote,
             en=f"{', '.join(without)} have no FP8 units: FP8 weights save memory there, and no time.",
             zh=f"{'、'.join(without)} 没有 FP8 计算单元：FP8 权重在其上只省显存，不会加速。",
-            sources=(_FP8_SINCE,),
+            sources=tuple(f"{name}: {rows[name].source} ({rows[name].as_of})" for name in without),
         )
     if said.code_backend in _CPU_BACKENDS:
         kind = _CPU_BACKENDS[said.code_backend]
