@@ -41,7 +41,8 @@ from overspill.cli.setup import engine_problem, run
 from overspill.errors import ConfigError, EngineMissing, did_you_mean
 from overspill.gateway.rehearsal.scenarios import SCENARIOS, Scenario
 from overspill.perf.batching import EngineModel
-from overspill.planner.workload import Trace, bundled_trace, offered_load, read_trace, scale_time, scale_tokens
+from overspill.planner.workload import Trace, offered_load, scale_time, scale_tokens
+from overspill.planner.workloads.reading import bundled_trace, read_trace
 from overspill.pools.engines.fake import REHEARSED_SPEED
 
 _CLOUD = EngineModel(slots=1024, step_base_s=0.02, step_s_per_running=0.00002, prefill_s_per_token=0.00001)
@@ -53,7 +54,9 @@ T = TypeVar("T")
 
 
 @click.command()
-@click.option("--trace", "trace_path", type=click.Path(exists=True, dir_okay=False), help="Azure, Mooncake or JSONL.")
+@click.option(
+    "--trace", "trace_path", type=click.Path(exists=True, dir_okay=False), help="A log of any format that is known."
+)
 @click.option("--seconds", default=60.0, type=Finite(1, 3600), help="Length of each run.  [60]")
 @click.option("--over", default=3.0, type=Finite(0.1, 20), help="Load, in multiples of local capacity.  [3]")
 @click.option("--engine", default="llamacpp", type=click.Choice(["llamacpp", "fake"]), help="The local engine.")

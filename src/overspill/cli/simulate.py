@@ -22,7 +22,8 @@ from overspill.errors import ConfigError
 from overspill.gateway.rehearsal.summary import HOME, RequestResult, Summary, summarise
 from overspill.perf.batching import EngineModel
 from overspill.planner.simulator import SimulatedRequest, TargetModel, simulate
-from overspill.planner.workload import bundled_trace, cut, read_trace, scale_time, scale_tokens
+from overspill.planner.workload import cut, scale_time, scale_tokens
+from overspill.planner.workloads.reading import bundled_trace, read_trace
 
 _UNBOUNDED_SLOTS = 4096
 
@@ -31,7 +32,9 @@ _UNBOUNDED_SLOTS = 4096
 @click.option("--rehearsal", type=click.Path(exists=True, dir_okay=False), help="Repeat this rehearsal and compare.")
 @click.option("--config", "-c", "config_path", type=click.Path(exists=True, dir_okay=False), help="Simulate this.")
 @click.option("--model", help="With --config: the model name that every request asks for.")
-@click.option("--trace", "trace_path", type=click.Path(exists=True, dir_okay=False), help="Azure, Mooncake or JSONL.")
+@click.option(
+    "--trace", "trace_path", type=click.Path(exists=True, dir_okay=False), help="A log of any format that is known."
+)
 @click.option("--seconds", type=Finite(1), help="Use only this much of the trace.")
 @click.option("--speed-up", default=1.0, type=Finite(0.01, 1000), help="Squeeze the trace's times.  [1]")
 @click.option("--scale-tokens", default=1.0, type=Finite(0.001, 1000), help="Factor on all lengths.  [1]")

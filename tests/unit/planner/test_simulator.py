@@ -11,7 +11,8 @@ from overspill.core.types import Outcome, RejectReason, Spill
 from overspill.errors import UnknownName
 from overspill.perf.batching import Batch, EngineModel
 from overspill.planner.simulator import Simulator, TargetModel
-from overspill.planner.workload import TraceRequest, bundled_trace, cut, scale_tokens
+from overspill.planner.workload import TraceRequest, cut, scale_tokens
+from overspill.planner.workloads.reading import bundled_trace
 
 
 def test_one_target_without_overload_is_the_batching_model_itself() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import groupby
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -27,7 +26,7 @@ from overspill.planner.measured_rows import ReadRows, engine_name, with_ttft_or_
 from overspill.planner.prediction import Predictor
 from overspill.planner.sizing import Demand, Needs, Sizing, describe_layout
 from overspill.planner.sizing import size as size_one
-from overspill.planner.workload import read_trace
+from overspill.planner.workloads.reading import read_trace
 from overspill.units import format_bytes, format_duration, parse_duration_s
 
 _WIDTH = 120
@@ -126,7 +125,7 @@ def read_demand(text: str) -> Demand:
 
 
 def _demand_of_trace(path: str) -> Demand:
-    trace = read_trace(Path(path))
+    trace = read_trace(path)
     if not trace.requests:
         raise click.UsageError(f"--workload: {path} has no requests")
     counts: dict[int, int] = {}

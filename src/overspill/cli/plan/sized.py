@@ -1,0 +1,73 @@
+"""What a unit carries, from the answer of ``overspill plan size --json``: a unit is a machine full of replicas."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from overspill.errors import ConfigError
+from overspill.planner.capacity_units import UnitCapacity
+
+
+class SizedUnit(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit, and how many machines of each offer make one."""
+
+    capacity: UnitCapacity
+    gpus: int
+    prompt_tokens: int
+    answer_tokens: int
+
+    def machines(self, gpus_of_machine: int) -> float:
+        """Return how many machines with as many GPUs make a unit."""
+        return self.gpus / gpus_of_machine
+
+    def notes(self, mean_prompt: float, mean_answer: float) -> tuple[str, ...]:
+        """Return what to beware of where a workload's lengths are not those that were sized for."""
+        if math.isclose(mean_prompt, self.prompt_tokens, rel_tol=0.2) and math.isclose(
+            mean_answer, self.answer_tokens, rel_tol=0.2
+        ):
+            return ()
+        said = (
+            f"units were sized for prompts of {self.prompt_tokens:,} and answers of {self.answer_tokens:,} tokens; "
+            f"this workload has {mean_prompt:,.0f} and {mean_answer:,.0f} on average: size again with it"
+        )
+        return (said,)
+
+
+def read_sized(path: Path, gpu: str | None, machine_gpus: list[int], headroom: float) -> SizedUnit:
+    """Read the plan for ``gpu``, or the only one; raise ``ConfigError`` if there is none that works."""
+    try:
+        answer = msgspec.json.decode(path.read_bytes())
+        plans, lengths = answer["plans"], answer["workload"]["lengths"]
+        working = [plan for plan in plans if plan["replica"] is not None]
+        found = [plan for plan in working if gpu is None or plan["gpu"] == gpu]
+        if not found:
+            known = ", ".join(sorted({plan["gpu"] for plan in working})) or "none"
+            raise ConfigError(f"no plan for {gpu or 'any GPU'} that works is in it; it has {known}", file=str(path))
+        return _unit(found[0], lengths, machine_gpus, headroom, path)
+    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+        raise ConfigError(f"this is no answer of plan size --json: {error!r}", file=str(path)) from error
+
+
+def _unit(plan: Any, lengths: Any, machine_gpus: list[int], headroom: float, path: Path) -> SizedUnit:
+    replica_gpus = round(plan["gpus"] / plan["replicas"])
+    gpus = max([replica_gpus, *machine_gpus])
+    gpus = math.ceil(gpus / max(machine_gpus, default=gpus)) * max(machine_gpus, default=gpus)
+    replicas = gpus // replica_gpus
+    wrong = [size for size in machine_gpus if gpus % size]
+    if wrong:
+        raise ConfigError(f"machines of {machine_gpus} GPUs do not make equal units; plan with one kind at a time")
+    rate = plan["replica"]["requests_per_s"] * replicas * (1 - headroom)
+    return SizedUnit(
+        capacity=UnitCapacity(
+            requests_per_s=rate,
+            source=f"{path.name}: {replicas} replicas of {replica_gpus} × {plan['gpu']} ({plan['precision']}), "
+            f"{headroom:.0%} kept free for bursts",
+        ),
+        gpus=gpus,
+        prompt_tokens=lengths["prompt_tokens"],
+        answer_tokens=lengths["answer_tokens"],
+    )

@@ -1,0 +1,151 @@
+"""A case to decide: a user's demand in units, and the market of tiers that these units could be had from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from overspill.catalog.hardware_prices import Finance, Instance, Node, Site, SpotStatistics
+from overspill.errors import ConfigError
+from overspill.planner.capacity_units import UnitCapacity
+from overspill.planner.demand import DemandSeries
+from overspill.planner.screening import Committed, Flexible, Load, Market
+from overspill.planner.tco import OwnedCost, owned_cost
+from overspill.planner.tiers import (
+    PriceAt,
+    egress_usd_per_unit_hour,
+    on_demand,
+    reserved,
+    spot,
+    tokens,
+)
+
+OWNED = "owned"
+
+
+class Purchase(msgspec.Struct, frozen=True, kw_only=True):
+    """Machines to buy: how many make a unit, and where they stand."""
+
+    node: Node
+    site: Site
+    machines: float = 1.0
+
+
+class Rental(msgspec.Struct, frozen=True, kw_only=True):
+    """Machines to rent: how many make a unit, and, for spot, how long they are to be had and take to start."""
+
+    instance: Instance
+    machines: float = 1.0
+    spot_statistics: SpotStatistics | None = None
+    start_h: float = 390 / 3600
+    """From its order to its first token: 390 s for a model of 100 GB from object storage."""
+
+
+class TokenOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of a model at a provider."""
+
+    name: str
+    price_at: PriceAt
+    source: str
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """Demand and market, with where the figures come from."""
+
+    demand: DemandSeries
+    capacity: UnitCapacity
+    load: Load
+    market: Market
+    owned: OwnedCost | None
+    start_h: float
+    """How long a rented machine takes to start."""
+    sources: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What was left out or assumed, in words."""
+
+    @property
+    def tokens(self) -> float:
+        """Prompt and answer tokens of the whole demand."""
+        return sum(self.demand.prompt_tokens) + sum(self.demand.output_tokens)
+
+    @property
+    def years(self) -> float:
+        """How long the demand lasts, in years."""
+        return self.load.hours / 8760
+
+
+def build_case(
+    demand: DemandSeries,
+    capacity: UnitCapacity,
+    finance: Finance,
+    *,
+    purchase: Purchase | None = None,
+    rental: Rental | None = None,
+    offer: TokenOffer | None = None,
+    is_divisible: bool = False,
+) -> Case:
+    """Put a case together; raise ``ConfigError`` if there is nothing that could serve what goes beyond own units."""
+    units = capacity.units(demand)
+    load = Load(units=units, window_h=demand.window_s / 3600)
+    if load.unit_hours <= 0:
+        raise ConfigError("there is no demand in this workload, so there is nothing to plan")
+    notes: list[str] = []
+    sources = [f"capacity: {capacity.source or 'given'}"]
+    owned = None if purchase is None else _owned(purchase, finance, load)
+    committed: list[Committed] = [] if owned is None else [owned.committed(OWNED)]
+    flexible: list[Flexible] = []
+    if owned is not None:
+        sources += [f"{line.name}: {line.source}" for line in owned.lines]
+    if offer is not None:
+        flexible.append(tokens(demand, units, offer.price_at))
+        sources.append(f"tokens: {offer.source}")
+        if demand.starts_at_unix_s is None:
+            notes.append("the workload tells no date: tokens are reckoned at their peak price all the time")
+    if rental is not None:
+        rented, terms = _rented(rental, egress_usd_per_unit_hour(finance, demand, units), flexible, notes)
+        flexible += rented
+        committed += terms
+        sources.append(f"rented: {rental.instance.name}, {rental.instance.source} ({rental.instance.as_of})")
+    if not flexible:
+        raise ConfigError("nothing is left for the peaks: name tokens to buy or an instance with an on-demand price")
+    return Case(
+        demand=demand,
+        capacity=capacity,
+        load=load,
+        market=Market(committed=tuple(committed), flexible=tuple(flexible), is_divisible=is_divisible),
+        owned=owned,
+        start_h=0.0 if rental is None else rental.start_h,
+        sources=tuple(dict.fromkeys(sources)),
+        notes=tuple(notes),
+    )
+
+
+def _owned(purchase: Purchase, finance: Finance, load: Load) -> OwnedCost:
+    """Reckon electricity at the use of the machine that works most; the tier splits it into idle and busy again."""
+    share = min(1.0, sum(load.layer(0)) / len(load.units))
+    return owned_cost(purchase.node, purchase.site, finance, share, purchase.machines)
+
+
+def _rented(
+    rental: Rental, egress_usd: float, others: Sequence[Flexible], notes: list[str]
+) -> tuple[list[Flexible], tuple[Committed, ...]]:
+    flexible: list[Flexible] = []
+    whole = on_demand(rental.instance, rental.machines, egress_usd)
+    if whole is None:
+        notes.append(f"{rental.instance.name} has no known on-demand price, so it is not rented by the hour")
+    else:
+        flexible.append(whole)
+    stand_in = whole if whole is not None else next(iter(others), None)
+    if rental.spot_statistics is not None and stand_in is not None:
+        terms = spot(rental.instance, rental.machines, rental.spot_statistics, rental.start_h, stand_in)
+        if terms is None:
+            notes.append(f"{rental.instance.name} has no known spot price")
+        else:
+            flexible.append(Flexible(name="spot", usd_per_unit_hour=terms.usd_per_unit_hour, is_divisible=False))
+            notes.append(
+                f"spot machines serve {terms.served_share:.0%} of what they are asked for (availability "
+                f"{rental.spot_statistics.availability:.0%}, runs of {rental.spot_statistics.mean_up_h:g} h); "
+                f"{stand_in.name} stands in for the rest: {rental.spot_statistics.source}"
+            )
+    return flexible, reserved(rental.instance, rental.machines, egress_usd)
