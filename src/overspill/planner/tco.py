@@ -82,12 +82,26 @@ def owned_cost(node: Node, site: Site, finance: Finance, utilisation: float = 1.
     """
     if not 0 <= utilisation <= 1 or machines <= 0:
         raise ConfigError("utilisation is a share from 0 to 1, and a unit needs more than 0 machines")
+    lines = _lines(node, site, finance, utilisation, machines)
+    tariff = 0.0 if site.has_power else site.usd_per_kwh
+    busy = electricity_usd(machines * (node.kw_max - node.kw_idle), site.pue, 1.0, tariff)
+    fixed = sum(line.usd_per_year for line in lines) / HOURS_A_YEAR - busy * utilisation
+    return OwnedCost(
+        node=node,
+        lines=tuple(line for line in lines if line.usd_per_year or line.name == "electricity"),
+        shared_usd_per_year=finance.staff_usd_per_year,
+        fixed_usd_per_hour=fixed,
+        busy_usd_per_hour=busy,
+    )
+
+
+def _lines(node: Node, site: Site, finance: Finance, utilisation: float, machines: float) -> list[CostLine]:
     rate = finance.cost_of_capital
     capital = machines * annuity_usd(node.usd, node.usd * node.residual, node.years, rate)
     mean_kw = machines * (node.kw_idle + (node.kw_max - node.kw_idle) * utilisation)
     tariff = 0.0 if site.has_power else site.usd_per_kwh
     kept = f"{node.residual:.0%} left after {node.years:g} years"
-    lines = [
+    return [
         CostLine(
             name="capital",
             usd_per_year=capital,
@@ -127,15 +141,6 @@ def owned_cost(node: Node, site: Site, finance: Finance, utilisation: float = 1.
             source=_cited(site),
         ),
     ]
-    busy = electricity_usd(machines * (node.kw_max - node.kw_idle), site.pue, 1.0, tariff)
-    fixed = sum(line.usd_per_year for line in lines) / HOURS_A_YEAR - busy * utilisation
-    return OwnedCost(
-        node=node,
-        lines=tuple(line for line in lines if line.usd_per_year or line.name == "electricity"),
-        shared_usd_per_year=finance.staff_usd_per_year,
-        fixed_usd_per_hour=fixed,
-        busy_usd_per_hour=busy,
-    )
 
 
 def _usd(amount: float) -> str:

@@ -124,6 +124,29 @@ def _quantisation(article: Article, prices: HardwarePrices, gpus: GpuCatalog) ->
         zh=f"{said.name} 为 {said.bits:g} 位：是 {bits:g} 位权重的 {share:g}，而不是 {said.stated_share:g}；"
         f"后者对应 {said.stated_share * bits:g} 位，或以 {said.bits / said.stated_share:g} 位权重为基准。",
     )
+    yield from _without_units(article, prices, gpus)
+    if said.code_backend in _CPU_BACKENDS:
+        kind = _CPU_BACKENDS[said.code_backend]
+        yield Flag(
+            code="code_is_not_that_format",
+            finding=Finding.WRONG,
+            subject=said.code_backend,
+            unit="bits",
+            expected=8.0,
+            stated=None,
+            quote=said.code_quote,
+            en=f"The code shown is static quantisation to INT8 for {kind} CPUs and is never calibrated; it makes no "
+            f"{said.name} and runs on no GPU.",
+            zh=f"所示代码是面向 {kind} CPU 的 INT8 静态量化，而且没有校准步骤；"
+            f"它既不是 {said.name}，也不在 GPU 上运行。",
+            sources=("PyTorch: torch.ao.quantization, backends fbgemm and qnnpack",),
+        )
+
+
+def _without_units(article: Article, prices: HardwarePrices, gpus: GpuCatalog) -> Iterator[Flag]:
+    """Flag the GPUs of the article that do not compute in the format that it names."""
+    said = article.quantisation
+    assert said is not None
     names = [prices.node(article.machine.node).gpu] if article.machine is not None else []
     names += [prices.instance(name).gpu for rate in article.rates for name in rate.readings]
     names += [rate.gpu for rate in article.rates if rate.gpu]
@@ -141,20 +164,4 @@ def _quantisation(article: Article, prices: HardwarePrices, gpus: GpuCatalog) ->
             en=f"{', '.join(without)} have no FP8 units: FP8 weights save memory there, and no time.",
             zh=f"{'、'.join(without)} 没有 FP8 计算单元：FP8 权重在其上只省显存，不会加速。",
             sources=tuple(f"{name}: {rows[name].source} ({rows[name].as_of})" for name in without),
-        )
-    if said.code_backend in _CPU_BACKENDS:
-        kind = _CPU_BACKENDS[said.code_backend]
-        yield Flag(
-            code="code_is_not_that_format",
-            finding=Finding.WRONG,
-            subject=said.code_backend,
-            unit="bits",
-            expected=8.0,
-            stated=None,
-            quote=said.code_quote,
-            en=f"The code shown is static quantisation to INT8 for {kind} CPUs and is never calibrated; it makes no "
-            f"{said.name} and runs on no GPU.",
-            zh=f"所示代码是面向 {kind} CPU 的 INT8 静态量化，而且没有校准步骤；"
-            f"它既不是 {said.name}，也不在 GPU 上运行。",
-            sources=("PyTorch: torch.ao.quantization, backends fbgemm and qnnpack",),
         )
