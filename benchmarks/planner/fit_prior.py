@@ -21,9 +21,9 @@ from overspill.perf.roofline import (
     PREFILL_TERMS,
     Prior,
     Weights,
-    capacity,
     decode_terms,
     prefill_terms,
+    running_at_once,
 )
 
 TARGET = Path("src/overspill/catalog/latency_prior.json")
@@ -68,8 +68,7 @@ class Features:
         decode, prefill, waits = [], [], []
         for measured in rows:
             deployment, asked = measured.row.deployment, measured.row.load
-            room = max(1.0, capacity(deployment, asked.prompt_tokens + asked.answer_tokens))
-            running = min(float(asked.concurrency), room)
+            running, _ = running_at_once(deployment, asked)
             terms = decode_terms(deployment, asked, running)
             decode.append([terms[name] for name in DECODE_TERMS])
             first = {**prefill_terms(deployment, asked, running), "step": 0.0, "room": 0.0}

@@ -18,6 +18,7 @@ from tests.docs.generators import http_api
 from tests.docs.generators.adapters import adapters_page
 from tests.docs.generators.cli import cli_page, commands
 from tests.docs.generators.faults import faults_page
+from tests.docs.generators.hardware import hardware_page
 from tests.docs.generators.http_api import http_api_page
 from tests.docs.generators.ledger import ledger_page
 from tests.docs.generators.metrics import metrics_page
@@ -49,6 +50,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "http-api": http_api_page,
     "ledger": ledger_page,
     "metrics": metrics_page,
+    "hardware": hardware_page,
     "providers": providers_page,
     "reasons": reasons_page,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,10 @@ def read_config(model: str) -> CatalogModel:
     if not path.exists() and path.suffix != ".json":
         return find_model(model)
     try:
-        config = msgspec.json.decode(path.read_bytes())
+        config = json.loads(path.read_bytes())  # Infinity and NaN stand in some, which msgspec does not read
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=str(path)) from error
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise ConfigError(f"is not JSON: {error}", file=str(path)) from error
     if not isinstance(config, dict):
         raise ConfigError("must be a JSON object, as Hugging Face's config.json is", file=str(path))

@@ -113,6 +113,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that the KV cache has room for at once, of those in flight."""
     has_room: bool
     """False if requests wait for room in the KV cache: then TTFT is mostly waiting."""
+    fits: bool
+    """False if by its figures the weights leave no room for a cache at all."""
 
 
 def capacity(deployment: Deployment, seq_tokens: int) -> float:
@@ -139,8 +141,7 @@ def capacity(deployment: Deployment, seq_tokens: int) -> float:
 
 def estimate(prior: Prior, deployment: Deployment, load: Load) -> Estimate:
     """Return TPOT and TTFT of a load with the prior's weights."""
-    room = max(1.0, capacity(deployment, load.prompt_tokens + load.answer_tokens))
-    running = min(float(load.concurrency), room)
+    running, fits = running_at_once(deployment, load)
     decode = _weighted(prior.decode, decode_terms(deployment, load, running), deployment.engine, "layers")
     tpot_s = sum(decode.values())
     waiting_s = max(0.0, load.concurrency / running - 1) * load.answer_tokens * tpot_s
@@ -154,7 +155,20 @@ def estimate(prior: Prior, deployment: Deployment, load: Load) -> Estimate:
         prefill_shares={name: value / ttft_s for name, value in prefill.items()},
         running=running,
         has_room=running >= load.concurrency,
+        fits=fits,
     )
+
+
+def running_at_once(deployment: Deployment, load: Load) -> tuple[float, bool]:
+    """Return how many of the requests in flight the KV cache has room for, and whether weights leave any.
+
+    If they do not, and yet the load is asked about, somebody runs it with less reserve than reckoned here: then room is
+    taken to be no limit.
+    """
+    room = capacity(deployment, load.prompt_tokens + load.answer_tokens)
+    if room <= 0:
+        return float(load.concurrency), False
+    return min(float(load.concurrency), max(1.0, room)), True
 
 
 def decode_terms(deployment: Deployment, load: Load, running: float) -> dict[str, float]:

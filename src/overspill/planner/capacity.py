@@ -180,6 +180,8 @@ def _format_notes(candidate: Candidate) -> tuple[str, ...] | str:
             return f"{gpu.name} has no units for {kept}, and no kernels unpack it there"
         elif FORMAT_BITS[kept] <= 8 and kept in {"fp8", "fp8_block", "mxfp8", "int8", "nvfp4", "mxfp4"}:
             notes.append(f"{gpu.name} has no units for {kept}: it saves memory, not arithmetic")
+    if not candidate.predictor.has_measured(candidate.engine):
+        notes.append(f"no measurement of {candidate.engine} is behind its speed: measure some rows, say --observed")
     return tuple(notes)
 
 

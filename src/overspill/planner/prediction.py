@@ -83,6 +83,10 @@ class Predictor:
             [row.ttft_s / seen.ttft_s for row, seen in pairs if row.ttft_s is not None],
         )
 
+    def has_measured(self, engine: str) -> bool:
+        """Return whether the prior was fitted to rows of an engine; if not, its overheads are the average's."""
+        return engine in self._prior.decode.engines
+
     @property
     def observed(self) -> tuple[int, int]:
         """Distinct loads with an observed TPOT and TTFT."""

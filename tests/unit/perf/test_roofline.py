@@ -144,7 +144,9 @@ def test_requests_without_room_wait_for_it() -> None:
     assert beyond.ttft_s > 100 * beyond.tpot_s
     nothing = deployment("Llama-3.1-70B", gpu=tiny)
     assert capacity(nothing, 1200) == 0
-    assert estimate(prior, nothing, LOAD).running == 1
+    seen = estimate(prior, nothing, LOAD)
+    assert (seen.fits, seen.running, seen.has_room) == (False, LOAD.concurrency, True)
+    assert within.fits
 
 
 def test_an_engine_that_is_not_known_has_the_average_overheads() -> None:

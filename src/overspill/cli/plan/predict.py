@@ -110,6 +110,7 @@ def _row_values(row: Row, prediction: Prediction) -> dict[str, Any]:
         "prior_tpot_ms": prediction.estimate.tpot_s * 1e3,
         "running": prediction.estimate.running,
         "has_room": prediction.estimate.has_room,
+        "fits": prediction.estimate.fits,
         "tpot_shares": prediction.estimate.decode_shares,
         "ttft_shares": prediction.estimate.prefill_shares,
         "gpu": row.deployment.gpu.name,
@@ -156,6 +157,8 @@ def _print(console: Console, reader: ReadRows, predictor: Predictor, predicted: 
         console.print(f"... and {len(predicted) - _SHOWN} more; --json prints all")
     if any(not one.estimate.has_room for _, one in predicted):
         console.print("* requests wait for room in the KV cache")
+    if any(not one.estimate.fits for _, one in predicted):
+        console.print("note: by its figures the weights of some rows do not fit; room in the KV cache is not reckoned")
     for name, errors in zip(("TTFT", "TPOT"), _errors(predicted), strict=True):
         if errors:
             console.print(f"{name}: median error {median(errors):.1%} against the {len(errors)} measured rows")
