@@ -97,7 +97,11 @@ def build_case(
     flexible: list[Flexible] = []
     if owned is not None:
         sources += [f"{line.name}: {line.source}" for line in owned.lines]
+    if purchase is not None and rental is not None and purchase.node.gpu != rental.instance.gpu:
+        notes.append(f"a unit is taken to carry the same on {purchase.node.gpu} and on {rental.instance.gpu}")
     if offer is not None:
+        if any(demand.cached_tokens):
+            notes.append("the seller of tokens is taken to have the same prefix hits, billed at its price for them")
         flexible.append(tokens(demand, units, offer.price_at))
         sources.append(f"tokens: {offer.source}")
         if demand.starts_at_unix_s is None:

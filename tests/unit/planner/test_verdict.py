@@ -226,6 +226,17 @@ def test_spot_and_reservations_stand_beside_the_others_with_what_was_assumed() -
     assert not said.is_not_to_buy
 
 
+def test_what_is_taken_to_be_equal_is_said() -> None:
+    hits = msgspec.structs.replace(demand(1.0, 1), cached_tokens=(9.0,) * 24)
+    node = Purchase(node=PRICES.node("8xH100"), site=PRICES.site("own_room"))
+    rental = Rental(instance=PRICES.instance("nebius/gpu-h200-sxm_8gpu"))
+    notes = build_case(hits, UNIT, PRICES.finance, purchase=node, rental=rental, offer=offer(1, 1)).notes
+    assert any("the same on H100-SXM and on H200" in note for note in notes)
+    assert any("same prefix hits" in note for note in notes)
+    same = Rental(instance=PRICES.instance("nebius/gpu-h100-sxm_8gpu"))
+    assert build_case(demand(1.0, 1), UNIT, PRICES.finance, purchase=node, rental=same, offer=offer(1, 1)).notes == ()
+
+
 def test_a_log_longer_than_a_reservations_term_renews_it() -> None:
     hours = 24 * 400
     none = (0.0,) * 400

@@ -154,7 +154,7 @@ def trust_lines(found: Comparison, best: Option) -> list[str]:
         )
     if found.drift is None:
         lines.append("Whether demand drifts cannot be told from less than six days.")
-    if found.rented is not None:
+    if found.rented is not None and found.rented.online_usd_per_year > 0:
         lines.append(
             f"Serving what goes beyond the committed units by starting and stopping machines on demand: "
             f"${found.rented.online_usd_per_year:,.0f} a year by the bill of tokens, {found.rented.starts:,} starts in "

@@ -81,11 +81,11 @@ def _instances(model: ModelStatement, rate: RateStatement, prices: HardwarePrice
             stated=instance.memory_gib,
             quote=rate.quote,
             en=f"{rate.name} as {name} is {instance.gpus} × {instance.gpu}: {instance.memory_gib:.0f} GiB for "
-            f"{need:.0f} GiB of weights, so the model {'loads' if fits else 'cannot load'}. In 8 bits it would, and "
-            f"have room for {smaller} sequences.",
+            f"{need:.0f} GiB of weights, so the model {'loads' if fits else 'cannot load'}. In 8 bits there "
+            f"is room for {smaller} sequences.",
             zh=f"{rate.name}（按 {name}）为 {instance.gpus} × {instance.gpu}：共 {instance.memory_gib:.0f} GiB，"
             f"权重需要 {need:.0f} GiB，因此模型{'可以加载' if fits else '无法加载'}；"
-            f"8 位精度下可以，并可容纳 {smaller} 条序列。",
+            f"8 位精度下可容纳 {smaller} 条序列。",
             sources=(f"{instance.source} ({instance.as_of})", _RESERVES),
         )
     if not rate.readings and rate.gpu_mem_gib:
