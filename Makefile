@@ -145,12 +145,13 @@ $(CLIENTS_VENV)/.ready: requirements/clients.txt tests/clients/package-lock.json
 		else echo "npm is missing, so clients for Node.js are left out: install Node.js 20 or newer, then make -B $@"; fi
 	@touch $@
 
-# Of the install scripts only Claude Code's is run, which puts its program in place.
+# `npm ci` refuses qwen-code's optional parts for other platforms, which have no version; `npm install` keeps to the lock
+# as well. Of the install scripts only Claude Code's is run, which puts its program in place.
 $(AGENTS_VENV)/.ready: requirements/agents.txt tests/agents/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing, and most agents come by it: install Node.js 20 or newer"; exit 1; }
 	$(PYTHON) -m venv $(AGENTS_VENV)
 	$(AGENTS_VENV)/bin/python -m pip install -q --require-hashes --no-deps -r requirements/agents.txt
-	cd tests/agents && npm ci --silent && node node_modules/@anthropic-ai/claude-code/install.cjs
+	cd tests/agents && npm install --no-save --silent && node node_modules/@anthropic-ai/claude-code/install.cjs
 	@touch $@
 
 # PyTorch after the lock: what it depends on is there by then. Where the index has wheels for several devices, say which:

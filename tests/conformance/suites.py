@@ -6,7 +6,9 @@ packages, of the same version as is installed, checked against the lock's hashes
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -36,6 +38,8 @@ class Suite:
     """What follows the gateway's origin in the URL that the tests are given."""
     files: tuple[str, ...]
     options: tuple[str, ...] = ()
+    least: int = 100
+    """So many tests there must be."""
 
     def run(self, origin: str, folder: Path) -> dict[str, str]:
         """Return what was wrong with each test, or "" where nothing was."""
@@ -68,6 +72,50 @@ class Suite:
         if not (KEPT / name).is_dir():
             _fetch(self.package)
         return (KEPT / name).resolve()
+
+    def missing(self) -> str:
+        """Say what it needs and is not there; "" if nothing is."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenResponses:
+    """The compliance suite of Open Responses, in TypeScript: in no registry, so a checkout of it is named."""
+
+    variable: str = "OVERSPILL_OPEN_RESPONSES"
+    least: int = 10
+    model: str = "gpt-6-astra"
+
+    def missing(self) -> str:
+        """Say what it needs and is not there; "" if nothing is."""
+        folder = os.environ.get(self.variable)
+        if not folder:
+            return f"name a checkout of openresponses by {self.variable}, with bun and zod installed there by npm"
+        return "" if self._bun(folder) else f"bun is missing: npm install bun zod@3 in {folder}"
+
+    def run(self, origin: str, folder: Path) -> dict[str, str]:
+        """Return what was wrong with each test, or "" where nothing was."""
+        source = os.environ[self.variable]
+        bun = self._bun(source)
+        assert bun is not None
+        done = subprocess.run(
+            (bun, "run", "bin/compliance-test.ts", "-u", f"{origin}/v1", "-k", "x", "-m", self.model, "--json"),
+            cwd=source,
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST_S,
+            check=False,
+        )
+        try:
+            results = json.loads(done.stdout)["results"]
+        except (ValueError, KeyError):
+            raise SuiteError(f"the suite did not run:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}") from None
+        return {
+            one["id"]: "" if one["status"] == "passed" else "; ".join(one["errors"] or ["failed"]) for one in results
+        }
+
+    def _bun(self, folder: str) -> str | None:
+        return shutil.which("bun", path=f"{Path(folder) / 'node_modules' / '.bin'}{os.pathsep}{os.environ['PATH']}")
 
 
 def _fetch(package: str) -> None:
@@ -133,4 +181,8 @@ ANTHROPIC = Suite(
     ),
     ("-p", "tests._alias_httpx"),
 )
-SUITES: Mapping[str, Suite] = {suite.package: suite for suite in (OPENAI, ANTHROPIC)}
+SUITES: Mapping[str, Suite | OpenResponses] = {
+    "openai": OPENAI,
+    "anthropic": ANTHROPIC,
+    "open-responses": OpenResponses(),
+}

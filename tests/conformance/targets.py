@@ -12,13 +12,14 @@ from tests.support.gateways import fake_engine, url_of
 from tests.support.loops import run
 from tests.support.processes import served
 
-from overspill.gateway.rehearsal.speech import Script
+from overspill.gateway.rehearsal.speech import Script, ScriptedCall
 
 PATIENCE_S = 900.0
 _NAMES = ("gpt-6-astra", "*")
 """The models that the suites name: one is also looked up in the list, so it stands there by name."""
 _SURFACES = ["chat", "completions", "embeddings"]
-_SCRIPT = Script(answer="The sky is blue.", reasoning="What colour is it?")
+_CALL = ScriptedCall(name="get_weather", arguments={"location": "San Francisco, CA"})
+_SCRIPT = Script(answer="The sky is blue.", reasoning="What colour is it?", calls=(_CALL,))
 
 
 def _config(pool: dict[str, Any]) -> str:

@@ -13,6 +13,8 @@ from tests.conformance.targets import TARGETS
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("suite", SUITES)
 def test_the_suite_passes_but_for_its_exceptions(suite: str, target: str, tmp_path: Path) -> None:
+    if missing := SUITES[suite].missing():
+        pytest.skip(missing)
     wrong: list[str] = []
     counts: list[int] = []
 
@@ -23,5 +25,5 @@ def test_the_suite_passes_but_for_its_exceptions(suite: str, target: str, tmp_pa
 
     TARGETS[target](tmp_path, talk)
     assert not wrong, "\n".join([f"{len(wrong)} not as listed:", *wrong])
-    assert counts[0] > 100
+    assert counts[0] >= SUITES[suite].least
     print(f"{suite} on the {target}: {counts[0]} tests, {counts[1]} exceptions")
