@@ -14,20 +14,15 @@ Time is the process's CPU time. It says whether the modules run interpreted or c
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import random
 import time
 from collections.abc import Iterable
 
-from overspill.core import controller, routing
 from overspill.core.types import LatencyPrior, Policy, Price, Route, RouteTarget, Slo, TargetSpec
 from overspill.perf.engine_model import EngineModel
-from overspill.planner import simulator
 from overspill.planner.simulated import TargetModel
 from overspill.planner.simulator import Simulator
 from overspill.planner.workload import TraceRequest
-from overspill.planner.workloads.reading import open_workload
 
 LOCAL = EngineModel(slots=64, step_base_s=0.02, step_s_per_running=0.0005, prefill_s_per_token=2e-5)
 CLOUD = EngineModel(slots=4096, step_base_s=0.015)
@@ -67,7 +62,7 @@ def world(slo_ttft_s: float, local: EngineModel = LOCAL) -> tuple[Policy, dict[s
 
 def bursts(count: int, per_s: float) -> list[TraceRequest]:
     """Make bursty arrivals (Gamma gaps, coefficient of variation 2) with prompts and answers of mixed lengths."""
-    rng = random.Random(7)  # noqa: S311 - repeatable, and no secret
+    rng = random.Random(7)
     trace, now = [], 0.0
     for _ in range(count):
         now += rng.gammavariate(0.25, 4.0 / per_s)

@@ -45,7 +45,9 @@ class ExpectedEnds:
         heap = self._late_at
         heappush(heap, (end_at - _OVERDUE_SHARE * expected_s, entry))
         if len(heap) > _COMPACT_FROM and len(heap) > 2 * len(self._on_time):
-            self._late_at = [(end - _OVERDUE_SHARE * whole, (end, number, whole)) for end, number, whole in self._on_time]
+            self._late_at = [
+                (end - _OVERDUE_SHARE * whole, (end, number, whole)) for end, number, whole in self._on_time
+            ]
             heapify(self._late_at)
         self._total_s = -1.0
 

@@ -91,8 +91,12 @@ class Simulator:
         ended: Callable[[SimulatedRequest], object],
         *,
         local_only: bool = False,
+        tells_lengths: bool = True,
     ) -> int:
-        """Play the trace to its end, hand each request to ``ended`` when it has its answer, and return their count."""
+        """Play the trace to its end, hand each request to ``ended`` when it has its answer, and return their count.
+
+        ``tells_lengths`` is true where clients limit their answers to the length that they then have, as rehearsals do.
+        """
         self._ended = ended
         route = self._controller.find_route(model)
         screening = 0 if route is None else route.screening  # a trace has no texts: nothing is found in them
@@ -109,7 +113,7 @@ class Simulator:
                 request_id=name,
                 model=model,
                 prompt_tokens=request.prompt_tokens,
-                max_tokens=request.output_tokens,
+                max_tokens=request.output_tokens if tells_lengths else None,
                 local_only=local_only,
                 key_id=request.key_id,
                 screening=screening,
