@@ -22,8 +22,9 @@ from overspill.core.types import (
     Slo,
     TargetSpec,
 )
-from overspill.perf.batching import EngineModel
-from overspill.planner.simulator import SimulatedRequest, TargetModel, simulate
+from overspill.perf.engine_model import EngineModel
+from overspill.planner.simulated import SimulatedRequest, TargetModel
+from overspill.planner.simulator import simulate
 from overspill.planner.workload import TraceRequest
 
 SLOTS = 16

@@ -24,7 +24,7 @@ from overspill.gateway.rehearsal.engine import FakeEngine
 from overspill.gateway.rehearsal.faults import Fault
 from overspill.gateway.rehearsal.speech import Script, ScriptedCall
 from overspill.gateway.service import Gateway
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 
 MODEL = "deepseek-flash"
 QUESTION = "What is the weather in Chengdu?"

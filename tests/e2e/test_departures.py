@@ -24,7 +24,7 @@ from tests.support.raw_client import RawClient, ask
 from tests.support.scripted_upstream import DONE, ROLE, delta, scripted
 
 from overspill.core.types import Patience
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 from overspill.units import KIB, MIB
 
 SLOW = EngineModel(slots=4, step_base_s=0.001)

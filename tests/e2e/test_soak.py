@@ -21,7 +21,7 @@ from overspill.gateway.rehearsal.speech import text_of as words
 from overspill.gateway.relay import Relay
 from overspill.gateway.service import Gateway
 from overspill.gateway.session import Session
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 from overspill.planner.replay import replay
 
 CLIENTS = 24

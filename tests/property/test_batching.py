@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overspill.perf.batching import Batch, BatchEvent, EngineModel
+from overspill.perf.batching import Batch
+from overspill.perf.engine_model import BatchEvent, EngineModel
 
 TICK_S = 1 / 1024  # times are sums of powers of two, so both ways of adding them up are exact
 

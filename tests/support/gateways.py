@@ -18,7 +18,7 @@ from overspill.gateway.driver import Recorder
 from overspill.gateway.rehearsal.engine import EngineConfig, FakeEngine
 from overspill.gateway.rehearsal.faults import Fault
 from overspill.gateway.service import Gateway
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 from overspill.pools.facts import load_facts
 
 FACTS = load_facts()

@@ -40,7 +40,7 @@ from overspill.cli.rehearsal.tables import mode_table
 from overspill.cli.setup import engine_problem, run
 from overspill.errors import ConfigError, EngineMissing, did_you_mean
 from overspill.gateway.rehearsal.scenarios import SCENARIOS, Scenario
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 from overspill.planner.workload import Trace, offered_load, scale_time, scale_tokens
 from overspill.planner.workloads.reading import bundled_trace, read_trace
 from overspill.pools.engines.fake import REHEARSED_SPEED

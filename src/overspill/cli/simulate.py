@@ -20,8 +20,9 @@ from overspill.config.compile import compile_config
 from overspill.core.types import Outcome, Policy, TargetSpec
 from overspill.errors import ConfigError
 from overspill.gateway.rehearsal.summary import HOME, RequestResult, Summary, summarise
-from overspill.perf.batching import EngineModel
-from overspill.planner.simulator import SimulatedRequest, TargetModel, simulate
+from overspill.perf.engine_model import EngineModel
+from overspill.planner.simulated import SimulatedRequest, TargetModel
+from overspill.planner.simulator import simulate
 from overspill.planner.workload import cut, scale_time, scale_tokens
 from overspill.planner.workloads.reading import bundled_trace, read_trace
 

@@ -252,7 +252,9 @@ class TargetState:
             return True
         if headroom:
             slots = max(min(slots, 1), slots - headroom)
-        return self.load(now) < slots
+        if len(self.running) >= slots:  # whatever others send
+            return False
+        return not self._foreign or self.load(now) < slots
 
     def rate_ready_at(self, tokens: float, ahead: int) -> float:
         """Return from when the host's rates allow a request of so many tokens, after ``ahead`` others like it."""

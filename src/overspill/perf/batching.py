@@ -24,61 +24,43 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
-import msgspec
+from overspill.perf.engine_model import BatchEvent, EngineModel
 
 
-class EngineModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The scalars that say how fast one engine is and how much it holds."""
+class _Request:
+    """A request in the batch; it changes in place."""
 
-    slots: int
-    """Requests it runs at once, 1 or more."""
-    step_base_s: float
-    """What any step costs: reading the weights once, launching kernels. More than 0."""
-    step_s_per_running: float = 0.0
-    prefill_s_per_token: float = 0.0
-    prefill_chunk_tokens: int = 2048
-    """Prompt tokens of one step, over all requests."""
-    kv_capacity_tokens: int | None = None
-    """Tokens that the KV cache holds over all requests; ``None`` is enough for every slot."""
-    context_tokens: int | None = None
-    """Prompt and answer of one request; ``None`` is no limit but the KV cache."""
+    __slots__ = ("first_step", "is_seated", "kv_tokens", "output_tokens", "prompt_left", "request_id")
 
-    def __post_init__(self) -> None:
-        whole = (self.slots, self.prefill_chunk_tokens, self.kv_capacity_tokens, self.context_tokens)
-        if any(count is not None and count < 1 for count in whole):
-            raise ValueError("slots, prefill_chunk_tokens, kv_capacity_tokens and context_tokens must be 1 or more")
-        if self.step_base_s <= 0:
-            raise ValueError(f"step_base_s must be more than 0, not {self.step_base_s}: time would stand still")
-        if self.step_s_per_running < 0 or self.prefill_s_per_token < 0:
-            raise ValueError("step_s_per_running and prefill_s_per_token must not be negative")
-
-    def answer_tokens(self, prompt_tokens: int, output_tokens: int) -> int:
-        """Return how many of the wanted tokens fit beside the prompt; 0 if the prompt alone is too long."""
-        limits = [limit for limit in (self.context_tokens, self.kv_capacity_tokens) if limit is not None]
-        room = min(limits) - prompt_tokens if limits else output_tokens
-        return max(0, min(output_tokens, room))
-
-
-class BatchEvent(msgspec.Struct, frozen=True, gc=False):
-    """A request got its first token, or its last (a request of one token has both at the same time)."""
-
-    at_s: float
-    request_id: int
-    is_last: bool
-
-
-class _Request(msgspec.Struct, eq=False, gc=False):
-    request_id: int
-    prompt_left: int
-    output_tokens: int
-    kv_tokens: int
-    is_seated: bool = False
-    first_step: int = -1
-    """Count of steps when the first token came; -1 before."""
+    def __init__(self, request_id: int, prompt_tokens: int, output_tokens: int) -> None:
+        self.request_id = request_id
+        self.prompt_left = prompt_tokens
+        self.output_tokens = output_tokens
+        self.kv_tokens = prompt_tokens + output_tokens
+        self.is_seated = False
+        self.first_step = -1
+        """Count of steps when the first token came; -1 before."""
 
 
 class Batch:
     """What one engine runs and holds back, at one moment. ``request_id`` is any integer that is not in it already."""
+
+    __slots__ = (
+        "_ends",
+        "_kv_used",
+        "_leaving",
+        "_now_s",
+        "_prefilling",
+        "_prompt_left",
+        "_requests",
+        "_run_start_s",
+        "_run_steps",
+        "_step_prefill",
+        "_step_s",
+        "_steps_done",
+        "_waiting",
+        "model",
+    )
 
     def __init__(self, model: EngineModel, now_s: float = 0.0) -> None:
         self.model = model
@@ -131,7 +113,7 @@ class Batch:
         if request_id in self._requests:
             raise ValueError(f"request {request_id} is already in the batch")
         self._settle(now_s)
-        request = _Request(request_id, prompt_tokens, output_tokens, prompt_tokens + output_tokens)
+        request = _Request(request_id, prompt_tokens, output_tokens)
         if not self._waiting and self._has_room(request):
             self._cut_run()
         self._requests[request_id] = request
@@ -232,7 +214,8 @@ class Batch:
         """Seat who fits and work out the next run; False if there is nothing to run."""
         if self._leaving:
             self._release_cancelled()
-        self._seat()
+        if self._waiting:
+            self._seat()
         if not self._prefilling and not self._ends:
             return False
         model = self.model

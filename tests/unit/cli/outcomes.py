@@ -8,7 +8,7 @@ from overspill.cli.rehearsal.measure import Capacity, ModeFigures
 from overspill.cli.rehearsal.outcome import Outcome
 from overspill.cli.rehearsal.stage import Scene
 from overspill.gateway.rehearsal.summary import HOME, RequestResult, Summary, summarise
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 from overspill.perf.latency import EngineFit
 from overspill.planner.workload import TraceRequest
 

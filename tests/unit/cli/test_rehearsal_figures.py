@@ -31,7 +31,8 @@ from overspill.config.compile import compile_config
 from overspill.config.load import load_text
 from overspill.core.types import Surface
 from overspill.errors import ConfigError, TraceError
-from overspill.perf.batching import Batch, EngineModel
+from overspill.perf.batching import Batch
+from overspill.perf.engine_model import EngineModel
 from overspill.planner.simulator import simulate
 from overspill.planner.workload import Trace, TraceRequest
 from overspill.pools.facts import load_facts

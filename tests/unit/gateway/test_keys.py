@@ -19,7 +19,7 @@ from overspill.config.key_file import change_key_file
 from overspill.errors import ConfigError
 from overspill.gateway import keys as watching
 from overspill.gateway.service import Gateway
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 
 FAST = EngineModel(slots=32, step_base_s=1e-4)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from overspill.perf.batching import Batch, BatchEvent, EngineModel
+from overspill.perf.batching import Batch
+from overspill.perf.engine_model import BatchEvent, EngineModel
 
 
 def model(**changes: Any) -> EngineModel:

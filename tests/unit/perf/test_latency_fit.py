@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from overspill.perf.batching import Batch, EngineModel
+from overspill.perf.batching import Batch
+from overspill.perf.engine_model import EngineModel
 from overspill.perf.latency import DecodeObservation, PrefillObservation, fit_engine_model, theil_sen
 
 

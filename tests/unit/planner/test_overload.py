@@ -10,7 +10,8 @@ from tests.unit.core.making import policy, route
 from tests.unit.planner.worlds import ENGINE, home
 
 from overspill.core.types import Client, Outcome, Policy
-from overspill.planner.simulator import SimulatedRequest, TargetModel, simulate
+from overspill.planner.simulated import SimulatedRequest, TargetModel
+from overspill.planner.simulator import simulate
 from overspill.planner.workload import TraceRequest
 
 SLO_S, DEADLINE_S, SECONDS, WARM_S = 1.5, 15.0, 200.0, 30.0

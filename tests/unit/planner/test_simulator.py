@@ -9,8 +9,10 @@ from tests.unit.planner.worlds import CLOUD, ENGINE, away, even, home, run
 
 from overspill.core.types import Outcome, RejectReason, Spill
 from overspill.errors import UnknownName
-from overspill.perf.batching import Batch, EngineModel
-from overspill.planner.simulator import Simulator, TargetModel
+from overspill.perf.batching import Batch
+from overspill.perf.engine_model import EngineModel
+from overspill.planner.simulated import TargetModel
+from overspill.planner.simulator import Simulator
 from overspill.planner.workload import TraceRequest, cut, scale_tokens
 from overspill.planner.workloads.reading import bundled_trace
 

@@ -9,8 +9,8 @@ from tests.unit.core.making import route
 from tests.unit.planner.worlds import ENGINE, away, home, run
 
 from overspill.core.types import Outcome
-from overspill.perf.batching import EngineModel
-from overspill.planner.simulator import SimulatedRequest, TargetModel
+from overspill.perf.engine_model import EngineModel
+from overspill.planner.simulated import SimulatedRequest, TargetModel
 from overspill.planner.workload import TraceRequest
 
 GAPS = st.floats(0, 0.5) | st.just(0.0)

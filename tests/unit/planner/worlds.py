@@ -7,8 +7,9 @@ from typing import Any
 from tests.unit.core.making import policy
 
 from overspill.core.types import LatencyPrior, Policy, Price, Route, TargetSpec
-from overspill.perf.batching import EngineModel
-from overspill.planner.simulator import SimulatedRequest, TargetModel, simulate
+from overspill.perf.engine_model import EngineModel
+from overspill.planner.simulated import SimulatedRequest, TargetModel
+from overspill.planner.simulator import simulate
 from overspill.planner.workload import TraceRequest
 
 ENGINE = EngineModel(slots=4, step_base_s=0.02, step_s_per_running=0.001, prefill_s_per_token=0.0001)

@@ -49,7 +49,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return self.workload.format in _DRAWN
 
 
-def _seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:  # noqa: ARG001 - click's
+def duration_s(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:  # noqa: ARG001 - click's
+    """Read a length of time, such as 10m."""
     if text is None:
         return None
     try:
@@ -58,7 +59,8 @@ def _seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> fl
         raise click.BadParameter(str(error)) from None
 
 
-def _moment(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:  # noqa: ARG001
+def moment_s(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:  # noqa: ARG001
+    """Read a date or a time; without a zone it is UTC."""
     if text is None:
         return None
     try:
@@ -72,8 +74,8 @@ _OPTIONS = (
     click.option("--workload", "-w", required=True, metavar="LOG", help="A log, bundled:NAME, rps=2,in=1200,out=300."),
     click.option("--format", "form", type=click.Choice(FORMATS), default="auto", help="What the log is.  [auto]"),
     click.option("--model", help="Only requests for this model, where the log names models."),
-    click.option("--starts-at", callback=_moment, help="When it begins, for logs that tell no date."),
-    click.option("--window", default="10m", callback=_seconds, help="Length of the windows it is summed into.  [10m]"),
+    click.option("--starts-at", callback=moment_s, help="When it begins, for logs that tell no date."),
+    click.option("--window", default="10m", callback=duration_s, help="Windows that it is summed into.  [10m]"),
     click.option("--load", default=1.0, type=Finite(0.0001, 100_000), help="Multiplies the requests.  [1]"),
     click.option("--unit", required=True, metavar="RATES|FILE", help="in=9000,out=1800, rps=2, or plan size --json's."),
     click.option("--headroom", default=0.2, type=Finite(0, 0.9), help="Of a sized unit, kept for bursts.  [0.2]"),
@@ -83,7 +85,7 @@ _OPTIONS = (
     click.option("--machines", default=1.0, type=Finite(0.001, 1000), help="Machines that make a unit.  [1]"),
     click.option("--reserved", multiple=True, metavar="TERM=USD", help="Price per hour of a reserved term: 1y=14.20."),
     click.option("--spot-zones", type=click.IntRange(1, 100), help="Also take spot machines, sought in as many zones."),
-    click.option("--start", default="390s", callback=_seconds, help="How long a rented machine starts.  [390s]"),
+    click.option("--start", default="390s", callback=duration_s, help="How long a rented machine starts.  [390s]"),
     click.option("--tokens", metavar="PROVIDER/MODEL", help="Tokens to buy, at the catalogue's prices and tariffs."),
     click.option("--token-price", metavar="PRICES", help="Or by million tokens: in=0.28,out=0.40,hit=0.03."),
     click.option("--capex", type=Finite(0), help="Price of the machine to buy, instead of the catalogue's."),

@@ -12,6 +12,8 @@ COMMANDS: Final[Places] = {
     "predict": ("overspill.cli.plan.predict:predict", "Predict TTFT and TPOT of loads on a deployment."),
     "size": ("overspill.cli.plan.size:size", "Say how many of which GPUs a model needs, and why not fewer."),
     "cost": ("overspill.cli.plan.cost:cost", "Reckon every way to serve a workload."),
+    "simulate": ("overspill.cli.plan.simulate:simulate", "Play a trace against a configuration."),
+    "compare": ("overspill.cli.plan.compare:compare", "Say which of two configurations is better."),
     "verdict": ("overspill.cli.plan.verdict:verdict", "Say what to do, and the three numbers that decide it."),
     "check-article": ("overspill.cli.plan.check_article:check_article", "Check the arithmetic of an article."),
 }

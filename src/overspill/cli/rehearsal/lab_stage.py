@@ -28,7 +28,7 @@ from overspill.gateway.rehearsal.engine import EngineConfig, FakeEngine
 from overspill.gateway.rehearsal.faults import Fault
 from overspill.gateway.rehearsal.scenarios import Backup, Place, Scenario, Surroundings
 from overspill.gateway.service import Gateway
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 from overspill.pools.facts import load_facts
 from overspill.wire.http import HttpCall, Origin
 

@@ -15,9 +15,10 @@ from overspill.cli.rehearsal.stage import CLOUD_ONLY, HYBRID, LOCAL_ONLY, Scene
 from overspill.config.compile import engine_weights
 from overspill.core.types import Policy, Price, Route, RouteTarget, Slo, TargetSpec
 from overspill.errors import TraceError
-from overspill.perf.batching import Batch, EngineModel
+from overspill.perf.batching import Batch
+from overspill.perf.engine_model import EngineModel
 from overspill.perf.latency import EngineFit
-from overspill.planner.simulator import TargetModel
+from overspill.planner.simulated import TargetModel
 from overspill.planner.workload import TraceRequest
 
 CLOUD_TARGET = "cloud/rehearsal/rehearsal"

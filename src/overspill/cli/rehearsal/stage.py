@@ -24,7 +24,7 @@ from overspill.errors import EngineError
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.fault import TransportFault
 from overspill.gateway.http.fetch import fetch
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 from overspill.wire.http import HttpCall, Origin
 
 HYBRID = "hybrid"

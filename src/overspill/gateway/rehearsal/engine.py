@@ -40,7 +40,8 @@ from overspill.gateway.rehearsal.faults import (
     fault_for,
 )
 from overspill.gateway.rehearsal.speech import Counted, Script, Scripted, Speech
-from overspill.perf.batching import Batch, EngineModel
+from overspill.perf.batching import Batch
+from overspill.perf.engine_model import EngineModel
 from overspill.pools.engines.fake import REHEARSED_SPEED
 from overspill.wire.chat import parse_request
 from overspill.wire.http import Origin

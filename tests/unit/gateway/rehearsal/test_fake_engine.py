@@ -14,7 +14,7 @@ from overspill.gateway.http.fault import TransportFault
 from overspill.gateway.rehearsal.engine import BUSY_TEXT, EngineConfig, FakeEngine
 from overspill.gateway.rehearsal.faults import CutAfterTokens, ErrorStatus, Fault, KeepaliveOnly, StallAfterTokens
 from overspill.gateway.rehearsal.speech import text_of
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 from overspill.wire.http import HttpCall
 from overspill.wire.sse import SseDecoder
 

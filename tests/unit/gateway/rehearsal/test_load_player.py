@@ -15,7 +15,7 @@ from overspill.gateway.rehearsal.faults import CutAfterTokens, ErrorStatus, Stal
 from overspill.gateway.rehearsal.load import LoadOptions, play, prompt_text
 from overspill.gateway.rehearsal.speech import text_of
 from overspill.gateway.rehearsal.summary import RequestResult, summarise
-from overspill.perf.batching import EngineModel
+from overspill.perf.engine_model import EngineModel
 from overspill.planner.workload import TraceRequest
 from overspill.wire.http import Origin
 from overspill.wire.tokens import estimate_tokens
