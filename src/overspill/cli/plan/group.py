@@ -13,6 +13,7 @@ COMMANDS: Final[Places] = {
     "size": ("overspill.cli.plan.size:size", "Say how many of which GPUs a model needs, and why not fewer."),
     "cost": ("overspill.cli.plan.cost:cost", "Reckon every way to serve a workload."),
     "verdict": ("overspill.cli.plan.verdict:verdict", "Say what to do, and the three numbers that decide it."),
+    "report": ("overspill.cli.plan.report:report", "Report a verdict with plots, and every figure's source."),
     "check-article": ("overspill.cli.plan.check_article:check_article", "Check the arithmetic of an article."),
 }
 
