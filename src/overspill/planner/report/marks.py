@@ -61,21 +61,22 @@ def moment(unix_s: float) -> Markup:
     return Markup(f'<time datetime="{at.isoformat()}">{at:%Y-%m-%d %H:%M} UTC</time>')
 
 
-def table(columns: Sequence[Cell], rows: Iterable[Sequence[Cell]], *, caption: str = "", left: int = 1) -> Markup:
-    """Return a table whose first ``left`` columns are words, set left, and the others figures, set right."""
-    head = "".join(f'<th scope="col"{_side(place, left)}>{text(column)}</th>' for place, column in enumerate(columns))
-    body = "".join(f"<tr>{_cells(row, left)}</tr>" for row in rows)
+def table(columns: Sequence[Cell], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> Markup:
+    """Return a table; the first cell of a row is its head, and columns of figures are set right."""
+    cells = [[text(cell) for cell in row] for row in rows]
+    sides = [
+        ' class="n"' if any(row[place].startswith("<data") for row in cells) else "" for place in range(len(columns))
+    ]
+    head = "".join(f'<th scope="col"{side}>{text(column)}</th>' for column, side in zip(columns, sides, strict=True))
+    body = "".join(f"<tr>{_cells(row, sides)}</tr>" for row in cells)
     said = f"<caption>{text(caption)}</caption>" if caption else ""
     return Markup(f'<div class="wide"><table>{said}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
 
 
-def _cells(row: Sequence[Cell], left: int) -> str:
-    first = f'<th scope="row">{text(row[0])}</th>'
-    return first + "".join(f"<td{_side(place, left)}>{text(cell)}</td>" for place, cell in enumerate(row[1:], start=1))
-
-
-def _side(place: int, left: int) -> str:
-    return "" if place < left else ' class="n"'
+def _cells(row: Sequence[Markup], sides: Sequence[str]) -> str:
+    first, *others = row
+    rest = "".join(f"<td{side}>{cell}</td>" for cell, side in zip(others, sides[1:], strict=True))
+    return f'<th scope="row"{sides[0]}>{first}</th>{rest}'
 
 
 def paragraph(value: Cell, kind: str = "") -> Markup:

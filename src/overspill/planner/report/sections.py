@@ -81,7 +81,6 @@ def _break_even(report: Report, plots: Plots) -> Markup:
             )
             for row in curve.crossings
         ],
-        left=2,
     )
     note = say("break_even_note", language)
     used = joined((text(say("utilisation", language)), ": ", number(curve.utilisation, "share")))
@@ -223,7 +222,6 @@ def _regret(report: Report, plots: Plots) -> Markup:
     found = table(
         [say(name, language) for name in ("way", "paid_on", "factor")],
         [(say(row.name, language), say(row.basis, language), number(row.factor, "factor")) for row in rows],
-        left=2,
     )
     return plots.section("regret", regret_plot(rows, language), say("regret_note", language), found)
 

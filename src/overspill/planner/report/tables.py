@@ -80,7 +80,7 @@ def options_section(report: Report, language: Language) -> Markup:
                 number(option.spilled_share, "share"),
             )
         )
-    found = table([say(name, language) for name in columns], rows, left=2)
+    found = table([say(name, language) for name in columns], rows)
     return Markup(f'<section id="options"><h2>{text(say("options", language))}</h2>{found}</section>')
 
 
@@ -129,7 +129,7 @@ def owned_section(report: Report, language: Language) -> Markup:
     rows.append((say("all", language), "", number(owned.usd_per_year, "usd"), ""))
     title = joined((text(say("owned_title", language)), ": ", text(owned.node.name)))
     columns = [say(name, language) for name in ("term", "how", "usd_per_year", "source")]
-    return Markup(f'<section id="owned"><h2>{title}</h2>{table(columns, rows, left=2)}</section>')
+    return Markup(f'<section id="owned"><h2>{title}</h2>{table(columns, rows)}</section>')
 
 
 def inputs_section(report: Report, language: Language) -> Markup:

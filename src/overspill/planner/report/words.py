@@ -253,8 +253,8 @@ NOT_MODELLED: Final[Mapping[Language, tuple[str, ...]]] = {
         "Privacy, availability, and the quality of one model against another: none has a price here.",
         "Queues, rescue and caches of the gateway: spill is the demand above the committed units.",
         (
-            "Speculative decoding, CPU offload, LoRA, vision, disaggregated prefill, engine releases: predicted speeds do "
-            "not know of them unless observed rows do."
+            "Speculative decoding, CPU offload, LoRA, vision, disaggregated prefill, engine releases: predicted speeds "
+            "do not know of them unless observed rows do."
         ),
         "Taxes, discounts that were negotiated, and changes of prices after their dates.",
     ),
