@@ -13,6 +13,7 @@ for a human who must do something; each message says what happened, to what, and
     │   └── ModelUnusable      the model file is missing, damaged or of an unknown architecture
     ├── LedgerError          the ledger cannot be opened, read or exported
     ├── TraceError           a trace or recording that cannot be read
+    ├── ExtraMissing         an optional package that is not installed (names the extra to install)
     └── UnknownName          a name that is in no registry (lists the right ones)
 """
 
@@ -78,6 +79,10 @@ class LedgerError(OverspillError):
 
 class TraceError(OverspillError):
     """A trace or a recording that cannot be read."""
+
+
+class ExtraMissing(OverspillError):  # noqa: N818
+    """An optional package that something needs and that is not installed; the message names the extra."""
 
 
 class UnknownName(OverspillError):  # noqa: N818

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
 import msgspec
 
 from overspill.catalog.hardware_prices import Finance, Instance, Node, Site, SpotStatistics
+from overspill.catalog.rows import TariffRow
+from overspill.catalog.tariffs import read_utc_offset
 from overspill.errors import ConfigError
 from overspill.planner.capacity_units import UnitCapacity
 from overspill.planner.demand import DemandSeries
@@ -48,6 +51,14 @@ class TokenOffer(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     price_at: PriceAt
     source: str
+    as_of: dt.date | None = None
+    tariff: TariffRow | None = None
+    """When it is dearer, where it is not the same all day."""
+
+    @property
+    def utc_offset_s(self) -> int:
+        """Of the clock by which it is billed; 0 without a tariff."""
+        return 0 if self.tariff is None else read_utc_offset(self.tariff.utc_offset)
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from overspill.planner.sensitivity import Turn
 from overspill.planner.verdict import Advice, Caution, Verdict
 
 _MOST_TURNS: Final = 4
 Language = Literal["en", "zh"]
+LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 
 _ADVICE: Final[Mapping[Language, Mapping[Advice, str]]] = {
     "en": {

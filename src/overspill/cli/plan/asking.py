@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from overspill.catalog.hardware_prices import HardwarePrices, load_hardware_prices
 from overspill.catalog.registry import load_catalog
 from overspill.cli.numbers import Finite
-from overspill.cli.plan.sized import SizedUnit, read_sized
+from overspill.cli.plan.sized import SizedUnit, read_sized, sized_from
 from overspill.core.cost import is_peak
 from overspill.core.types import Price, Tariff
 from overspill.errors import ConfigError, UnknownName
@@ -42,6 +42,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     case: Case
     workload: Workload
     prices: HardwarePrices
+    purchase: Purchase | None = None
+    rental: Rental | None = None
+    offer: TokenOffer | None = None
+    sized: SizedUnit | None = None
+    """What a unit carries, where it was sized."""
 
     @property
     def is_drawn(self) -> bool:
@@ -77,7 +82,13 @@ _OPTIONS = (
     click.option("--starts-at", callback=moment_s, help="When it begins, for logs that tell no date."),
     click.option("--window", default="10m", callback=duration_s, help="Windows that it is summed into.  [10m]"),
     click.option("--load", default=1.0, type=Finite(0.0001, 100_000), help="Multiplies the requests.  [1]"),
-    click.option("--unit", required=True, metavar="RATES|FILE", help="in=9000,out=1800, rps=2, or plan size --json's."),
+    click.option("--unit", metavar="RATES|FILE", help="in=9000,out=1800, rps=2, or plan size --json's."),
+    click.option("--model-config", metavar="NAME|FILE", help="Instead: the model, for which a unit is sized here."),
+    click.option("--gpu", help="To size it for.  [that of --own or --rent]"),
+    click.option("--slo", default="ttft=2s,tpot=50ms", help="To size it for.  [ttft=2s,tpot=50ms]"),
+    click.option("--precision", help="To size it for.  [checkpoint]"),
+    click.option("--engine", default="vllm", help="To size it for.  [vllm]"),
+    click.option("--observed", metavar="CSV", help="Measured rows that calibrate its size, as for plan predict."),
     click.option("--headroom", default=0.2, type=Finite(0, 0.9), help="Of a sized unit, kept for bursts.  [0.2]"),
     click.option("--own", metavar="NODE", help="A machine to buy, such as 8xH100."),
     click.option("--site", default="colocation", help="Where it stands.  [colocation]"),
@@ -120,29 +131,45 @@ def ask(console: Console, **given: Any) -> Asked:
     if given["load"] != 1 and workload.format not in _SCALED:
         demand = demand.scaled(given["load"])
     purchase, rental = _purchase(given, prices), _rental(given, prices)
-    capacity: UnitCapacity | None = None
+    offer = _offer(given)
     notes: tuple[str, ...] = ()
-    if Path(given["unit"]).suffix == ".json":
-        sized = _sized(given, purchase, rental)
-        capacity, notes = sized.capacity, sized.notes(*_mean_lengths(demand))
+    sized = _sized(given, workload, demand, purchase, rental)
+    if sized is not None:
+        notes = sized.notes(*_mean_lengths(demand))
         if purchase is not None:
             purchase = msgspec.structs.replace(purchase, machines=sized.machines(purchase.node.gpus))
         if rental is not None:
             rental = msgspec.structs.replace(rental, machines=sized.machines(rental.instance.gpus))
     case = build_case(
         demand,
-        capacity or _capacity(given["unit"]),
+        _capacity(given["unit"]) if sized is None else sized.capacity,
         prices.finance,
         purchase=purchase,
         rental=rental,
-        offer=_offer(given),
+        offer=offer,
         is_divisible=given["divisible"],
     )
     case = msgspec.structs.replace(case, notes=(*case.notes, *notes))
-    return Asked(case=case, workload=workload, prices=prices)
+    return Asked(
+        case=case, workload=workload, prices=prices, purchase=purchase, rental=rental, offer=offer, sized=sized
+    )
 
 
-def _sized(given: dict[str, Any], purchase: Purchase | None, rental: Rental | None) -> SizedUnit:
+def _sized(
+    given: dict[str, Any],
+    workload: Workload,
+    demand: DemandSeries,
+    purchase: Purchase | None,
+    rental: Rental | None,
+) -> SizedUnit | None:
+    """Return the unit that was sized before or is sized here, or ``None`` where rates are given instead."""
+    unit, model = given["unit"], given["model_config"]
+    if (unit is None) == (model is None):
+        raise click.UsageError(
+            "say what a unit carries: --unit RATES or size.json; or --model-config NAME, which sizes it here"
+        )
+    if unit is not None and Path(unit).suffix != ".json":
+        return None
     gpus = [purchase.node.gpus] if purchase is not None else []
     gpus += [rental.instance.gpus] if rental is not None else []
     kinds = {purchase.node.gpu} if purchase is not None else set()
@@ -151,7 +178,14 @@ def _sized(given: dict[str, Any], purchase: Purchase | None, rental: Rental | No
         raise click.UsageError(
             f"{' and '.join(sorted(kinds))} carry different loads, so they make no equal units; plan with one at a time"
         )
-    return read_sized(Path(given["unit"]), next(iter(kinds), None), gpus, given["headroom"])
+    kind = given["gpu"] or next(iter(kinds), None)
+    if unit is not None:
+        return read_sized(Path(unit), kind, gpus, given["headroom"])
+    if kind is None:
+        raise click.UsageError("--model-config needs to know the GPU: give --gpu, --own or --rent")
+    from overspill.cli.plan.self_sized import size_for
+
+    return sized_from(size_for(given, workload, demand, kind), kind, gpus, given["headroom"], "plan size")
 
 
 def _mean_lengths(demand: DemandSeries) -> tuple[float, float]:
@@ -236,10 +270,13 @@ def _catalogue_offer(name: str) -> TokenOffer:
     price = offer.known_price
     if price is None:
         raise ConfigError(f"the price of {name} is unknown, which is never free; give one with --token-price")
+    tariff = catalog.tariff(provider_name, model)
     return TokenOffer(
         name=name,
-        price_at=_price_at(price, catalog.tariff(provider_name, model)),
+        price_at=_price_at(price, tariff),
         source=f"{name}: {offer.source or provider.source} ({offer.as_of or provider.as_of})",
+        as_of=offer.as_of or provider.as_of,
+        tariff=None if tariff is None else next(row for row in catalog.tariffs if row.name == provider.tariff),
     )
 
 

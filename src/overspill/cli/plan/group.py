@@ -15,6 +15,7 @@ COMMANDS: Final[Places] = {
     "simulate": ("overspill.cli.plan.simulate:simulate", "Play a trace against a configuration."),
     "compare": ("overspill.cli.plan.compare:compare", "Say which of two configurations is better."),
     "verdict": ("overspill.cli.plan.verdict:verdict", "Say what to do, and the three numbers that decide it."),
+    "report": ("overspill.cli.plan.report:report", "Report a verdict with plots, and every figure's source."),
     "check-article": ("overspill.cli.plan.check_article:check_article", "Check the arithmetic of an article."),
 }
 

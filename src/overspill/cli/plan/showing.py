@@ -13,6 +13,8 @@ from rich.table import Table
 from overspill.cli.plan.asking import Asked
 from overspill.planner.options import Comparison, Option
 from overspill.planner.tco import HOURS_A_YEAR, OwnedCost
+from overspill.planner.verdict import Verdict
+from overspill.planner.verdict_words import LANGUAGES, in_words
 from overspill.units import format_duration
 
 _WIDTH = 120
@@ -87,6 +89,12 @@ def comparison_values(found: Comparison) -> dict[str, Any]:
             "layers_committed": online.layers_committed,
         },
     }
+
+
+def verdict_values(said: Verdict) -> dict[str, Any]:
+    """Return a verdict with its words in both languages."""
+    words = {language: list(in_words(said, language)) for language in LANGUAGES}
+    return {**msgspec.to_builtins(said), "saved_share": said.saved_share, "words": words}
 
 
 def print_case(asked: Asked, console: Console) -> None:

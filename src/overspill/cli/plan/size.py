@@ -61,6 +61,20 @@ def size(as_json: bool, **given: Any) -> None:
     model, gpus = read_model(found.config, found.name), load_gpus(given["gpus_path"])
     demand = read_demand(given["workload"])
     slo = read_slo(given["slo"])
+    predictor, sizings = sized(found, model, gpus, demand, slo, given)
+    if as_json:
+        click.echo(msgspec.json.encode(answer_values(found, model, demand, slo, predictor, sizings)).decode())
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    _print(console, found, model, demand, sizings)
+
+
+def sized(
+    found: CatalogModel, model: Architecture, gpus: GpuCatalog, demand: Demand, slo: Slo, given: dict[str, Any]
+) -> tuple[Predictor, list[Sizing]]:
+    """Size a model for each kind of GPU and precision that is given."""
     kept = [recipe(name) for name in given["precisions"]] or [checkpoint_recipe(found.config, found.name)]
     predictor = _predictor(given["observed_path"], model, kept[0], gpus, given["engine"])
     sizings = [
@@ -82,13 +96,7 @@ def size(as_json: bool, **given: Any) -> None:
         for name in _names(given["gpu_names"], gpus)
         for one in kept
     ]
-    if as_json:
-        click.echo(msgspec.json.encode(_values(found, model, demand, slo, predictor, sizings)).decode())
-        return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
-    _print(console, found, model, demand, sizings)
+    return predictor, sizings
 
 
 def read_slo(text: str) -> Slo:
@@ -183,7 +191,7 @@ def _predictor(path: str | None, model: Architecture, kept: Recipe, gpus: GpuCat
     return Predictor(load_prior(), with_ttft_or_tpot(reader.from_file(path)))
 
 
-def _values(
+def answer_values(
     found: CatalogModel,
     model: Architecture,
     demand: Demand,
@@ -191,6 +199,7 @@ def _values(
     predictor: Predictor,
     sizings: list[Sizing],
 ) -> dict[str, Any]:
+    """Return all figures as plain values, which are what ``--json`` prints."""
     count = count_parameters(model)
     return {
         "model": {

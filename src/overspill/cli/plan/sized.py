@@ -10,6 +10,7 @@ import msgspec
 
 from overspill.errors import ConfigError
 from overspill.planner.capacity_units import UnitCapacity
+from overspill.planner.report.latency import Interval, PredictedSpeed
 
 
 class SizedUnit(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +20,8 @@ class SizedUnit(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     prompt_tokens: int
     answer_tokens: int
+    predicted: PredictedSpeed | None = None
+    """Of a replica."""
 
     def machines(self, gpus_of_machine: int) -> float:
         """Return how many machines with as many GPUs make a unit."""
@@ -41,18 +44,27 @@ def read_sized(path: Path, gpu: str | None, machine_gpus: list[int], headroom: f
     """Read the plan for ``gpu``, or the only one; raise ``ConfigError`` if there is none that works."""
     try:
         answer = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"this is no answer of plan size --json: {error!r}", file=str(path)) from error
+    return sized_from(answer, gpu, machine_gpus, headroom, str(path))
+
+
+def sized_from(answer: Any, gpu: str | None, machine_gpus: list[int], headroom: float, file: str) -> SizedUnit:
+    """Read the same from an answer that is at hand; ``file`` is where it came from, for errors."""
+    try:
         plans, lengths = answer["plans"], answer["workload"]["lengths"]
         working = [plan for plan in plans if plan["replica"] is not None]
         found = [plan for plan in working if gpu is None or plan["gpu"] == gpu]
         if not found:
             known = ", ".join(sorted({plan["gpu"] for plan in working})) or "none"
-            raise ConfigError(f"no plan for {gpu or 'any GPU'} that works is in it; it has {known}", file=str(path))
-        return _unit(found[0], lengths, machine_gpus, headroom, path)
-    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
-        raise ConfigError(f"this is no answer of plan size --json: {error!r}", file=str(path)) from error
+            raise ConfigError(f"no plan for {gpu or 'any GPU'} that works is in it; it has {known}", file=file)
+        unit = _unit(found[0], lengths, machine_gpus, headroom, Path(file).name)
+        return msgspec.structs.replace(unit, predicted=_predicted(answer, found[0], Path(file).name))
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"this is no answer of plan size --json: {error!r}", file=file) from error
 
 
-def _unit(plan: Any, lengths: Any, machine_gpus: list[int], headroom: float, path: Path) -> SizedUnit:
+def _unit(plan: Any, lengths: Any, machine_gpus: list[int], headroom: float, name: str) -> SizedUnit:
     replica_gpus = round(plan["gpus"] / plan["replicas"])
     gpus = max([replica_gpus, *machine_gpus])
     gpus = math.ceil(gpus / max(machine_gpus, default=gpus)) * max(machine_gpus, default=gpus)
@@ -64,10 +76,35 @@ def _unit(plan: Any, lengths: Any, machine_gpus: list[int], headroom: float, pat
     return SizedUnit(
         capacity=UnitCapacity(
             requests_per_s=rate,
-            source=f"{path.name}: {replicas} replicas of {replica_gpus} × {plan['gpu']} ({plan['precision']}), "
+            source=f"{name}: {replicas} replicas of {replica_gpus} × {plan['gpu']} ({plan['precision']}), "
             f"{headroom:.0%} kept free for bursts",
         ),
         gpus=gpus,
         prompt_tokens=lengths["prompt_tokens"],
         answer_tokens=lengths["answer_tokens"],
+    )
+
+
+def _predicted(answer: Any, plan: Any, name: str) -> PredictedSpeed:
+    speed, slo, observed = plan["replica"]["prediction"], answer["slo"], answer["observed"]
+
+    def interval(measure: str) -> Interval:
+        return Interval(
+            expected_s=speed[f"{measure}_s"],
+            low_s=speed[f"{measure}_low_s"],
+            high_s=speed[f"{measure}_high_s"],
+            limit_s=slo[f"{measure}_s"],
+        )
+
+    return PredictedSpeed(
+        model=answer["model"]["name"],
+        gpu=plan["gpu"],
+        precision=plan["precision"],
+        layout=plan["layout"],
+        concurrency=plan["replica"]["concurrency"],
+        ttft=interval("ttft"),
+        tpot=interval("tpot"),
+        observed_ttft_rows=observed["ttft"],
+        observed_tpot_rows=observed["tpot"],
+        source=f"{name}; {answer['model']['source']}; {plan['gpu_source']}",
     )

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import click
-import msgspec
 
 from overspill.cli.numbers import Finite
 from overspill.cli.plan.asking import ask, case_options
-from overspill.cli.plan.showing import case_values, comparison_values, console_for, print_case, print_json
+from overspill.cli.plan.showing import (
+    case_values,
+    comparison_values,
+    console_for,
+    print_case,
+    print_json,
+    verdict_values,
+)
 from overspill.planner.options import compare
 from overspill.planner.verdict import decide
 from overspill.planner.verdict_words import in_words
@@ -29,9 +35,7 @@ def verdict(hurdle: float, lang: Literal["en", "zh"], as_json: bool, **given: An
     found = compare(asked.case)
     said = decide(asked.case, found, hurdle_share=hurdle, assumed=asked.is_drawn)
     if as_json:
-        words = {language: list(in_words(said, language)) for language in ("en", "zh")}
-        values = {**msgspec.to_builtins(said), "saved_share": said.saved_share, "words": words}
-        print_json({"verdict": values, **case_values(asked), **comparison_values(found)})
+        print_json({"verdict": verdict_values(said), **case_values(asked), **comparison_values(found)})
         return
     console = console_for()
     print_case(asked, console)

@@ -11,7 +11,7 @@ import contextlib
 import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from overspill.planner.workloads.source import Source
 SQLITE: Final = b"SQLite format 3\0"
 PARQUET: Final = b"PAR1"
 _CHUNK_ROWS = 8192
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class _LedgerRow(msgspec.Struct, gc=False):
@@ -53,9 +54,6 @@ class _LedgerRow(msgspec.Struct, gc=False):
         return checked(self.arrived_at, prompt, self.output_tokens, self.key_id, self.cached_tokens or 0)
 
 
-_COLUMNS: Final = _LedgerRow.__struct_fields__
-
-
 def is_ledger(first_line: str) -> bool:
     """Tell whether a text file is an export of the ledger's requests."""
     return '"arrived_at"' in first_line if first_line.startswith("{") else "arrived_at" in first_line.split(",")
@@ -65,10 +63,8 @@ def sqlite_rows(path: Path, model: str | None) -> Callable[[], Iterator[Row]]:
     """Return what reads the ledger's file once, also while a gateway writes it."""
 
     def rows() -> Iterator[Row]:
-        places = [REQUESTS.columns.index(name) for name in _COLUMNS]
-        with contextlib.closing(LedgerStore.open(path, read_only=True)) as store:
-            for cells in store.rows(REQUESTS):
-                yield _read({name: cells[place] for name, place in zip(_COLUMNS, places, strict=True)}).row(model)
+        for read in _sqlite(path, _LedgerRow):
+            yield read.row(model)
 
     return rows
 
@@ -77,12 +73,7 @@ def text_rows(source: Source, model: str | None) -> Callable[[], Iterator[Row]]:
     """Return what reads an export in CSV or JSON lines once."""
 
     def rows() -> Iterator[Row]:
-        found = _json_rows(source) if source.first_line().startswith("{") else _csv_rows(source)
-        for number, cells in found:
-            try:
-                read = _read(cells)
-            except msgspec.ValidationError as error:
-                raise source.bad_row(number, str(cells), str(error)) from error
+        for read in _text(source, _LedgerRow):
             yield read.row(model)
 
     return rows
@@ -92,29 +83,60 @@ def parquet_rows(path: Path, model: str | None) -> Callable[[], Iterator[Row]]:
     """Return what reads an export in Parquet once."""
 
     def rows() -> Iterator[Row]:
-        try:
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise TraceError(
-                f"{path} is Parquet, which needs pyarrow; run: pip install 'overspill[parquet]', or export the ledger "
-                "as CSV or JSONL"
-            ) from error
-        try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(_CHUNK_ROWS, columns=list(_COLUMNS)):
-                    for cells in batch.to_pylist():
-                        yield _read(cells).row(model)
-        except (OSError, ValueError, KeyError, msgspec.ValidationError) as error:
-            raise TraceError(f"{path}: this is no Parquet export of the ledger's requests: {error}") from error
+        for read in _parquet(path, _LedgerRow):
+            yield read.row(model)
 
     return rows
 
 
-def _read(cells: Any) -> _LedgerRow:
-    return msgspec.convert(cells, _LedgerRow, strict=False)
+def cells_of(source: Source, kind: type[S]) -> Iterator[S]:
+    """Yield each request of the ledger's file or of an export as a ``kind``, whose fields are columns."""
+    head = source.head()
+    if head.startswith(SQLITE):
+        return _sqlite(source.path, kind)
+    return _parquet(source.path, kind) if head.startswith(PARQUET) else _text(source, kind)
 
 
-def _csv_rows(source: Source) -> Iterator[tuple[int, dict[str, str]]]:
+def _sqlite(path: Path, kind: type[S]) -> Iterator[S]:
+    names = kind.__struct_fields__
+    places = [REQUESTS.columns.index(name) for name in names]
+    with contextlib.closing(LedgerStore.open(path, read_only=True)) as store:
+        for cells in store.rows(REQUESTS):
+            yield _read({name: cells[place] for name, place in zip(names, places, strict=True)}, kind)
+
+
+def _text(source: Source, kind: type[S]) -> Iterator[S]:
+    is_json = source.first_line().startswith("{")
+    for number, cells in _json_rows(source) if is_json else _csv_rows(source, kind.__struct_fields__):
+        try:
+            read = _read(cells, kind)
+        except msgspec.ValidationError as error:
+            raise source.bad_row(number, str(cells), str(error)) from error
+        yield read
+
+
+def _parquet(path: Path, kind: type[S]) -> Iterator[S]:
+    try:
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise TraceError(
+            f"{path} is Parquet, which needs pyarrow; run: pip install 'overspill[parquet]', or export the ledger "
+            "as CSV or JSONL"
+        ) from error
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_CHUNK_ROWS, columns=list(kind.__struct_fields__)):
+                for cells in batch.to_pylist():
+                    yield _read(cells, kind)
+    except (OSError, ValueError, KeyError, msgspec.ValidationError) as error:
+        raise TraceError(f"{path}: this is no Parquet export of the ledger's requests: {error}") from error
+
+
+def _read(cells: Any, kind: type[S]) -> S:
+    return msgspec.convert(cells, kind, strict=False)
+
+
+def _csv_rows(source: Source, names: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     number = 0
 
     def texts() -> Iterator[str]:
@@ -124,7 +146,7 @@ def _csv_rows(source: Source) -> Iterator[tuple[int, dict[str, str]]]:
 
     reader = csv.reader(texts())
     try:
-        columns = [name if name in _COLUMNS else "" for name in next(reader)]
+        columns = [name if name in names else "" for name in next(reader)]
         for cells in reader:
             yield number, {name: text for name, text in zip(columns, cells, strict=False) if name and text}
     except csv.Error as error:

@@ -1,0 +1,193 @@
+"""The parts of a report that are words and tables: verdict, options, costs, sources, what is not modelled."""
+
+from __future__ import annotations
+
+from overspill.planner.report.contents import Report
+from overspill.planner.report.inputs import Input
+from overspill.planner.report.marks import Cell, Markup, Style, joined, listed, moment, number, paragraph, table, text
+from overspill.planner.report.words import NOT_MODELLED, input_name, option_name, say
+from overspill.planner.verdict_words import Language, in_words, tier_name
+
+_NUMBER_STYLES: dict[str, Style] = {"r": "factor", "utilisation": "share", "break_even": "usd"}
+
+
+def verdict_section(report: Report, language: Language) -> Markup:
+    """Return the verdict in words, with its three numbers."""
+    first, *others = in_words(report.verdict, language)
+    cards = "".join(
+        f"<div><b>{number(one.value, _NUMBER_STYLES[one.name])}</b><span>{text(say(one.name, language))}</span></div>"
+        for one in report.verdict.numbers
+    )
+    return joined(
+        (
+            f'<section id="verdict"><h2>{text(say("verdict", language))}</h2>',
+            paragraph(first, "lead"),
+            f'<div class="cards">{cards}</div>',
+            *(paragraph(said) for said in others),
+            "</section>",
+        )
+    )
+
+
+def workload_section(report: Report, language: Language) -> Markup:
+    """Return what is asked for, and what was assumed of it."""
+    case, demand = report.case, report.case.demand
+    facts: list[tuple[str, Cell]] = [
+        ("requests", number(sum(demand.requests), "count")),
+        ("length", number(case.load.hours, "units")),
+        ("prompt_tokens", number(sum(demand.prompt_tokens), "count")),
+        ("cached_tokens", number(sum(demand.cached_tokens), "count")),
+        ("output_tokens", number(sum(demand.output_tokens), "count")),
+        ("mean_units", number(case.load.unit_hours / case.load.hours, "units")),
+        ("peak_units", number(case.load.peak, "units")),
+    ]
+    if demand.starts_at_unix_s is not None:
+        facts.insert(0, ("begins", moment(demand.starts_at_unix_s)))
+    rows: list[tuple[Cell, Cell]] = [
+        (f"{say(name, language)}, h" if name == "length" else say(name, language), value) for name, value in facts
+    ]
+    rows += [
+        (f"{say('left_out', language)}: {reason}", number(count, "count")) for reason, count in report.left_out.items()
+    ]
+    said = [*report.assumptions, *case.notes]
+    return joined(
+        (
+            f'<section id="workload"><h2>{text(say("workload", language))}: {text(report.workload)}</h2>',
+            table((report.format, ""), rows),
+            f"<h3>{text(say('assumed', language))}</h3>{listed(said)}" if said else "",
+            "</section>",
+        )
+    )
+
+
+def options_section(report: Report, language: Language) -> Markup:
+    """Return every way to serve the workload, the cheapest first."""
+    columns = ("option", "committed", "usd_per_year", "usd_per_mtok", "usd_per_mtok_output", "used", "spilled")
+    rows = []
+    for option in report.comparison.options:
+        units = [
+            joined((number(count, "plain"), text(f"× {tier_name(name, language)}")))
+            for name, count in option.units.items()
+        ]
+        rows.append(
+            (
+                option_name(option.name, language),
+                Markup("<br>".join(units)) if units else "–",
+                number(option.usd_per_year, "usd"),
+                number(option.usd_per_mtok, "price"),
+                number(option.usd_per_mtok_output, "price"),
+                number(option.utilisation, "share"),
+                number(option.spilled_share, "share"),
+            )
+        )
+    found = table([say(name, language) for name in columns], rows)
+    return Markup(f'<section id="options"><h2>{text(say("options", language))}</h2>{found}</section>')
+
+
+def trust_section(report: Report, language: Language) -> Markup:
+    """Return how far the plan can be trusted."""
+    found = report.comparison
+    rows: list[tuple[str, Cell]] = [("bound", number(found.bound_usd_per_year, "usd"))]
+    said = "drift_unknown"
+    if found.drift is not None:
+        rows.append(("drift_regret", number(found.drift.regret_share, "share")))
+        threshold = max(found.drift.threshold_share, found.drift.material_share)
+        rows.append(("drift_threshold", number(threshold, "share")))
+        said = "drift_alarm" if found.drift.is_alarm else "drift_none"
+    if found.rented is not None:
+        rows.append(("rented_online", number(found.rented.online_usd_per_year, "usd")))
+        rows.append(("rented_clairvoyant", number(found.rented.clairvoyant_usd_per_year, "usd")))
+        rows.append(("starts", number(found.rented.starts, "count")))
+    cells = [(say(name, language), value) for name, value in rows]
+    title = say("trust", language)
+    return joined(
+        (
+            f'<section id="trust"><h2>{text(title)}</h2>',
+            table((title, ""), cells),
+            paragraph(say(said, language)),
+            "</section>",
+        )
+    )
+
+
+def owned_section(report: Report, language: Language) -> Markup:
+    """Return what a unit of one's own costs, term by term; nothing where none is offered."""
+    owned = report.case.owned
+    if owned is None:
+        return Markup("")
+    rows: list[tuple[Cell, ...]] = [
+        (
+            say("site_rent" if line.name == "rent" else line.name, language),
+            line.how,
+            number(line.usd_per_year, "usd"),
+            _linked(line.source),
+        )
+        for line in owned.lines
+    ]
+    if owned.shared_usd_per_year:
+        rows.append((say("staff", language), "", number(owned.shared_usd_per_year, "usd"), ""))
+    rows.append((say("all", language), "", number(owned.usd_per_year, "usd"), ""))
+    title = joined((text(say("owned_title", language)), ": ", text(owned.node.name)))
+    columns = [say(name, language) for name in ("term", "how", "usd_per_year", "source")]
+    return Markup(f'<section id="owned"><h2>{title}</h2>{table(columns, rows)}</section>')
+
+
+def inputs_section(report: Report, language: Language) -> Markup:
+    """Return every figure that went in, with its source and date."""
+    columns = [say(name, language) for name in ("figure", "value", "unit", "source", "as_of")]
+    rows = [_input_row(row, report, language) for row in report.contents.inputs]
+    sources = listed(_linked(source) for source in report.case.sources)
+    return joined(
+        (
+            f'<section id="inputs"><h2>{text(say("inputs_title", language))}</h2>',
+            table(columns, rows),
+            f"<h3>{text(say('sources', language))}</h3>{sources}</section>",
+        )
+    )
+
+
+def limits_section(report: Report, language: Language) -> Markup:
+    """Return what is not modelled, and how accurate predicted speeds are."""
+    speed = report.contents.latencies.predicted
+    rows: list[tuple[Cell, ...]] = [
+        (
+            number(row.observed_rows, "count"),
+            number(row.tpot_share, "share"),
+            number(row.ttft_share, "share"),
+            joined((text(row.source), f'<time datetime="{row.as_of}">{row.as_of}</time>')),
+        )
+        for row in report.contents.accuracy
+    ]
+    columns = [say(name, language) for name in ("observed_rows", "tpot_error", "ttft_error", "source")]
+    here = paragraph(say("accuracy_given", language))
+    if speed is not None:
+        counts = (
+            number(speed.observed_tpot_rows, "count"),
+            " TPOT, ",
+            number(speed.observed_ttft_rows, "count"),
+            " TTFT",
+        )
+        here = paragraph(joined((text(say("observed_here", language)), ": ", *counts)))
+    return joined(
+        (
+            f'<section id="limits"><h2>{text(say("not_modelled", language))}</h2>{listed(NOT_MODELLED[language])}',
+            f"<h2>{text(say('accuracy_title', language))}</h2>",
+            paragraph(say("accuracy_note", language)),
+            table(columns, rows),
+            here,
+            "</section>",
+        )
+    )
+
+
+def _input_row(row: Input, report: Report, language: Language) -> tuple[Cell, ...]:
+    name = input_name(row.name, language)
+    value = number(row.value, "plain") if isinstance(row.value, float | int) else text(row.value)
+    subject = "" if row.subject == report.workload else row.subject
+    as_of = "" if row.as_of is None else Markup(f'<time datetime="{row.as_of}">{row.as_of}</time>')
+    return (f"{name} ({subject})" if subject else name, value, row.unit, _linked(row.source), as_of)
+
+
+def _linked(source: str) -> Markup:
+    """Return a source as text: links are not made, since a report may be read where there is no network."""
+    return Markup(f'<span class="source">{text(source)}</span>')
