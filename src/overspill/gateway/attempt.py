@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from overspill.core.commands import StartAttempt
 from overspill.core.types import FailureKind, Surface
+from overspill.features import BITS, Feature
 from overspill.gateway.kept import Kept
 from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.rescue import Resumption
 from overspill.wire.answers import ErrorBody, Usage
 from overspill.wire.request import Request as WireRequest
+
+_WHOLE_ONLY = BITS[Feature.LOGPROBS] | BITS[Feature.TOOLS]
+"""What llama.cpp gives together in a whole answer, and refuses in a stream."""
 
 
 class Attempt:
@@ -54,7 +58,9 @@ class Attempt:
         self.target = target
         self.surface = surface
         self.request = request
-        self.is_stream = request.stream or (target.streams_whole and surface is not Surface.EMBEDDINGS)
+        self.is_stream = request.stream or (
+            target.streams_whole and surface is not Surface.EMBEDDINGS and request.needs & _WHOLE_ONLY != _WHOLE_ONLY
+        )
         self.is_native = False
         """True if the answer comes in the client's own form, and goes to it as it comes."""
         self.kept = kept

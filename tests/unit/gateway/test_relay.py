@@ -152,6 +152,15 @@ def test_a_client_that_wants_one_body_is_served_by_a_stream_too() -> None:
     staged(scenario, stream=False)
 
 
+def test_log_probabilities_beside_tools_are_asked_for_in_one_body() -> None:
+    async def scenario(stage: Stage) -> None:
+        assert stage.call.json()["stream"] is False
+        stage.call.reply(200, WHOLE)
+        assert isinstance(await stage.end(), Finished)
+
+    staged(scenario, stream=False, logprobs=True, tools=[{"type": "function", "function": {"name": "f"}}])
+
+
 def test_a_target_that_cannot_stream_is_asked_for_one_body() -> None:
     async def scenario(stage: Stage) -> None:
         assert stage.call.json()["stream"] is False
