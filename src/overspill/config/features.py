@@ -38,6 +38,7 @@ class Features(Section, frozen=True, kw_only=True):
     files: Annotated[bool | None, Meta(description="Read documents that stand in a prompt as files.")] = None
     logprobs: Annotated[bool | None, Meta(description="Tell the tokens' log-probabilities.")] = None
     choices: Annotated[bool | None, Meta(description="Give several answers at once.")] = None
+    prompts: Annotated[bool | None, Meta(description="Complete several prompts of one request.")] = None
 
 
 class ChatOptions(Section, frozen=True, kw_only=True):

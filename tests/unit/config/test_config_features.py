@@ -35,8 +35,13 @@ def test_the_file_can_say_each_feature_but_those_of_surfaces() -> None:
 
 
 def test_of_a_server_that_is_attached_nothing_is_known_to_be_missing() -> None:
-    for kind in ("vllm", "sglang", "ollama", "lmstudio", "llamacpp", "openai"):
+    for kind in ("vllm", "sglang", "ollama", "lmstudio", "openai"):
         assert lacks(f"{{attach: {kind}, url: 'http://h:1'}}") == {}
+
+
+def test_one_thing_that_llama_cpp_does_not_do_is_known_of_every_server_of_it() -> None:
+    assert set(lacks("{attach: llamacpp, url: 'http://h:1'}")) == {"prompts"}
+    assert lacks("{attach: llamacpp, url: 'http://h:1', features: {prompts: true}}") == {}
 
 
 def test_the_embedded_engine_sees_nothing_without_a_projector() -> None:
