@@ -14,20 +14,29 @@ Time is the process's CPU time. It says whether the modules run interpreted or c
 from __future__ import annotations
 
 import argparse
+import json
+import platform
 import random
 import time
 from collections.abc import Iterable
 
 from overspill.core.types import LatencyPrior, Policy, Price, Route, RouteTarget, Slo, TargetSpec
 from overspill.perf.engine_model import EngineModel
+from overspill.planner import simulator
+from overspill.planner.scenario import scenario
 from overspill.planner.simulated import TargetModel
-from overspill.planner.simulator import Simulator
 from overspill.planner.workload import TraceRequest
+from overspill.planner.workloads.reading import open_workload
 
 LOCAL = EngineModel(slots=64, step_base_s=0.02, step_s_per_running=0.0005, prefill_s_per_token=2e-5)
 CLOUD = EngineModel(slots=4096, step_base_s=0.015)
 CARRIED_PER_S = 12.0
-"""Requests of 500 and 200 tokens that the two local engines carry, measured by the model itself."""
+"""Requests of 500 and 200 tokens that the two local engines carry: 2 × 64 slots, each held for some 10 s."""
+CASES = {"roomy": (0.5, 2.0), "full": (1.5, 2.0), "waits": (1.5, 20.0)}
+"""Load as a multiple of that, and the SLO of the first token."""
+DAY_LOCAL = EngineModel(slots=256, step_base_s=0.02, step_s_per_running=0.00008, prefill_s_per_token=1e-5)
+"""A node of eight GPUs each, roughly: the day's mean load fills two of them."""
+Figures = dict[str, float]
 
 
 def world(slo_ttft_s: float, local: EngineModel = LOCAL) -> tuple[Policy, dict[str, TargetModel]]:
@@ -70,14 +79,33 @@ def bursts(count: int, per_s: float) -> list[TraceRequest]:
     return trace
 
 
-def per_cpu_s(trace: Iterable[TraceRequest], slo_ttft_s: float, local: EngineModel = LOCAL) -> dict[str, float]:
-    """Simulate and return the count of requests, CPU-s, and requests per CPU-s."""
+def per_cpu_s(trace: Iterable[TraceRequest], slo_ttft_s: float, local: EngineModel = LOCAL) -> Figures:
+    """Simulate, add up by the hour as the planner does, and return what it took."""
     policy, models = world(slo_ttft_s, local)
+    played = scenario("benchmark", policy, "m", models=models)
+    tally = played.tally(3600.0)
     begun = time.process_time()
-    rows = Simulator(policy, models).run(trace, "m")
+    count = played.play(trace, tally.add)
+    total = tally.total()
     cpu_s = time.process_time() - begun
-    spilled = sum(1 for row in rows if row.spill is not None)
-    return {"requests": len(rows), "spilled": spilled / len(rows), "cpu_s": cpu_s, "per_cpu_s": len(rows) / cpu_s}
+    return {
+        "requests": count,
+        "spilled": total.spilled_share,
+        "cpu_s": cpu_s,
+        "per_cpu_s": count / cpu_s,
+    }
+
+
+def best(count: int, rounds: int, load: float, slo_ttft_s: float) -> Figures:
+    """Return the fastest of several rounds: what else the machine does only ever makes it slower."""
+    trace = bursts(count, load * CARRIED_PER_S)
+    return max((per_cpu_s(trace, slo_ttft_s) for _ in range(rounds)), key=lambda figures: figures["per_cpu_s"])
+
+
+def day() -> Figures:
+    """Simulate a day as ServeGen draws it; the densities of lengths come with Overspill."""
+    workload = open_workload("bundled:servegen-deepseek-r1")
+    return per_cpu_s(workload.requests(), 2.0, DAY_LOCAL)
 
 
 def main() -> None:
@@ -85,14 +113,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--requests", type=int, default=20_000, help="of each case")
+    parser.add_argument("--rounds", type=int, default=5, help="of which the fastest counts")
+    parser.add_argument("--day", action="store_true", help="simulate the day too")
     args = parser.parse_args()
-    found = {
-        "roomy": per_cpu_s(bursts(args.requests, 0.5 * CARRIED_PER_S), 2.0),
-        "full": per_cpu_s(bursts(args.requests, 1.5 * CARRIED_PER_S), 2.0),
-        "waits": per_cpu_s(bursts(args.requests, 1.5 * CARRIED_PER_S), 20.0),
-    }
-    for case, figures in found.items():
-        print(case, figures)
+    found = {case: best(args.requests, args.rounds, load, slo) for case, (load, slo) in CASES.items()}
+    if args.day:
+        found["day"] = day()
+    how = "interpreted" if (simulator.__file__ or "").endswith(".py") else "compiled"
+    if args.json:
+        print(json.dumps({"modules": how, "python": platform.python_version(), "cases": found}))
+        return
+    print(f"Python {platform.python_version()}, modules {how}")
+    print("| case | requests | spilled | CPU-s | requests per CPU-s |\n|---|---|---|---|---|")
+    for case, row in found.items():
+        cells = f"{row['requests']:,.0f} | {row['spilled']:.1%} | {row['cpu_s']:.2f} | {row['per_cpu_s']:,.0f}"
+        print(f"| {case} | {cells} |")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ _COMPACT_FROM = 64
 class ExpectedEnds:
     """The expected ends of some attempts, in order. ``now`` never goes back from one question to the next."""
 
-    __slots__ = ("_floors", "_late", "_late_at", "_on_time", "_total_s")
+    __slots__ = ("_floors", "_late", "_late_at", "_on_time", "_total_s", "_wholes")
 
     def __init__(self) -> None:
         self._on_time: list[tuple[float, int, float]] = []
@@ -32,8 +32,10 @@ class ExpectedEnds:
         """What each of the late ones is given, in order."""
         self._late_at: list[tuple[float, tuple[float, int, float]]] = []
         """Heap of those on time by when they are late; some are gone."""
+        self._wholes: list[float] = []
+        """The expected seconds of those on time, in the same order."""
         self._total_s = -1.0
-        """Sum of the expected seconds; -1 until it is asked for."""
+        """Sum of all expected seconds; -1 until it is asked for."""
 
     def __len__(self) -> int:
         return len(self._on_time) + len(self._late)
@@ -41,7 +43,9 @@ class ExpectedEnds:
     def add(self, end_at: float, attempt_id: int, expected_s: float) -> None:
         """Take an attempt in."""
         entry = (end_at, attempt_id, expected_s)
-        insort(self._on_time, entry)
+        place = bisect_left(self._on_time, entry)
+        self._on_time.insert(place, entry)
+        self._wholes.insert(place, expected_s)
         heap = self._late_at
         heappush(heap, (end_at - _OVERDUE_SHARE * expected_s, entry))
         if len(heap) > _COMPACT_FROM and len(heap) > 2 * len(self._on_time):
@@ -58,6 +62,7 @@ class ExpectedEnds:
         place = bisect_left(on_time, entry)
         if place < len(on_time) and on_time[place] == entry:
             del on_time[place]
+            del self._wholes[place]
         else:
             del self._late[bisect_left(self._late, entry)]
             del self._floors[bisect_left(self._floors, _OVERDUE_SHARE * expected_s)]
@@ -67,9 +72,10 @@ class ExpectedEnds:
     def mean_s(self) -> float:
         """Mean seconds that they were expected to take; there is at least one."""
         if self._total_s < 0.0:
-            # In the order of their ends whoever is late: sums of floats depend on it, and decisions on them.
-            ends = sorted(self._late + self._on_time) if self._late else self._on_time
-            self._total_s = sum([expected_s for _, _, expected_s in ends], 0.0)
+            # In the order of their ends, late or not: the last digit of a sum depends on it, and decisions on that.
+            late = self._late
+            wholes = [one[2] for one in sorted(late + self._on_time)] if late else self._wholes
+            self._total_s = sum(wholes, 0.0)
         return self._total_s / len(self)
 
     def left_s(self, rank: int, now: float) -> float:
@@ -104,6 +110,7 @@ class ExpectedEnds:
             floor_s = _OVERDUE_SHARE * expected_s
             if end_at - now < floor_s:
                 del on_time[place]
+                del self._wholes[place]
                 insort(self._late, entry)
                 insort(self._floors, floor_s)
             else:

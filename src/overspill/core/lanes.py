@@ -81,7 +81,7 @@ class _Line:
 class _Flow:
     """The requests of one key in one class of one lane: those that can keep their SLO, and then the others."""
 
-    __slots__ = ("_late", "_on_time", "is_queued", "share")
+    __slots__ = ("_late", "_on_time", "is_queued", "live", "share")
 
     def __init__(self, share: Share) -> None:
         self.share = share
@@ -89,15 +89,14 @@ class _Flow:
         self._late = _Line(True)
         self.is_queued = False
         """True while the class has an entry for it, be it stale."""
-
-    @property
-    def live(self) -> int:
-        return self._on_time.live + self._late.live
+        self.live = 0
 
     def add(self, request: Request) -> None:
+        self.live += 1
         (self._late if request.is_late else self._on_time).add(request)
 
     def drop(self, request: Request) -> None:
+        self.live -= 1
         (self._late if request.is_late else self._on_time).drop()
 
     def turn_late(self, request: Request) -> None:
@@ -123,10 +122,13 @@ class _Flow:
 class _Class:
     """The requests of one priority class in one lane."""
 
-    __slots__ = ("_order", "flows", "live")
+    __slots__ = ("_order", "flows", "live", "waiting")
 
     def __init__(self) -> None:
         self.flows: dict[str, _Flow] = {}
+        """By key, also of keys of which nothing waits any more: a thousand clients in a day."""
+        self.waiting: dict[str, _Flow] = {}
+        """Those of them that have requests."""
         self._order: list[tuple[float, int, _Flow]] = []
         """Heap by tag as it was when pushed. Tags only grow, so an entry that comes up too early is put right then."""
         self.live = 0
@@ -178,6 +180,7 @@ class Lane:
             group = self._classes[request.priority] = _Class()
         flow = group.flow_of(share)
         flow.add(request)
+        group.waiting[request.key_id] = flow
         group.live += 1
         self.live += 1
         group.queue(flow)
@@ -192,6 +195,8 @@ class Lane:
         self.live -= 1
         if self.live:
             flow.drop(request)
+            if not flow.live:
+                del group.waiting[request.key_id]
         else:
             self._classes.clear()
 
@@ -232,13 +237,13 @@ class Lane:
         return self.live - ahead - waits_here
 
     def _ahead_in(self, group: _Class, request: Request, ticket: int) -> int:
-        own = group.flows.get(request.key_id)
+        own = group.waiting.get(request.key_id)
         ahead = own.ahead_of(request, ticket) if own is not None else 0
-        if len(group.flows) == 1 and own is not None:
+        if len(group.waiting) == (own is not None):
             return ahead
         tag, step_s, number = self._fairness.standing(request.priority, request.key_id)
         tag += ahead * step_s
-        return ahead + sum([_served_before(flow, tag, number) for flow in group.flows.values() if flow is not own])
+        return ahead + sum([_served_before(flow, tag, number) for flow in group.waiting.values() if flow is not own])
 
     def waiting(self) -> list[Request]:
         """Return all that wait here, in the order in which their turn is predicted to come."""

@@ -131,6 +131,11 @@ class Request:
         """Numbers of its latest alarm and its latest place in a lane, 0 if it had none; what has another is void."""
 
     @property
+    def is_plain(self) -> bool:
+        """True if neither a failure nor a budget keeps it from a target."""
+        return self.backoff is None and self.half is None and not self.purses
+
+    @property
     def expected_tokens(self) -> float:
         """Prompt and answer, as far as can be said before it runs."""
         return self.prompt_tokens + self.expected_output

@@ -129,6 +129,23 @@ def _look(
     request: Request, place: RouteTarget, target: TargetState, tier: int, behind: int, ahead: int, now: float
 ) -> Option:
     model = place.model or request.model
+    if target.is_plain and request.is_plain:
+        ttft_s = target.open_ttft_s(request.surface, request.prompt_tokens, request.local_only, now, request.needs)
+        if ttft_s >= 0.0:
+            return _look_plainly(request, target, model, tier, behind, ttft_s, now)
+    return _look_closely(request, place, target, model, tier, behind, ahead, now)
+
+
+def _look_closely(
+    request: Request,
+    place: RouteTarget,
+    target: TargetState,
+    model: str,
+    tier: int,
+    behind: int,
+    ahead: int,
+    now: float,
+) -> Option:
     refusal = target.refusal(request.surface, request.prompt_tokens, request.local_only, now, model, request.needs)
     retry_at: float | None = None
     if refusal is not None:
@@ -156,6 +173,27 @@ def _look(
     elif request.tpot_slo_s is not None and target.tpot_s(refusal is _NO_SLOT, now) > request.tpot_slo_s:
         risk = _TPOT_AT_RISK
     return Option(target, model, tier, refusal, ttft_s, wait_s, retry_at, risk)
+
+
+def _look_plainly(
+    request: Request, target: TargetState, model: str, tier: int, behind: int, ttft_s: float, now: float
+) -> Option:
+    """Look at a target that nothing but its slots may forbid, as nearly every look is; ``_look`` would say the same."""
+    slack_s, tpot_slo_s = request.slo_at - now, request.tpot_slo_s
+    if target.has_slot(now, request.headroom):
+        risk: Spill | None = None
+        if ttft_s > slack_s:
+            risk = _TTFT_AT_RISK
+        elif tpot_slo_s is not None and target.tpot_s(False, now) > tpot_slo_s:
+            risk = _TPOT_AT_RISK
+        return Option(target, model, tier, None, ttft_s, 0.0, None, risk)
+    wait_s = target.slot_wait_s(behind, now, request.headroom)
+    risk = None
+    if wait_s * _WAIT_MARGIN + ttft_s > slack_s:
+        risk = _TTFT_AT_RISK
+    elif tpot_slo_s is not None and target.tpot_s(True, now) > tpot_slo_s:
+        risk = _TPOT_AT_RISK
+    return Option(target, model, tier, _NO_SLOT, ttft_s, wait_s, None, risk)
 
 
 def _backed_off(backoff: dict[str, float], target: TargetState, now: float) -> tuple[Refusal | None, float | None]:

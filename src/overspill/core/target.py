@@ -315,6 +315,21 @@ class TargetState:
         ttft_s = line.base + line.slope * (self.prefill_tokens + prompt_tokens)
         return ttft_s if self.queued_since is None else max(ttft_s, now - self.queued_since)
 
+    def open_ttft_s(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float, needs: int) -> float:
+        """Return ``ttft_s``, or -1 if anything but a missing slot may forbid the request; ``refusal`` says what."""
+        spec = self.spec
+        if self.health is not _READY or surface not in spec.surfaces or (local_only and not spec.is_local):
+            return -1.0
+        limit = self.context_tokens
+        if limit is not None and prompt_tokens * self.token_ratio.value >= limit:
+            return -1.0
+        if needs & self.lacks or self.breaker.state is not CLOSED:
+            return -1.0
+        line = self.speed.ttft
+        line.relax(now)
+        ttft_s = line.base + line.slope * (self.prefill_tokens + prompt_tokens)
+        return ttft_s if self.queued_since is None else max(ttft_s, now - self.queued_since)
+
     def ttft_s(self, prompt_tokens: int, now: float) -> float:
         """Predict seconds from sending to the first token, with what is in flight now.
 
