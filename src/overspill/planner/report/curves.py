@@ -178,7 +178,7 @@ def regretted(comparison: Comparison, verdict: Verdict) -> tuple[Regretted, ...]
         found.append(Regretted(name="ski_rental_random", factor=comparison.online.randomised_ratio, basis="log"))
     if best.usd_per_year:
         yearly: dict[str, float | None] = {
-            "verdict": verdict.usd_per_year,
+            "advised": verdict.usd_per_year,
             "uncommitted": verdict.uncommitted_usd_per_year,
             "owned_for_peak": verdict.owned_for_peak_usd_per_year,
         }

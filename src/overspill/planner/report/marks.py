@@ -61,12 +61,15 @@ def moment(unix_s: float) -> Markup:
     return Markup(f'<time datetime="{at.isoformat()}">{at:%Y-%m-%d %H:%M} UTC</time>')
 
 
+def date(day: str) -> Markup:
+    """Return a day, which is ``YYYY-MM-DD``."""
+    return Markup(f'<time datetime="{html.escape(day)}">{html.escape(day)}</time>')
+
+
 def table(columns: Sequence[Cell], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> Markup:
     """Return a table; the first cell of a row is its head, and columns of figures are set right."""
     cells = [[text(cell) for cell in row] for row in rows]
-    sides = [
-        ' class="n"' if any(row[place].startswith("<data") for row in cells) else "" for place in range(len(columns))
-    ]
+    sides = [' class="n"' if any(_is_figure(row[place]) for row in cells) else "" for place in range(len(columns))]
     head = "".join(f'<th scope="col"{side}>{text(column)}</th>' for column, side in zip(columns, sides, strict=True))
     body = "".join(f"<tr>{_cells(row, sides)}</tr>" for row in cells)
     said = f"<caption>{text(caption)}</caption>" if caption else ""
@@ -77,6 +80,10 @@ def _cells(row: Sequence[Markup], sides: Sequence[str]) -> str:
     first, *others = row
     rest = "".join(f"<td{side}>{cell}</td>" for cell, side in zip(others, sides[1:], strict=True))
     return f'<th scope="row"{sides[0]}>{first}</th>{rest}'
+
+
+def _is_figure(cell: str) -> bool:
+    return cell.startswith("<data") and cell.endswith("</data>") and cell.count("<data") == 1
 
 
 def paragraph(value: Cell, kind: str = "") -> Markup:
@@ -90,5 +97,10 @@ def listed(values: Iterable[Cell]) -> Markup:
 
 
 def joined(parts: Iterable[str]) -> Markup:
-    """Return pieces of HTML as one."""
+    """Return pieces of HTML as one, each on a line of its own."""
     return Markup("\n".join(parts))
+
+
+def inline(*parts: Cell) -> Markup:
+    """Return pieces of a line as one."""
+    return Markup("".join(text(part) for part in parts))

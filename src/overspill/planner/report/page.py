@@ -46,7 +46,8 @@ th, td { text-align: left; overflow-wrap: break-word; vertical-align: top;
   padding: .3rem .7rem .3rem 0; border-bottom: 1px solid #e4e4e4; }
 thead th { border-bottom: 2px solid #999; }
 tbody th { font-weight: 500; }
-.source { display: inline-block; min-width: 14rem; overflow-wrap: anywhere; }
+span.source { display: inline-block; min-width: 14rem; overflow-wrap: anywhere; }
+tbody th.source { padding-top: .9rem; font-weight: 400; overflow-wrap: anywhere; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 summary { cursor: pointer; padding: .3rem 0; }
 nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; list-style: none; font-size: .9rem; }
@@ -59,7 +60,7 @@ nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; list-style
   #break_even, #inputs { break-before: page; }
   .wide { overflow: visible; }
   table { font-size: 8.5pt; min-width: 0; }
-  .source { min-width: 0; font-size: 7.5pt; }
+  span.source { min-width: 60mm; font-size: 7.5pt; }
   .plot { min-height: 0; }
 }
 """

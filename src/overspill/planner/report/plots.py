@@ -225,7 +225,7 @@ def _layout(x: str, y: str) -> Figure:
     axis = {"zeroline": False, "linecolor": _GREY, "gridcolor": "#e4e4e4", "showline": True, "fixedrange": False}
     return {
         "height": 400,
-        "margin": {"l": 64, "r": 16, "t": 24, "b": 56},
+        "margin": {"l": 64, "r": 16, "t": 56, "b": 56},
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": _INK},

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from overspill.planner.report.contents import Report
 from overspill.planner.report.latency import Interval, Quantiles
-from overspill.planner.report.marks import Cell, Markup, joined, number, paragraph, table, text
+from overspill.planner.report.marks import Cell, Markup, inline, joined, number, paragraph, table, text
 from overspill.planner.report.plots import (
     Figure,
     break_even_plot,
@@ -83,7 +83,7 @@ def _break_even(report: Report, plots: Plots) -> Markup:
         ],
     )
     note = say("break_even_note", language)
-    used = joined((text(say("utilisation", language)), ": ", number(curve.utilisation, "share")))
+    used = inline(say("utilisation", language), ": ", number(curve.utilisation, "share"))
     section = plots.section("break_even", break_even_plot(curve, language), note, lines)
     return joined((section, crossings if curve.crossings else "", paragraph(used)))
 
@@ -157,7 +157,7 @@ def _latency(report: Report, plots: Plots) -> Markup:
             parts.append(plots.figure(f"recorded-{measure}", title, figure, note, _recorded_rows(recorded, language)))
     if found.recorded_spilled_share is not None:
         share = number(found.recorded_spilled_share, "share")
-        parts.append(paragraph(joined((text(say("recorded_spill", language)), ": ", share))))
+        parts.append(paragraph(inline(say("recorded_spill", language), ": ", share)))
     if found.predicted is not None:
         speed = found.predicted
         rows = table(
@@ -169,7 +169,7 @@ def _latency(report: Report, plots: Plots) -> Markup:
         parts.append(
             paragraph(f"{say('replica', language)}: {speed.model}, {speed.gpu}, {speed.layout}, {speed.precision}")
         )
-        parts.append(paragraph(joined((text(say("at_once", language)), ": ", number(speed.concurrency, "count")))))
+        parts.append(paragraph(inline(say("at_once", language), ": ", number(speed.concurrency, "count"))))
     if not found.recorded and found.predicted is None:
         parts.append(paragraph(say("no_latency", language)))
     return joined((*parts, "</section>"))

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from overspill.planner.report.contents import Report
 from overspill.planner.report.inputs import Input
-from overspill.planner.report.marks import Cell, Markup, Style, joined, listed, moment, number, paragraph, table, text
+from overspill.planner.report.marks import (
+    Cell,
+    Markup,
+    Style,
+    date,
+    inline,
+    joined,
+    listed,
+    moment,
+    number,
+    paragraph,
+    table,
+    text,
+)
 from overspill.planner.report.words import NOT_MODELLED, input_name, option_name, say
 from overspill.planner.verdict_words import Language, in_words, tier_name
 
@@ -66,8 +81,7 @@ def options_section(report: Report, language: Language) -> Markup:
     rows = []
     for option in report.comparison.options:
         units = [
-            joined((number(count, "plain"), text(f"× {tier_name(name, language)}")))
-            for name, count in option.units.items()
+            inline(number(count, "plain"), f" × {tier_name(name, language)}") for name, count in option.units.items()
         ]
         rows.append(
             (
@@ -120,28 +134,30 @@ def owned_section(report: Report, language: Language) -> Markup:
             say("site_rent" if line.name == "rent" else line.name, language),
             line.how,
             number(line.usd_per_year, "usd"),
-            _linked(line.source),
+            Markup(f'<span class="source">{text(line.source)}</span>'),
         )
         for line in owned.lines
     ]
     if owned.shared_usd_per_year:
         rows.append((say("staff", language), "", number(owned.shared_usd_per_year, "usd"), ""))
     rows.append((say("all", language), "", number(owned.usd_per_year, "usd"), ""))
-    title = joined((text(say("owned_title", language)), ": ", text(owned.node.name)))
+    title = inline(say("owned_title", language), ": ", owned.node.name)
     columns = [say(name, language) for name in ("term", "how", "usd_per_year", "source")]
     return Markup(f'<section id="owned"><h2>{title}</h2>{table(columns, rows)}</section>')
 
 
 def inputs_section(report: Report, language: Language) -> Markup:
     """Return every figure that went in, with its source and date."""
-    columns = [say(name, language) for name in ("figure", "value", "unit", "source", "as_of")]
-    rows = [_input_row(row, report, language) for row in report.contents.inputs]
-    sources = listed(_linked(source) for source in report.case.sources)
+    columns = "".join(
+        f'<th scope="col"{side}>{text(say(name, language))}</th>'
+        for name, side in (("figure", ""), ("value", ' class="n"'), ("unit", ""))
+    )
+    groups = groupby(report.contents.inputs, key=lambda row: (row.source, row.as_of))
+    bodies = "".join(_input_group(source, as_of, list(rows), report, language) for (source, as_of), rows in groups)
     return joined(
         (
             f'<section id="inputs"><h2>{text(say("inputs_title", language))}</h2>',
-            table(columns, rows),
-            f"<h3>{text(say('sources', language))}</h3>{sources}</section>",
+            f'<div class="wide"><table><thead><tr>{columns}</tr></thead>{bodies}</table></div></section>',
         )
     )
 
@@ -154,7 +170,7 @@ def limits_section(report: Report, language: Language) -> Markup:
             number(row.observed_rows, "count"),
             number(row.tpot_share, "share"),
             number(row.ttft_share, "share"),
-            joined((text(row.source), f'<time datetime="{row.as_of}">{row.as_of}</time>')),
+            inline(row.source, " ", date(row.as_of)),
         )
         for row in report.contents.accuracy
     ]
@@ -167,7 +183,7 @@ def limits_section(report: Report, language: Language) -> Markup:
             number(speed.observed_ttft_rows, "count"),
             " TTFT",
         )
-        here = paragraph(joined((text(say("observed_here", language)), ": ", *counts)))
+        here = paragraph(inline(say("observed_here", language), ": ", *counts))
     return joined(
         (
             f'<section id="limits"><h2>{text(say("not_modelled", language))}</h2>{listed(NOT_MODELLED[language])}',
@@ -180,14 +196,18 @@ def limits_section(report: Report, language: Language) -> Markup:
     )
 
 
-def _input_row(row: Input, report: Report, language: Language) -> tuple[Cell, ...]:
+def _input_group(source: str, as_of: str | None, rows: list[Input], report: Report, language: Language) -> str:
+    """Return the figures that are from one source, below it."""
+    dated = "" if as_of is None else inline(", ", date(as_of))
+    head = f'<th scope="rowgroup" colspan="3" class="source">{text(source)}{dated}</th>'
+    body = "".join(f"<tr>{_input_cells(row, report, language)}</tr>" for row in rows)
+    return f"<tbody><tr>{head}</tr>{body}</tbody>"
+
+
+def _input_cells(row: Input, report: Report, language: Language) -> str:
     name = input_name(row.name, language)
-    value = number(row.value, "plain") if isinstance(row.value, float | int) else text(row.value)
-    subject = "" if row.subject == report.workload else row.subject
-    as_of = "" if row.as_of is None else Markup(f'<time datetime="{row.as_of}">{row.as_of}</time>')
-    return (f"{name} ({subject})" if subject else name, value, row.unit, _linked(row.source), as_of)
-
-
-def _linked(source: str) -> Markup:
-    """Return a source as text: links are not made, since a report may be read where there is no network."""
-    return Markup(f'<span class="source">{text(source)}</span>')
+    subject = "" if row.subject in {"", report.workload} else f" ({row.subject})"
+    if isinstance(row.value, str):
+        return f'<th scope="row">{text(name + subject)}</th><td colspan="2">{text(row.value)}</td>'
+    value = number(row.value, "plain")
+    return f'<th scope="row">{text(name + subject)}</th><td class="n">{value}</td><td>{text(row.unit)}</td>'

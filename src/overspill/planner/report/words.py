@@ -153,6 +153,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "learned": ("learned on the first half", "由前半段学得"),
     "ski_rental": ("ski rental", "滑雪租赁规则"),
     "ski_rental_random": ("ski rental, randomised", "随机化滑雪租赁规则"),
+    "advised": ("this verdict", "本结论"),
     "uncommitted": ("no commitment", "不做承诺"),
     "owned_for_peak": ("own for the peak", "按高峰自建"),
     "paid_on": ("paid on", "结算于"),
