@@ -88,7 +88,7 @@ def test_the_openai_client_gets_its_own_exceptions() -> None:
         with client_of(gateway, "sk-gate") as client:
             with pytest.raises(openai.NotFoundError, match="did you mean 'm'"):
                 client.chat.completions.create(model="mm", messages=MESSAGES)
-            with pytest.raises(openai.BadRequestError, match="at most 2147483648"):
+            with pytest.raises(openai.BadRequestError, match="at most 2147483647"):
                 client.chat.completions.create(model="m", messages=MESSAGES, max_tokens=10**10)
             with pytest.raises(openai.BadRequestError) as caught:
                 client.chat.completions.create(model="m", messages=[{"role": "user", "content": "word " * 900}])

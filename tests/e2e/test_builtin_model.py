@@ -153,11 +153,11 @@ def test_clients_of_anthropics_api_get_thoughts_answers_and_exact_counts(tmp_pat
     def talk(address: str) -> None:
         client = anthropic.Anthropic(base_url=f"http://{address}", api_key="x", max_retries=0)
         asked: Any = {"model": MODEL, "messages": [{"role": "user", "content": KNOWN_ANSWER[0]}]}
-        counted = client.messages.count_tokens(**asked).input_tokens
         with client.messages.stream(max_tokens=400, thinking={"type": "adaptive"}, **asked) as stream:
             message = stream.get_final_message()
         assert [block.type for block in message.content] == ["thinking", "text"]
         usage = message.usage
+        counted = client.messages.count_tokens(**asked).input_tokens  # the engine is ready by now, and counts itself
         assert usage.input_tokens + (usage.cache_read_input_tokens or 0) == counted
         unthought = client.messages.create(max_tokens=400, **asked)
         assert [block.type for block in unthought.content] == ["text"]
