@@ -92,7 +92,7 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 
 lock: ## Resolve the dependencies anew (needs uv and npm)
-	uv pip compile pyproject.toml --group dev --extra local --extra parquet --universal --generate-hashes \
+	uv pip compile pyproject.toml --group dev --extra local --extra parquet --extra report --universal --generate-hashes \
 		--python-version 3.11 --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q -o requirements/dev.txt
 	uv pip compile pyproject.toml --group build --extra local --universal --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt -q -o requirements/serve.txt

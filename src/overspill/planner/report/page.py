@@ -45,7 +45,7 @@ caption { text-align: left; font-weight: 600; padding: .5rem 0; }
 th, td { text-align: left; overflow-wrap: break-word; vertical-align: top;
   padding: .3rem .7rem .3rem 0; border-bottom: 1px solid #e4e4e4; }
 thead th { border-bottom: 2px solid #999; }
-tbody th { font-weight: 500; }
+tbody th { font-weight: 500; min-width: 4.5rem; }
 span.source { display: inline-block; min-width: 14rem; overflow-wrap: anywhere; }
 tbody th.source { padding-top: .9rem; font-weight: 400; overflow-wrap: anywhere; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
