@@ -46,6 +46,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that a simulation cannot have, by why: clients that left, answers from the cache…"""
     unknown_lengths: int
     """Refused requests: how long their answers would have been nobody knows."""
+    tells_lengths: bool
+    """True if most clients limited their answers to the length that they then had, so that the gateway knew it."""
 
     def trace(self) -> Iterator[TraceRequest]:
         """Yield them as asked for; one that was refused is given the length of the last answer before it."""
@@ -94,6 +96,9 @@ def read_recorded(path: Path, model: str | None) -> Recorded:
         usd=[row["cost_usd"] for row in kept],
         left_out=dict(sorted(left_out.items())),
         unknown_lengths=sum(1 for row in rows if row.outcome is not Outcome.COMPLETED),
+        tells_lengths=2
+        * sum(row["max_tokens"] is not None and row["max_tokens"] == row["output_tokens"] for row in kept)
+        > sum(1 for row in rows if row.outcome is Outcome.COMPLETED),
     )
 
 

@@ -85,7 +85,10 @@ def _check(config_path: str, ledger: Path, as_json: bool, given: Mapping[str, An
         seen.add(row, usd)
     with Watching(console_for(stderr=True)) as watching:
         world.play(
-            told(recorded.trace(), watching.of(ledger.name)), tally.add, starts_at_unix_s=recorded.starts_at_unix_s
+            told(recorded.trace(), watching.of(ledger.name)),
+            tally.add,
+            starts_at_unix_s=recorded.starts_at_unix_s,
+            tells_lengths=recorded.tells_lengths,
         )
     found = check(seen.total(), tally.total())
     notes = [*_check_notes(recorded), *_notes(world, measured)]
