@@ -157,8 +157,8 @@ class TargetState:
         self.kept_for: set[str] = set()
         """Patterns of the routes on which a target was seen that could go on with an answer from here."""
         self.running: dict[int, Attempt] = {}
-        self._ends = ExpectedEnds()
-        """Of what runs."""
+        self._ends: ExpectedEnds | None = None
+        """Of what runs, once somebody asks: of a target that is never full nobody does."""
         self.prefill_tokens = 0
         """Prompt tokens of attempts that have no first token yet."""
         self.queued_since: float | None = None
@@ -363,18 +363,24 @@ class TargetState:
         rank = max(0, self.holding - behind)
         if headroom and self.slots is not None:  # so many more must end first
             rank += max(0, count - max(1, self.slots - headroom))
+        ends = self._ends
+        if ends is None:
+            ends = self._ends = ExpectedEnds()
+            for attempt in self.running.values():
+                ends.add(attempt.expected_end_at, attempt.attempt_id, attempt.expected_s)
         if count > _EXACT_LIMIT:
-            return max(_MIN_WAIT_S, self._ends.mean_s * (rank + 1) / count)
+            return max(_MIN_WAIT_S, ends.mean_s * (rank + 1) / count)
         cycles, rank = divmod(rank, count)
-        left = self._ends.left_s(rank, now)
+        left = ends.left_s(rank, now)
         if cycles:
-            left += cycles * self._ends.mean_s
+            left += cycles * ends.mean_s
         return max(_MIN_WAIT_S, left)
 
     def started(self, attempt: Attempt, now: float) -> None:
         """Count an attempt in."""
         self.running[attempt.attempt_id] = attempt
-        self._ends.add(attempt.expected_end_at, attempt.attempt_id, attempt.expected_s)
+        if self._ends is not None:
+            self._ends.add(attempt.expected_end_at, attempt.attempt_id, attempt.expected_s)
         self.prefill_tokens += attempt.prompt_tokens
         self.breaker.started(attempt.attempt_id, now)
         if self.models:
@@ -451,7 +457,10 @@ class TargetState:
     def ended(self, attempt: Attempt) -> None:
         """Count an attempt out, however it ended."""
         del self.running[attempt.attempt_id]
-        self._ends.remove(attempt.expected_end_at, attempt.attempt_id, attempt.expected_s)
+        if not self.running:
+            self._ends = None
+        elif self._ends is not None:
+            self._ends.remove(attempt.expected_end_at, attempt.attempt_id, attempt.expected_s)
         if attempt.first_token_at is None:
             self.prefill_tokens -= attempt.prompt_tokens
             if attempt.is_queued:

@@ -406,7 +406,7 @@ class Relay(Attempt):
         elif failure is not None:
             self._fail(failure)
         else:
-            self.answered_model = answered_model(self.body())
+            self.answered_model = answered_model(self.body()) if self.is_native else whole.model
             self._finish()
 
     def _error_ended(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-_LONGEST = 256
+LONGEST_MODEL = 256
 
 
 class _Inner(msgspec.Struct):
@@ -37,5 +37,5 @@ def answered_model(data: bytes) -> str | None:
         return None
     for place in (head, head.message, head.response):
         if place is not None and isinstance(place.model, str) and place.model:
-            return place.model[:_LONGEST]
+            return place.model[:LONGEST_MODEL]
     return None

@@ -51,6 +51,8 @@ class Whole(msgspec.Struct, frozen=True, gc=False):
     finish_reason: str | None = None
     usage: Usage | None = None
     error: ErrorBody | None = None
+    model: str | None = None
+    """What it says that it came from."""
 
 
 class Text(msgspec.Struct, gc=False):
@@ -97,3 +99,4 @@ class WholeHead(msgspec.Struct, gc=False):
     data: list[msgspec.Raw] | None = None
     usage: Any = None
     error: Any = None
+    model: Any = None

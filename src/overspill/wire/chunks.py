@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from overspill.wire.answered import LONGEST_MODEL
 from overspill.wire.answers import Chunk, ChunkHead, ErrorBody, MalformedChunk, Text, Usage, Whole, WholeHead
 
 _T = TypeVar("_T")
@@ -75,14 +76,18 @@ def read_whole(body: bytes) -> Whole:
     if choices and len(choices) == 1 and head.error is None:  # nearly every answer
         choice = choices[0]
         has_content = bool(choice.text) or _has_content(choice.message)
-        return Whole(True, has_content, choice.finish_reason or None, usage)
+        return Whole(True, has_content, choice.finish_reason or None, usage, None, _name(head.model))
     if choices:
         has_content = any(bool(choice.text) or _has_content(choice.message) for choice in choices)
         finish_reason = next((choice.finish_reason for choice in choices if choice.finish_reason), None)
-        return Whole(True, has_content, finish_reason, usage, _error(head.error))
+        return Whole(True, has_content, finish_reason, usage, _error(head.error), _name(head.model))
     if head.data:
-        return Whole(True, True, None, usage, _error(head.error))
+        return Whole(True, True, None, usage, _error(head.error), _name(head.model))
     return Whole(usage=usage, error=_error(head.error, None if usage else body))
+
+
+def _name(model: Any) -> str | None:
+    return model[:LONGEST_MODEL] if isinstance(model, str) and model else None
 
 
 def _decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
