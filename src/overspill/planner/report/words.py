@@ -80,6 +80,12 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "queues, faults and caches are not in it."),
         "日志的平均一天。外溢量由超过承诺单元的需求推算，并非来自仿真：未包含排队、故障与缓存。",
     ),
+    "simulated_note": (
+        ("As simulated with the gateway's own controller and the configuration {config}: shares of the requests that "
+        "came in each hour, with queues and refusals."),
+        "由网关自身的控制器按配置 {config} 仿真：各小时到达请求的占比，包含排队与拒绝。",
+    ),
+    "refused": ("refused", "被拒绝"),
     "no_clock": (
         "The log tells no dates: hours count from its beginning, and no tariff windows can be shown.",
         "日志没有日期：小时从日志开始计算，无法显示分时价格。",
