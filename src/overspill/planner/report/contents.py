@@ -39,11 +39,11 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ACCURACY = (
-    Accuracy(observed_rows=0, tpot_share=0.149, ttft_share=0.503),
-    Accuracy(observed_rows=1, tpot_share=0.086, ttft_share=0.291),
+    Accuracy(observed_rows=0, tpot_share=0.145, ttft_share=0.498),
+    Accuracy(observed_rows=1, tpot_share=0.086, ttft_share=0.292),
     Accuracy(observed_rows=3, tpot_share=0.049, ttft_share=0.173),
     Accuracy(observed_rows=6, tpot_share=0.034, ttft_share=0.099),
-    Accuracy(observed_rows=12, tpot_share=0.020, ttft_share=0.066),
+    Accuracy(observed_rows=12, tpot_share=0.02, ttft_share=0.066),
 )
 """Of a deployment; ``docs/explanation/sizing.md`` says how they were measured."""
 

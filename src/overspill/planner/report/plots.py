@@ -40,6 +40,8 @@ def break_even_plot(curve: BreakEvenCurve, language: Language) -> Figure:
     layout = _layout(say("hours_of_work", language), say("usd_per_year", language))
     ticks = [f"{hours:,} h<br>{hours / HOURS_A_YEAR:.0%}" for hours in _HOUR_TICKS]
     layout["xaxis"] |= {"tickvals": list(_HOUR_TICKS), "ticktext": ticks}
+    layout["xaxis"]["title"]["standoff"] = 16
+    layout["margin"]["b"] = 76
     layout["yaxis"] |= {"rangemode": "tozero", "tickprefix": "$"}
     _upright(layout, curve.utilisation * HOURS_A_YEAR, say("this_workload", language))
     return _figure(traces, layout)
