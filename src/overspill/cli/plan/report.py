@@ -163,9 +163,9 @@ def _values(asked: Asked, found: Report) -> dict[str, Any]:
 def _summarise(asked: Asked, found: Report, language: Language) -> None:
     console = console_for()
     first, *others = in_words(found.verdict, language)
-    console.print(f"[bold]{first}[/bold]")
+    console.print(f"[bold]{escape(first)}[/bold]")
     for paragraph in others:
-        console.print(paragraph)
+        console.print(paragraph, markup=False)
     console.print()
     print_case(asked, console)
     console.print(options_table(found.comparison))

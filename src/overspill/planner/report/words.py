@@ -48,8 +48,9 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "break_even_title": ("Where each option breaks even", "各方案的盈亏平衡点"),
     "break_even_note": (
         ("What the first unit costs a year, by how much it works. Committed tiers cost the same whether they work or "
-        "not; others cost by use. The upright line is this workload's use of the first unit."),
-        "第一个单元每年的成本随工作时间的变化。承诺方案无论是否工作费用都一样，其他方案按使用计费。竖线为本负载下第一个单元的利用率。",
+        "not; others cost by use. What is paid once for all units, such as staff, is on the first. "
+        "The upright line is this workload's use of the first unit."),
+        "第一个单元每年的成本随工作时间的变化。承诺方案无论是否工作费用都一样，其他方案按使用计费。全部单元共担的费用（如人员）计入第一个单元。竖线为本负载下第一个单元的利用率。",
     ),
     "hours_of_work": ("hours of full work a year", "每年满负荷小时数"),
     "this_workload": ("this workload", "本负载"),
