@@ -111,6 +111,8 @@ def build_case(
     if purchase is not None and rental is not None and purchase.node.gpu != rental.instance.gpu:
         notes.append(f"a unit is taken to carry the same on {purchase.node.gpu} and on {rental.instance.gpu}")
     if offer is not None:
+        if not any(demand.prompt_tokens) and not any(demand.output_tokens):
+            raise ConfigError("this workload has no token counts, so tokens to buy have no price; leave them out")
         if any(demand.cached_tokens):
             notes.append("the seller of tokens is taken to have the same prefix hits, billed at its price for them")
         flexible.append(tokens(demand, units, offer.price_at))

@@ -265,3 +265,11 @@ def test_a_synthetic_workload_makes_a_case_from_end_to_end() -> None:
     assert said.candidate == "tokens"
     assert said.owned_for_peak_usd_per_year is None
     assert found.online is None
+
+
+def test_tokens_of_a_workload_without_token_counts_are_not_taken_for_free() -> None:
+    counted = demand(1.0, 1)
+    none = (0.0,) * len(counted)
+    sums = msgspec.structs.replace(counted, prompt_tokens=none, output_tokens=none)
+    with pytest.raises(ConfigError, match="no token counts"):
+        build_case(sums, UnitCapacity(requests_per_s=1), PRICES.finance, offer=offer(1, 1))

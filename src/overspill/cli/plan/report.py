@@ -32,6 +32,7 @@ from overspill.planner.report.contents import Report, contents
 from overspill.planner.report.inputs import Given
 from overspill.planner.report.page import page
 from overspill.planner.report.script import plotly_script
+from overspill.planner.report.simulation import SimulatedDay, read_simulation
 from overspill.planner.report.words import NOT_MODELLED, say
 from overspill.planner.verdict import decide
 from overspill.planner.verdict_words import Language, in_words
@@ -48,6 +49,11 @@ _OPTION_OF = {"node_usd": "capex", "staff": "staff", "cost_of_capital": "cost_of
 @case_options
 @click.option("--hurdle", default=0.10, type=Finite(0, 0.9), help="What committing must save, as a share.  [0.1]")
 @click.option("--lang", type=click.Choice(["en", "zh"]), default="en", help="Language of page and summary.  [en]")
+@click.option(
+    "--simulated",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Also show spill as this answer of plan simulate --json has it.",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page into this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON, with sources, not a summary.")
 def report(hurdle: float, lang: Literal["en", "zh"], out: Path | None, as_json: bool, **given: Any) -> None:
@@ -80,7 +86,8 @@ def _made(asked: Asked, hurdle: float, given: dict[str, Any], console: Console) 
         progress.update(task, advance=1, description="looking for what would turn the verdict")
         said = decide(asked.case, compared, hurdle_share=hurdle, assumed=asked.is_drawn)
         progress.update(task, advance=1, description="drawing up")
-        shown = contents(asked.case, compared, said, _given(asked, hurdle, given), _served(asked, given))
+        simulated = _simulated(asked, given["simulated"])
+        shown = contents(asked.case, compared, said, _given(asked, hurdle, given), _served(asked, given), simulated)
     return Report(
         made_on=datetime.now(UTC).date().isoformat(),
         version=__version__,
@@ -120,6 +127,13 @@ def _given(asked: Asked, hurdle: float, given: dict[str, Any]) -> Given:
     )
 
 
+def _simulated(asked: Asked, path: Path | None) -> SimulatedDay | None:
+    if path is None:
+        return None
+    offset = 0 if asked.offer is None else asked.offer.utc_offset_s
+    return read_simulation(path, asked.workload.starts_at_unix_s, offset)
+
+
 def _served(asked: Asked, given: dict[str, Any]) -> Iterator[Served]:
     if asked.workload.format != "ledger":
         return iter(())
@@ -149,9 +163,9 @@ def _values(asked: Asked, found: Report) -> dict[str, Any]:
 def _summarise(asked: Asked, found: Report, language: Language) -> None:
     console = console_for()
     first, *others = in_words(found.verdict, language)
-    console.print(f"[bold]{first}[/bold]")
+    console.print(f"[bold]{escape(first)}[/bold]")
     for paragraph in others:
-        console.print(paragraph)
+        console.print(paragraph, markup=False)
     console.print()
     print_case(asked, console)
     console.print(options_table(found.comparison))

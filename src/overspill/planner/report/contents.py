@@ -23,6 +23,7 @@ from overspill.planner.report.curves import (
 from overspill.planner.report.daily import SpillByHour, spill_by_hour
 from overspill.planner.report.inputs import Given, Input, inputs
 from overspill.planner.report.latency import Latencies, latencies
+from overspill.planner.report.simulation import SimulatedDay
 from overspill.planner.verdict import Verdict
 from overspill.planner.workloads.served import Served
 
@@ -38,11 +39,11 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ACCURACY = (
-    Accuracy(observed_rows=0, tpot_share=0.149, ttft_share=0.503),
-    Accuracy(observed_rows=1, tpot_share=0.086, ttft_share=0.291),
+    Accuracy(observed_rows=0, tpot_share=0.145, ttft_share=0.498),
+    Accuracy(observed_rows=1, tpot_share=0.086, ttft_share=0.292),
     Accuracy(observed_rows=3, tpot_share=0.049, ttft_share=0.173),
     Accuracy(observed_rows=6, tpot_share=0.034, ttft_share=0.099),
-    Accuracy(observed_rows=12, tpot_share=0.020, ttft_share=0.066),
+    Accuracy(observed_rows=12, tpot_share=0.02, ttft_share=0.066),
 )
 """Of a deployment; ``docs/explanation/sizing.md`` says how they were measured."""
 
@@ -54,6 +55,8 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
     load_duration: LoadDuration
     demand: DemandCurve
     spill_by_hour: SpillByHour
+    simulated_spill: SimulatedDay | None
+    """``None`` without a simulation."""
     sensitivity: tuple[Swung, ...]
     regret: tuple[Regretted, ...]
 
@@ -85,7 +88,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def contents(
-    case: Case, comparison: Comparison, verdict: Verdict, given: Given, served: Iterable[Served] = ()
+    case: Case,
+    comparison: Comparison,
+    verdict: Verdict,
+    given: Given,
+    served: Iterable[Served] = (),
+    simulated: SimulatedDay | None = None,
 ) -> Contents:
     """Draw up what a report shows; ``served`` are a ledger's answered requests."""
     return Contents(
@@ -94,6 +102,7 @@ def contents(
             load_duration=load_duration(case, verdict),
             demand=demand_curve(case, verdict),
             spill_by_hour=spill_by_hour(case, verdict, given.offer),
+            simulated_spill=simulated,
             sensitivity=swung(case, verdict),
             regret=regretted(comparison, verdict),
         ),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from overspill.planner.report.curves import BreakEvenCurve, DemandCurve, LoadDuration, Regretted, Swung
 from overspill.planner.report.daily import SpillByHour
 from overspill.planner.report.latency import Latencies, Quantiles
+from overspill.planner.report.simulation import SimulatedDay
 from overspill.planner.report.words import say
 from overspill.planner.tco import HOURS_A_YEAR
 from overspill.planner.verdict_words import Language, tier_name
@@ -39,6 +40,8 @@ def break_even_plot(curve: BreakEvenCurve, language: Language) -> Figure:
     layout = _layout(say("hours_of_work", language), say("usd_per_year", language))
     ticks = [f"{hours:,} h<br>{hours / HOURS_A_YEAR:.0%}" for hours in _HOUR_TICKS]
     layout["xaxis"] |= {"tickvals": list(_HOUR_TICKS), "ticktext": ticks}
+    layout["xaxis"]["title"]["standoff"] = 16
+    layout["margin"]["b"] = 76
     layout["yaxis"] |= {"rangemode": "tozero", "tickprefix": "$"}
     _upright(layout, curve.utilisation * HOURS_A_YEAR, say("this_workload", language))
     return _figure(traces, layout)
@@ -126,6 +129,26 @@ def spill_plot(curve: SpillByHour, language: Language) -> Figure:
         }  # fmt: skip
         layout["margin"]["r"] = 60
         layout["shapes"] = [_shade(row.hour, row.peak_price_share) for row in priced if row.peak_price_share]
+    return _figure(traces, layout)
+
+
+def simulated_plot(day: SimulatedDay, language: Language) -> Figure:
+    """Spill and refusals of a simulation by hour of the day."""
+    hours = [row.hour for row in day.hours]
+    parts = (
+        ("spilled", [row.spilled_share * 100 for row in day.hours], _COLOURS["tokens"], "/"),
+        ("refused", [row.refused_share * 100 for row in day.hours], _INK, ""),
+    )
+    traces: list[Figure] = [
+        {
+            "type": "bar", "name": say(name, language), "x": hours, "y": shares,
+            "marker": {"color": colour, "pattern": {"shape": pattern, "solidity": 0.4}},
+        }
+        for name, shares, colour, pattern in parts
+    ]  # fmt: skip
+    layout = _layout(say("hour", language), say("share_of_requests", language)) | {"barmode": "stack", "height": 300}
+    layout["xaxis"] |= {"dtick": 3, "range": [-0.6, 23.6]}
+    layout["yaxis"] |= {"ticksuffix": " %", "rangemode": "tozero"}
     return _figure(traces, layout)
 
 

@@ -17,8 +17,10 @@ from overspill.planner.report.plots import (
     recorded_plot,
     regret_plot,
     sensitivity_plot,
+    simulated_plot,
     spill_plot,
 )
+from overspill.planner.report.simulation import SimulatedDay
 from overspill.planner.report.words import say
 from overspill.planner.verdict_words import Language, tier_name
 
@@ -136,13 +138,41 @@ def _spill(report: Report, plots: Plots) -> Markup:
             for row in curve.hours
         ],
     )
-    section = plots.section("spill", spill_plot(curve, language), say("spill_note", language), rows)
-    if curve.utc_offset_s is None:
-        return joined((section, paragraph(say("no_clock", language))))
-    sign, minutes = "-" if curve.utc_offset_s < 0 else "+", abs(curve.utc_offset_s) // 60
-    zone = f"UTC{sign}{minutes // 60:02}:{minutes % 60:02}"
-    clock = Markup(f'{text(say("clock", language))} <data value="{curve.utc_offset_s}">{zone}</data>')
-    return joined((section, paragraph(clock)))
+    title = say("spill_title", language)
+    parts: list[str] = [
+        f'<section id="spill"><h2>{text(title)}</h2>',
+        plots.figure("spill", title, spill_plot(curve, language), say("spill_note", language), rows),
+    ]
+    simulated = report.contents.curves.simulated_spill
+    if simulated is not None:
+        parts.append(_simulated(simulated, title, plots))
+    return joined((*parts, paragraph(_clock(curve.utc_offset_s, language)), "</section>"))
+
+
+def _simulated(day: SimulatedDay, title: str, plots: Plots) -> Markup:
+    language = plots.language
+    rows = table(
+        [say(name, language) for name in ("hour", "requests", "spilled", "refused")],
+        [
+            (
+                number(row.hour, "count"),
+                number(row.requests, "count"),
+                number(row.spilled_share, "share"),
+                number(row.refused_share, "share"),
+            )
+            for row in day.hours
+        ],
+    )
+    note = say("simulated_note", language, config=day.config)
+    return plots.figure("simulated", title, simulated_plot(day, language), note, rows)
+
+
+def _clock(utc_offset_s: int | None, language: Language) -> Cell:
+    if utc_offset_s is None:
+        return say("no_clock", language)
+    sign, minutes = "-" if utc_offset_s < 0 else "+", abs(utc_offset_s) // 60
+    zone = Markup(f'<data value="{utc_offset_s}">UTC{sign}{minutes // 60:02}:{minutes % 60:02}</data>')
+    return inline(say("clock", language), " ", zone)
 
 
 def _latency(report: Report, plots: Plots) -> Markup:

@@ -48,8 +48,9 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "break_even_title": ("Where each option breaks even", "各方案的盈亏平衡点"),
     "break_even_note": (
         ("What the first unit costs a year, by how much it works. Committed tiers cost the same whether they work or "
-        "not; others cost by use. The upright line is this workload's use of the first unit."),
-        "第一个单元每年的成本随工作时间的变化。承诺方案无论是否工作费用都一样，其他方案按使用计费。竖线为本负载下第一个单元的利用率。",
+        "not; others cost by use. What is paid once for all units, such as staff, is on the first. "
+        "The upright line is this workload's use of the first unit."),
+        "第一个单元每年的成本随工作时间的变化。承诺方案无论是否工作费用都一样，其他方案按使用计费。全部单元共担的费用（如人员）计入第一个单元。竖线为本负载下第一个单元的利用率。",
     ),
     "hours_of_work": ("hours of full work a year", "每年满负荷小时数"),
     "this_workload": ("this workload", "本负载"),
@@ -80,6 +81,12 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "queues, faults and caches are not in it."),
         "日志的平均一天。外溢量由超过承诺单元的需求推算，并非来自仿真：未包含排队、故障与缓存。",
     ),
+    "simulated_note": (
+        ("As simulated with the gateway's own controller and the configuration {config}: shares of the requests that "
+        "came in each hour, with queues and refusals."),
+        "由网关自身的控制器按配置 {config} 仿真：各小时到达请求的占比，包含排队与拒绝。",
+    ),
+    "refused": ("refused", "被拒绝"),
     "no_clock": (
         "The log tells no dates: hours count from its beginning, and no tariff windows can be shown.",
         "日志没有日期：小时从日志开始计算，无法显示分时价格。",

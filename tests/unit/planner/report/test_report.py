@@ -275,3 +275,30 @@ def test_the_accuracy_that_reports_name_is_the_one_that_was_measured() -> None:
     assert measured == [
         (row.observed_rows, pytest.approx(row.tpot_share), pytest.approx(row.ttft_share)) for row in ACCURACY
     ]
+
+
+def test_spill_as_simulated_stands_beside_that_of_demand(tmp_path: Path) -> None:
+    workload = ("-w", "rps=0.5,peak=2,in=300,out=50,hours=24", "--starts-at", "2026-11-23")
+    simulated = overspill("plan", "simulate", "-c", "examples/hybrid.yaml", "--model", "chat", *workload, "--json")
+    assert simulated.code == 0, simulated.err
+    answer = json.loads(simulated.out)
+    path = tmp_path / "simulated.json"
+    path.write_text(simulated.out, encoding="utf-8")
+    given = ("--unit", "rps=2", "--tokens", "deepseek/deepseek-flash", "--simulated", str(path))
+    page, values, _ = reported(tmp_path, *workload, *given)
+    day = values["curves"]["simulated_spill"]
+    assert day["config"] == answer["config"]
+    assert sum(row["requests"] for row in day["hours"]) == answer["total"]["requests"]
+    spilled = sum(row["requests"] * row["spilled_share"] for row in day["hours"])
+    assert spilled == pytest.approx(sum(answer["total"]["spilled"].values()))
+    assert spilled > 0
+    busiest = max(day["hours"], key=lambda row: row["requests"])["hour"]
+    assert busiest == max(values["curves"]["spill_by_hour"]["hours"], key=lambda row: row["demand_units"])["hour"]
+    assert "plot-simulated" in plots_of(page)
+    known = numbers_of(values)
+    assert {value for value, _ in page.figures} <= known
+    path.write_text("{}", encoding="utf-8")
+    assert "no answer of plan simulate" in one_line(overspill("plan", "report", *workload, *given))
+    answer["windows"][0]["length_s"] = 7200
+    path.write_text(json.dumps(answer), encoding="utf-8")
+    assert "--window 1h or less" in one_line(overspill("plan", "report", *workload, *given))
