@@ -167,33 +167,30 @@ def _look_closely(
             ready_s = _rate_wait_s(request, target, ahead, now)
             if ready_s > wait_s:
                 refusal, wait_s = _AT_RATE_LIMIT, ready_s
-    risk: Spill | None = None
-    if wait_s * _WAIT_MARGIN + ttft_s > request.slo_at - now:
-        risk = _TTFT_AT_RISK
-    elif request.tpot_slo_s is not None and target.tpot_s(refusal is _NO_SLOT, now) > request.tpot_slo_s:
-        risk = _TPOT_AT_RISK
+    risk = _risk(request, target, refusal is _NO_SLOT, wait_s, ttft_s, now)
     return Option(target, model, tier, refusal, ttft_s, wait_s, retry_at, risk)
 
 
 def _look_plainly(
     request: Request, target: TargetState, model: str, tier: int, behind: int, ttft_s: float, now: float
 ) -> Option:
-    """Look at a target that nothing but its slots may forbid, as nearly every look is; ``_look`` would say the same."""
-    slack_s, tpot_slo_s = request.slo_at - now, request.tpot_slo_s
-    if target.has_slot(now, request.headroom):
-        risk: Spill | None = None
-        if ttft_s > slack_s:
-            risk = _TTFT_AT_RISK
-        elif tpot_slo_s is not None and target.tpot_s(False, now) > tpot_slo_s:
-            risk = _TPOT_AT_RISK
-        return Option(target, model, tier, None, ttft_s, 0.0, None, risk)
-    wait_s = target.slot_wait_s(behind, now, request.headroom)
-    risk = None
-    if wait_s * _WAIT_MARGIN + ttft_s > slack_s:
-        risk = _TTFT_AT_RISK
-    elif tpot_slo_s is not None and target.tpot_s(True, now) > tpot_slo_s:
-        risk = _TPOT_AT_RISK
-    return Option(target, model, tier, _NO_SLOT, ttft_s, wait_s, None, risk)
+    """Look at a target that only its slots may forbid, as nearly every look is: ``_look_closely`` says the same."""
+    refusal: Refusal | None = None
+    wait_s = 0.0
+    if not target.has_slot(now, request.headroom):
+        refusal, wait_s = _NO_SLOT, target.slot_wait_s(behind, now, request.headroom)
+    risk = _risk(request, target, refusal is _NO_SLOT, wait_s, ttft_s, now)
+    return Option(target, model, tier, refusal, ttft_s, wait_s, None, risk)
+
+
+def _risk(
+    request: Request, target: TargetState, is_full: bool, wait_s: float, ttft_s: float, now: float
+) -> Spill | None:
+    if wait_s * _WAIT_MARGIN + ttft_s > request.slo_at - now:
+        return _TTFT_AT_RISK
+    if request.tpot_slo_s is not None and target.tpot_s(is_full, now) > request.tpot_slo_s:
+        return _TPOT_AT_RISK
+    return None
 
 
 def _backed_off(backoff: dict[str, float], target: TargetState, now: float) -> tuple[Refusal | None, float | None]:
