@@ -15,6 +15,14 @@ _WHOLE_ONLY = BITS[Feature.LOGPROBS] | BITS[Feature.TOOLS]
 """What llama.cpp gives together in a whole answer, and refuses in a stream."""
 
 
+def asks_stream(request: WireRequest, target: LiveTarget, surface: Surface) -> bool:
+    """Tell whether a target is asked to stream; a client that wants one body is served by a stream too."""
+    if request.stream:
+        return True
+    is_best_whole = request.needs & _WHOLE_ONLY == _WHOLE_ONLY
+    return target.streams_whole and surface is not Surface.EMBEDDINGS and not is_best_whole
+
+
 class Attempt:
     """One try on one target."""
 
@@ -58,9 +66,7 @@ class Attempt:
         self.target = target
         self.surface = surface
         self.request = request
-        self.is_stream = request.stream or (
-            target.streams_whole and surface is not Surface.EMBEDDINGS and request.needs & _WHOLE_ONLY != _WHOLE_ONLY
-        )
+        self.is_stream = asks_stream(request, target, surface)
         self.is_native = False
         """True if the answer comes in the client's own form, and goes to it as it comes."""
         self.kept = kept

@@ -29,6 +29,7 @@ from overspill.core.types import (
 )
 from overspill.errors import WireError
 from overspill.gateway.asking import Asking
+from overspill.gateway.attempt import asks_stream
 from overspill.gateway.books import Bookkeeper
 from overspill.gateway.comeback import Comeback, Likeness
 from overspill.gateway.http.client import HttpClient
@@ -283,7 +284,9 @@ class Driver:
             resumption = resume(command, kept, asked, surface, target, session.answered_by)
         elif request.stream and (command.is_kept or (is_chat and request.has_tools)):
             kept = Kept(request, is_chat=is_chat, is_for_rescue=command.is_kept)
-        reader = target.reader(surface, request.n)
+        # A whole answer is looked at when it has come: see ``Relay._read_whole``.
+        is_late = target.is_auto and not asks_stream(request, target, surface)
+        reader = None if is_late else target.reader(surface, request.n)
         if reader is None:
             return Relay(command, target, surface, request, session, self, kept=kept, resumption=resumption), asked
         relay = ReadingRelay(

@@ -18,7 +18,7 @@ from overspill.pools.upstreams.allowed import only_allowed
 from overspill.pools.upstreams.protocol import Account, Failure, Upstream
 from overspill.wire.contract import Contract
 from overspill.wire.dialect import AnswerReader
-from overspill.wire.form import ChatForm, History, rule_for
+from overspill.wire.form import ChatForm, History, ReasoningForm, rule_for
 from overspill.wire.http import Headers, HttpCall, Origin
 from overspill.wire.reasoning import reasoning_reader
 
@@ -50,6 +50,9 @@ class LiveTarget(Protocol):
     native: tuple[str, ...]
     """Surfaces that it speaks itself, so that their requests and answers need no translation."""
 
+    is_auto: bool
+    """True if nothing is known of the form of its thoughts, so that each answer is looked at."""
+
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """Turn a request body in OpenAI's form into this target's call."""
         ...
@@ -80,6 +83,7 @@ class LiveEngine:
         "declared",
         "engine",
         "form",
+        "is_auto",
         "kind",
         "native",
         "origin",
@@ -108,6 +112,7 @@ class LiveEngine:
         self.streams_whole = streams_whole or engine.cancels_only_streams
         self.declared = engine.contract
         self.form = engine.form if form is None else form
+        self.is_auto = engine.reader(Surface.CHAT) is None and self.form.reasoning is ReasoningForm.AUTO
         self.rules: dict[str, History] = {}
         self.contracts: dict[str, Contract] = {}
         self.native: tuple[str, ...] = ()
@@ -151,6 +156,7 @@ class LiveUpstream:
         "contracts",
         "declared",
         "form",
+        "is_auto",
         "kind",
         "native",
         "origin",
@@ -181,6 +187,7 @@ class LiveUpstream:
         self.streams_whole = streams_whole
         self.declared = upstream.contract
         self.form = upstream.form if form is None else form
+        self.is_auto = upstream.reader(Surface.CHAT) is None and self.form.reasoning is ReasoningForm.AUTO
         self.rules: dict[str, History] = {}
         self.contracts: dict[str, Contract] = {}
         self.native = upstream.native

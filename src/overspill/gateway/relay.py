@@ -27,7 +27,9 @@ from overspill.wire.aggregate import Aggregator, AnswerTooLong
 from overspill.wire.answered import answered_model
 from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Whole
 from overspill.wire.chunks import PLAIN_TOKEN, is_done, read_chunk, read_whole
+from overspill.wire.form import ReasoningForm
 from overspill.wire.http import HttpCall
+from overspill.wire.reasoning import ReasoningReader, may_think
 from overspill.wire.request import Request as WireRequest
 from overspill.wire.splice import Diverged
 from overspill.wire.sse import Event as SseEvent
@@ -390,7 +392,11 @@ class Relay(Attempt):
 
     def _read_whole(self) -> Whole:
         """Read the whole body; raise ``MalformedChunk`` if it is none."""
-        return read_whole(self.body())
+        body = self.body()
+        if self.target.is_auto and not self.is_stream and may_think(body) and self.surface is Surface.CHAT:
+            body = ReasoningReader(ReasoningForm.AUTO, self.request.n).whole(body)
+            self._body.replace(body)
+        return read_whole(body)
 
     def _whole_ended(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -150,6 +151,19 @@ def test_a_client_that_wants_one_body_is_served_by_a_stream_too() -> None:
         assert stage.call.json()["stream_options"] == {"include_usage": True}
 
     staged(scenario, stream=False)
+
+
+@pytest.mark.parametrize("said", [{"content": "x", "reasoning": "hm"}, {"content": "<think>hm</think>x"}])
+def test_the_thought_of_a_whole_answer_comes_out_in_its_place(said: dict[str, str]) -> None:
+    async def scenario(stage: Stage) -> None:
+        choice = {"index": 0, "message": said, "finish_reason": "stop"}
+        stage.call.reply(200, {"model": "m-1", "choices": [choice], "usage": {"completion_tokens": 2}})
+        assert isinstance(await stage.end(), Finished)
+        message = json.loads(stage.relay.body())["choices"][0]["message"]
+        assert message == {"content": "x", "reasoning_content": "hm"}
+        assert stage.relay.answered_model == "m-1"
+
+    staged(scenario, stream=False, streams_whole=False)
 
 
 def test_log_probabilities_beside_tools_are_asked_for_in_one_body() -> None:
