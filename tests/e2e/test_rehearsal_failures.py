@@ -45,6 +45,8 @@ Start = Callable[..., subprocess.Popen[str]]
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start a rehearsal whose processes can be told by their environment; what it leaves behind is ended at last."""
     running: list[subprocess.Popen[str]] = []
+    # A shell that runs the tests in the background has them ignore it, and their children would too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def started(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -58,6 +60,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         return process
 
     yield started
+    signal.signal(signal.SIGINT, before)
     for pid in processes(tmp_path):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
