@@ -83,7 +83,8 @@ compiled: $(COMPILED)/.made ## The data path as native code, in .venv-compiled: 
 test-compiled: $(COMPILED)/.made ## The tests of what is compiled, on it
 	$(COMPILED)/bin/python -c 'import overspill.core.controller as c, sys; sys.exit(c.__file__.endswith(".py"))'
 	$(COMPILED)/bin/python -m pytest -q -n 2 --dist loadfile tests/unit/core tests/unit/gateway tests/unit/wire tests/replay \
-		tests/contract tests/e2e
+		tests/contract tests/e2e --ignore tests/e2e/test_builtin_model.py --ignore tests/e2e/test_fault_lab.py \
+		--ignore tests/e2e/test_rehearse_faults.py --ignore tests/e2e/test_rehearsal_run.py
 
 bench: $(COMPILED)/.made ## CPU per request and per chunk, beside nginx and sglang-router
 	OVERSPILL=$(COMPILED)/bin/overspill $(BIN)/python benchmarks/gateway/run.py
