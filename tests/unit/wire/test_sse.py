@@ -179,3 +179,12 @@ def test_an_event_over_the_bound_is_an_error_that_names_the_bound(pieces: tuple[
         assert decoder.feed(piece) == []
     with pytest.raises(SseTooLong, match="longer than 16 bytes"):
         decoder.feed(last)
+
+
+def test_it_is_told_whether_an_event_has_begun() -> None:
+    decoder = SseDecoder()
+    assert not decoder.is_within_event
+    assert list(decoder.feed(b"data: a")) == []
+    assert decoder.is_within_event
+    assert [event.data for event in decoder.feed(b"\n\n")] == [b"a"]
+    assert not decoder.is_within_event
