@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.support.raw_client import RawClient, ask, get
 from tests.support.rescues import Stage, staged
 from tests.support.responses import PATCH, TEAM, WEATHER, read_events
 from tests.support.scripted_upstream import DONE, ROLE, STREAM, ScriptedUpstream, delta, scripted, usage
+from tests.support.talks import let_talk
 
 from overspill.gateway.rehearsal.speech import text_of as words
 from overspill.gateway.service import Gateway
@@ -36,21 +38,7 @@ def client_of(gateway: Gateway) -> openai.OpenAI:
     )
 
 
-def talking(talk: Callable[[openai.OpenAI], None], **engine: Any) -> None:
-    """Let a client talk to a gateway over the rehearsal engine."""
-
-    def with_client(gateway: Gateway) -> None:
-        with client_of(gateway) as client:
-            talk(client)
-
-    async def main() -> None:
-        async with (
-            fake_engine(**engine) as target,
-            serving(text_of({"local": attach(url_of(target))})) as gateway,
-        ):
-            await asyncio.to_thread(with_client, gateway)
-
-    run(main())
+talking = partial(let_talk, client_of)
 
 
 def played(talk: Callable[[openai.OpenAI], None], *answers: bytes) -> list[Any]:
