@@ -13,7 +13,9 @@ import msgspec
 from rich.console import Console
 
 from overspill.cli.numbers import Finite
-from overspill.cli.rehearsal.outcome import models_of, policy_of, read_outcome
+from overspill.cli.rehearsal.outcome import Outcome as Rehearsed
+from overspill.cli.rehearsal.outcome import models_of, played_fit, policy_of, read_outcome
+from overspill.cli.rehearsal.stage import LOCAL_ONLY
 from overspill.cli.rehearsal.tables import comparison_table, simulation_table
 from overspill.cli.setup import Asked, run, set_up
 from overspill.config.compile import compile_config
@@ -44,9 +46,10 @@ _UNBOUNDED_SLOTS = 4096
 def simulate_command(rehearsal: str | None, config_path: str | None, as_json: bool, **options: Any) -> None:
     """Simulate and print aggregates: spill share, TTFT quantiles, goodput.
 
-    With --rehearsal the same trace runs under the same policy, with the local engine's speed as it was probed before
-    the trace was played, and the figures stand beside the measured ones. With --config the speeds are the
-    configuration's priors (`prior:` of each pool). Single requests are not predicted.
+    With --rehearsal the same trace runs under the same policy, and the figures stand beside the measured ones. The
+    local engine is as fast as it was while the trace was played to it alone: nothing measured of the hybrid goes into
+    its simulation. With --config the speeds are the configuration's priors (`prior:` of each pool). Single requests
+    are not predicted.
     """
     if (rehearsal is None) == (config_path is None):
         raise click.UsageError("give either --rehearsal FILE or --config FILE")
@@ -68,11 +71,28 @@ def _compare(path: Path, as_json: bool) -> None:
     cpu_s = time.process_time() - started
     measured = {mode: figures.summary for mode, figures in outcome.modes.items()}
     if as_json:
-        click.echo(json.dumps({"measured": _plain(measured), "simulated": _plain(simulated), "cpu_s": cpu_s}))
+        click.echo(
+            json.dumps(
+                {
+                    "measured": _plain(measured),
+                    "simulated": _plain(simulated),
+                    "local_speed_from": "probe" if played_fit(outcome) is None else LOCAL_ONLY,
+                    "cpu_s": cpu_s,
+                }
+            )
+        )
         return
     console = Console()
     console.print(comparison_table(measured, simulated))
+    console.print(_speed(outcome))
     console.print(f"{len(outcome.trace) * len(simulated)} requests simulated in {cpu_s:.2f} CPU-s")
+
+
+def _speed(outcome: Rehearsed) -> str:
+    fit = played_fit(outcome)
+    if fit is None:
+        return "The local engine is as fast as it was probed before the trace; it had too few of the trace's requests."
+    return f"The local engine is as fast as its {fit.prefill_count} attempts in {LOCAL_ONLY} say."
 
 
 def _simulate_config(config_path: str, options: dict[str, Any], as_json: bool) -> None:

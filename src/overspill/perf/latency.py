@@ -8,15 +8,18 @@ A step of continuous batching costs ``b + r·B + p·n`` for B requests decoded a
 
     TPOT ≈ b + r·B + p·I      B: mean requests running, itself included; I: prompt tokens of *others* prefilled while it
                               decoded, per token it decoded
-    TTFT ≈ o + s·(b + r·(B-1)) + p·n    n: its prompt; s: its ⌈n / chunk⌉ steps and the half step it waits to join
+    TTFT ≈ o + s·(b + r·(B-1)) + p·(n + w)    n: its prompt; s: its ⌈n / chunk⌉ steps and the half step it waits to
+                              join; w: prompt tokens of others in the step it waited for and in those it shared
 
 o is what every request pays besides (connection, tokenizer, template). The second term of TPOT is the one that simple
-calculators leave out: with B equal requests it is (B-1)/output × prefill(prompt) per token.
+calculators leave out: with B equal requests it is (B-1)/output × prefill(prompt) per token. w is the same for TTFT: on
+a full engine several slots free up within one step, and their prompts are prefilled together.
 
 Each line is fitted by the Theil-Sen estimator: the median of the slopes between all pairs of points, then the median
 residual as intercept (Theil 1950; Sen, "Estimates of the regression coefficient based on Kendall's tau", JASA 1968).
 Up to 29 % of the points may be wrong without ruining it, and logs of real traffic have such points. The two lines share
-b, r and p, so they are fitted in turn until they agree.
+b, r and p, so they are fitted in turn until they agree. Where nearly all answers had the same company (a full engine)
+the log cannot tell b from r: the slope would be noise, so all of it is taken as b.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ _ROUNDS = 8
 """The two fits in turn settle to 1e-3 within this many rounds on the cases of the tests."""
 _MAX_POINTS = 200
 """More points than this are merged to medians of neighbours: 19,900 slopes are enough."""
+_LEAST_SPREAD = 0.25
+"""From the first to the ninth decile of concurrencies, relative to their median; below, no slope is looked for."""
 _LEAST_STEP_S = 1e-6
 """A step is never free; where the line says so it is drawn from here instead."""
 
@@ -58,6 +63,8 @@ class PrefillObservation(msgspec.Struct, frozen=True, kw_only=True):
     """From sending it to the engine; waiting for a slot is not in it."""
     concurrency: float = 1.0
     """Requests running then, itself included."""
+    beside_tokens: float = 0.0
+    """Prompt tokens of others that were prefilled between its sending and its first token."""
 
 
 class EngineFit(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,19 +91,24 @@ def fit_engine_model(
 ) -> EngineFit:
     """Return the scalars that explain the observations best; what they cannot tell apart is taken as 0.
 
-    Without observations at different concurrencies ``step_s_per_running`` is 0, without prompts of different lengths
-    ``prefill_s_per_token`` is 0. Raises ``ValueError`` if ``decode`` is empty or an observation is not positive.
+    Without observations at clearly different concurrencies ``step_s_per_running`` is 0, without prompts of different
+    lengths ``prefill_s_per_token`` is 0. Raises ``ValueError`` if ``decode`` is empty or an observation cannot be.
     """
     _check(decode, prefill)
     base_s = per_running_s = per_token_s = overhead_s = 0.0
     joining_s: list[float] = []
+    is_slope_seen = _is_spread([seen.concurrency for seen in decode])
     for _ in range(_ROUNDS if prefill else 1):
         tpots = [(seen.concurrency, seen.tpot_s - per_token_s * seen.prefill_per_token) for seen in decode]
-        base_s, per_running_s = _fit_costs(tpots, _LEAST_STEP_S)
+        if is_slope_seen:
+            base_s, per_running_s = _fit_costs(tpots, _LEAST_STEP_S)
+        else:
+            base_s = max(_LEAST_STEP_S, median(tpot_s for _, tpot_s in tpots))
         if prefill:
             joining_s = [_joining_s(seen, base_s, per_running_s, prefill_chunk_tokens) for seen in prefill]
             ttfts = [
-                (seen.prompt_tokens, seen.ttft_s - part_s) for seen, part_s in zip(prefill, joining_s, strict=True)
+                (seen.prompt_tokens + seen.beside_tokens, seen.ttft_s - part_s)
+                for seen, part_s in zip(prefill, joining_s, strict=True)
             ]
             overhead_s, per_token_s = _fit_costs(ttfts, 0.0)
     tpot_errors = [
@@ -105,7 +117,7 @@ def fit_engine_model(
         for seen in decode
     ]
     ttft_errors = [
-        abs(overhead_s + part_s + per_token_s * seen.prompt_tokens - seen.ttft_s) / seen.ttft_s
+        abs(overhead_s + part_s + per_token_s * (seen.prompt_tokens + seen.beside_tokens) - seen.ttft_s) / seen.ttft_s
         for seen, part_s in zip(prefill, joining_s, strict=True)
     ]
     return EngineFit(
@@ -125,6 +137,13 @@ def _joining_s(seen: PrefillObservation, base_s: float, per_running_s: float, ch
     others = seen.concurrency - 1
     steps = math.ceil(seen.prompt_tokens / chunk_tokens) + (0.5 if others else 0.0)
     return steps * (base_s + per_running_s * others)
+
+
+def _is_spread(values: Sequence[float]) -> bool:
+    """Return whether values differ enough to look for a slope along them."""
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    return ordered[round(0.9 * last)] - ordered[round(0.1 * last)] >= _LEAST_SPREAD * median(ordered)
 
 
 def theil_sen(points: Sequence[_Point]) -> _Point:
@@ -161,5 +180,11 @@ def _check(decode: Sequence[DecodeObservation], prefill: Sequence[PrefillObserva
         raise ValueError("no TPOT was observed: at least one is needed to fit a step's time")
     if any(not (seen.tpot_s > 0 and seen.concurrency >= 1 and seen.prefill_per_token >= 0) for seen in decode):
         raise ValueError("an observed TPOT needs tpot_s > 0, concurrency >= 1 and prefill_per_token >= 0")
-    if any(not (seen.ttft_s > 0 and seen.prompt_tokens > 0 and seen.concurrency >= 1) for seen in prefill):
-        raise ValueError("an observed TTFT needs ttft_s > 0, prompt_tokens > 0 and concurrency >= 1")
+    if any(not _is_possible(seen) for seen in prefill):
+        raise ValueError(
+            "an observed TTFT needs ttft_s > 0, prompt_tokens > 0, concurrency >= 1 and beside_tokens >= 0"
+        )
+
+
+def _is_possible(seen: PrefillObservation) -> bool:
+    return seen.ttft_s > 0 and seen.prompt_tokens > 0 and seen.concurrency >= 1 and seen.beside_tokens >= 0

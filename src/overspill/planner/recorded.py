@@ -30,6 +30,8 @@ _FEWEST = 12
 """Attempts with fewer than this many do not say how fast a target is."""
 _MOST = 2000
 """Attempts of a target that a fit looks at, evenly spread over the log."""
+_SAME_STEP = 0.1
+"""First tokens closer than this share of a step came with the same one."""
 _REASONS = frozenset(RejectReason)
 
 
@@ -110,12 +112,19 @@ def measure(path: Path, targets: Sequence[TargetSpec]) -> list[Measured]:
     return [_measured(spec, by_target.get(spec.target_id, [])) for spec in targets]
 
 
-def _measured(spec: TargetSpec, attempts: list[Mapping[str, Any]]) -> Measured:
+def fit_attempts(attempts: Sequence[Mapping[str, Any]], *, prefill_chunk_tokens: int) -> EngineFit | None:
+    """Fit a target's speed to all attempts on it, the ledger's rows by column; ``None`` if they are too few."""
     decode, prefill = _observations(attempts)
-    prior = model_of_prior(spec)
     if len(decode) < _FEWEST or len(prefill) < _FEWEST:
+        return None
+    return fit_engine_model(decode, prefill, prefill_chunk_tokens=prefill_chunk_tokens)
+
+
+def _measured(spec: TargetSpec, attempts: list[Mapping[str, Any]]) -> Measured:
+    prior = model_of_prior(spec)
+    fit = fit_attempts(attempts, prefill_chunk_tokens=prior.engine.prefill_chunk_tokens)
+    if fit is None:
         return Measured(target_id=spec.target_id, attempts=len(attempts), fit=None, model=prior)
-    fit = fit_engine_model(decode, prefill, prefill_chunk_tokens=prior.engine.prefill_chunk_tokens)
     engine = msgspec.structs.replace(
         prior.engine,
         step_base_s=fit.step_base_s,
@@ -127,7 +136,7 @@ def _measured(spec: TargetSpec, attempts: list[Mapping[str, Any]]) -> Measured:
 
 
 def _observations(
-    attempts: list[Mapping[str, Any]],
+    attempts: Sequence[Mapping[str, Any]],
 ) -> tuple[list[DecodeObservation], list[PrefillObservation]]:
     """Return what attempts that ended whole say, with how many ran beside them."""
     edges = sorted(
@@ -139,6 +148,7 @@ def _observations(
     firsts = sorted((row["started_at"] + row["ttft_s"], _fresh(row)) for row in attempts if row["ttft_s"] is not None)
     first_at = [at for at, _ in firsts]
     prompts = [0, *accumulate(tokens for _, tokens in firsts)]
+    beside = _Beside(attempts)
 
     def held_until(at: float) -> float:
         place = bisect_right(times, at) - 1
@@ -151,7 +161,12 @@ def _observations(
         begun, first, end = row["started_at"], row["started_at"] + row["ttft_s"], row["started_at"] + row["duration_s"]
         running = counts[bisect_right(times, begun) - 1]
         prefill.append(
-            PrefillObservation(prompt_tokens=max(1, _fresh(row)), ttft_s=row["ttft_s"], concurrency=max(1, running))
+            PrefillObservation(
+                prompt_tokens=max(1, _fresh(row)),
+                ttft_s=row["ttft_s"],
+                concurrency=max(1, running),
+                beside_tokens=beside.tokens(row),
+            )
         )
         tokens = row["output_tokens"] or 0
         if tokens >= 4 and row["tpot_s"] and end > first:
@@ -164,6 +179,35 @@ def _observations(
                 )
             )
     return decode, prefill
+
+
+class _Beside:
+    """Tells whose prompts were prefilled while a request waited for its first token."""
+
+    def __init__(self, attempts: Sequence[Mapping[str, Any]]) -> None:
+        heard = [row for row in attempts if row["ttft_s"] is not None]
+        self._rows = sorted(heard, key=_first_at)
+        self._first_at = [_first_at(row) for row in self._rows]
+
+    def tokens(self, row: Mapping[str, Any]) -> float:
+        """Return the others' prompt tokens: all of what shared its step, the rest of what was under way before it."""
+        begun, first = row["started_at"], _first_at(row)
+        same_step_s = _SAME_STEP * (row["tpot_s"] or 0.0)
+        found = 0.0
+        for place in range(bisect_right(self._first_at, begun), bisect_right(self._first_at, first + same_step_s)):
+            other = self._rows[place]
+            if other is row:
+                continue
+            share = 1.0
+            if other["started_at"] < begun and self._first_at[place] < first - same_step_s:
+                share = (self._first_at[place] - begun) / other["ttft_s"]
+            found += share * _fresh(other)
+        return found
+
+
+def _first_at(row: Mapping[str, Any]) -> float:
+    at: float = row["started_at"] + row["ttft_s"]
+    return at
 
 
 def _fresh(row: Mapping[str, Any]) -> int:

@@ -18,9 +18,10 @@ from overspill.cli.rehearsal.measure import LOCAL_TARGET, Capacity, _tpot_s, mod
 from overspill.cli.rehearsal.outcome import (
     CLOUD_TARGET,
     describe_machine,
-    local_engine,
     models_of,
+    played_fit,
     policy_of,
+    probed_engine,
     read_outcome,
     write_outcome,
 )
@@ -31,6 +32,7 @@ from overspill.config.compile import compile_config
 from overspill.config.load import load_text
 from overspill.core.types import Surface
 from overspill.errors import ConfigError, TraceError
+from overspill.ledger.records import AttemptOutcome
 from overspill.perf.batching import Batch
 from overspill.perf.engine_model import EngineModel
 from overspill.planner.simulator import simulate
@@ -51,25 +53,30 @@ def attempt(
         "duration_s": duration_s,
         "cost_usd": cost_usd,
         "output_tokens": tokens,
+        "prompt_tokens": 20,
+        "cached_tokens": None,
+        "outcome": AttemptOutcome.FINISHED,
+        "ttft_s": 0.25 * duration_s,
+        "tpot_s": 0.75 * duration_s / 9,
     }
 
 
-def test_the_local_engine_is_judged_while_requests_arrive_and_not_by_the_tail() -> None:
+def test_the_probed_engine_is_judged_while_requests_arrive_and_not_by_the_tail() -> None:
     requests = [request(100.0), request(110.0)]
     attempts = [attempt(100.0, 10.0), attempt(105.0, 95.0), attempt(112.0, 5.0), attempt(100.0, 10.0, CLOUD_TARGET)]
-    found = mode_figures(a_summary(), requests, attempts, slots=2)
+    found = mode_figures(a_summary(), requests, attempts, a_scene(max_batch_size=2))
     assert found.local_busy == pytest.approx((10.0 + 5.0) / (2 * 10.0))
 
 
-def test_a_local_engine_whose_every_slot_is_used_is_wholly_busy() -> None:
+def test_a_probed_engine_whose_every_slot_is_used_is_wholly_busy() -> None:
     requests = [request(float(n)) for n in range(11)]
     attempts = [attempt(-1.0 + 3.0 * n, 3.0) for n in range(5)] * 2
-    assert mode_figures(a_summary(), requests, attempts, slots=2).local_busy == pytest.approx(1.0)
+    assert mode_figures(a_summary(), requests, attempts, a_scene(max_batch_size=2)).local_busy == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("requests", [[], [request(5.0)], [request(5.0), request(5.0)]])
 def test_without_any_time_between_arrivals_nothing_is_said_to_be_busy(requests: list[dict[str, Any]]) -> None:
-    assert mode_figures(a_summary(), requests, [attempt(5.0, 1.0)], slots=1).local_busy == 0.0
+    assert mode_figures(a_summary(), requests, [attempt(5.0, 1.0)], a_scene(max_batch_size=1)).local_busy == 0.0
 
 
 def test_tokens_and_costs_are_counted_where_they_were_made() -> None:
@@ -79,7 +86,7 @@ def test_tokens_and_costs_are_counted_where_they_were_made() -> None:
         attempt(0.0, 1.0, CLOUD_TARGET, cost_usd=0.25, tokens=30),
         attempt(0.0, 1.0, CLOUD_TARGET, cost_usd=None, tokens=3),
     ]
-    found = mode_figures(a_summary(), [request(0.0), request(1.0)], attempts, slots=1)
+    found = mode_figures(a_summary(), [request(0.0), request(1.0)], attempts, a_scene(max_batch_size=1))
     assert (found.local_output_tokens, found.cloud_output_tokens, found.cost_usd) == (7, 33, 0.25)
 
 
@@ -122,19 +129,42 @@ def burst_s(engine: EngineModel, count: int) -> float:
 @pytest.mark.parametrize("requests_per_s", [1.0, 5.0, 20.0])
 def test_the_modelled_engine_carries_what_the_real_one_was_measured_to_carry(requests_per_s: float) -> None:
     capacity = Capacity(requests_per_s=requests_per_s, output_tokens_per_s=1.0, sample=24)
-    engine = local_engine(an_outcome(capacity=capacity))
+    engine = probed_engine(an_outcome(capacity=capacity))
     assert 24 / burst_s(engine, 24) == pytest.approx(requests_per_s)
     assert engine.step_s_per_running / engine.step_base_s == pytest.approx(FIT.step_s_per_running / FIT.step_base_s)
 
 
 def test_the_modelled_engine_takes_prompts_in_pieces_as_the_real_one_does() -> None:
-    assert local_engine(an_outcome()).prefill_chunk_tokens == 2048
+    assert probed_engine(an_outcome()).prefill_chunk_tokens == 2048
     scene = a_scene(engine_options={"engine": {"prefill_chunk_tokens": 512}})
-    assert local_engine(an_outcome(scene=scene)).prefill_chunk_tokens == 512
+    assert probed_engine(an_outcome(scene=scene)).prefill_chunk_tokens == 512
+
+
+def test_the_engine_is_as_fast_as_it_was_while_the_trace_was_played_to_it_alone(tmp_path: Path) -> None:
+    attempts = [attempt(0.5 * number, 1.0) for number in range(40)]
+    alone = mode_figures(a_summary(4, 0, 2), [request(0.0), request(9.0)], attempts, a_scene())
+    assert alone.local_fit is not None
+    assert (alone.local_fit.decode_count, alone.local_fit.prefill_count) == (40, 40)
+    outcome = an_outcome(modes={**an_outcome().modes, "local-only": alone})
+    assert played_fit(outcome) == alone.local_fit
+    local = models_of(outcome)[LOCAL_TARGET]
+    assert (local.engine.step_base_s, local.engine.slots) == (alone.local_fit.step_base_s, 4)
+    assert local.delay_s == alone.local_fit.ttft_overhead_s
+    path = tmp_path / "outcome.json"
+    write_outcome(outcome, path)
+    assert "as its 40 attempts in local-only say" in overspill("simulate", "--rehearsal", str(path)).out
+    assert json.loads(overspill("simulate", "--rehearsal", str(path), "--json").out)["local_speed_from"] == "local-only"
+
+
+def test_with_too_few_attempts_it_is_as_fast_as_it_was_probed() -> None:
+    few = mode_figures(a_summary(4, 0, 2), [request(0.0)], [attempt(0.0, 1.0)] * 11, a_scene())
+    outcome = an_outcome(modes={"local-only": few})
+    assert played_fit(outcome) is None
+    assert models_of(outcome)[LOCAL_TARGET].engine == probed_engine(outcome)
 
 
 def test_a_trace_shorter_than_the_capacity_probe_leaves_the_fit_as_it_is() -> None:
-    engine = local_engine(an_outcome(trace=TRACE[:5]))
+    engine = probed_engine(an_outcome(trace=TRACE[:5]))
     assert (engine.step_base_s, engine.prefill_s_per_token) == (FIT.step_base_s, FIT.prefill_s_per_token)
 
 
@@ -200,8 +230,10 @@ def test_a_rehearsal_is_compared_with_its_simulation(tmp_path: Path) -> None:
     assert (called.code, called.err) == (0, "")
     assert "Simulated beside measured" in called.out
     assert "180 requests simulated in" in called.out
+    assert "as it was probed before the trace" in called.out
     found = json.loads(overspill("simulate", "--rehearsal", str(path), "--json").out)
-    assert set(found) == {"measured", "simulated", "cpu_s"}
+    assert set(found) == {"measured", "simulated", "local_speed_from", "cpu_s"}
+    assert found["local_speed_from"] == "probe"
     assert set(found["measured"]) == set(found["simulated"]) == {"local-only", "cloud-only", "hybrid"}
     assert found["measured"]["hybrid"] == msgspec.to_builtins(figures(a_summary(4, 2, 0)).summary, str_keys=True)
 

@@ -45,6 +45,26 @@ def test_one_concurrency_tells_no_slope() -> None:
     assert (fit.step_base_s, fit.step_s_per_running) == (0.04, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("company", "slope"), [((7.9, 7.95, 8.0), 0.0), ((7.0, 7.5, 8.0), 0.0), ((4.0, 6.0, 8.0), 0.001)]
+)
+def test_a_slope_is_looked_for_only_where_the_company_differed(company: tuple[float, ...], slope: float) -> None:
+    fit = fit_engine_model(decode(*((count, 0.02 + 0.001 * count) for count in company)))
+    assert fit.step_s_per_running == pytest.approx(slope)
+    assert fit.step_base_s + fit.step_s_per_running * 8 == pytest.approx(0.028, rel=0.02)
+
+
+def test_prompts_that_wait_for_one_another_are_no_overhead() -> None:
+    seen = [
+        PrefillObservation(prompt_tokens=100, ttft_s=0.02 + 0.001 * (100 + beside), beside_tokens=beside)
+        for beside in (0.0, 100.0, 250.0, 600.0)
+    ]
+    fit = fit_engine_model(decode((1, 0.02)), seen)
+    assert fit.prefill_s_per_token == pytest.approx(0.001)
+    assert fit.ttft_overhead_s == pytest.approx(0.0, abs=1e-9)
+    assert fit.ttft_error == pytest.approx(0.0, abs=1e-9)
+
+
 def test_a_step_that_seems_to_get_cheaper_with_company_is_taken_as_flat() -> None:
     fit = fit_engine_model(decode((1, 0.05), (8, 0.04), (16, 0.03)))
     assert (fit.step_base_s, fit.step_s_per_running) == (0.04, 0.0)
@@ -134,5 +154,7 @@ def test_an_impossible_tpot_is_refused(bad: tuple[float, float]) -> None:
 def test_an_impossible_ttft_or_no_tpot_is_refused() -> None:
     with pytest.raises(ValueError, match="TTFT needs"):
         fit_engine_model(decode((1, 0.1)), [PrefillObservation(prompt_tokens=0, ttft_s=1.0)])
+    with pytest.raises(ValueError, match="beside_tokens >= 0"):
+        fit_engine_model(decode((1, 0.1)), [PrefillObservation(prompt_tokens=1, ttft_s=1.0, beside_tokens=-1.0)])
     with pytest.raises(ValueError, match="no TPOT"):
         fit_engine_model([])

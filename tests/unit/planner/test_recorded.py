@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,8 +16,10 @@ from tests.unit.planner.worlds import CLOUD, ENGINE, away, home
 from overspill.core.types import FailureKind, Outcome, RejectReason, Surface
 from overspill.errors import TraceError
 from overspill.ledger.records import AttemptOutcome
+from overspill.perf.batching import Batch
+from overspill.perf.engine_model import EngineModel
 from overspill.planner.checking import Checked, check
-from overspill.planner.recorded import measure, read_recorded
+from overspill.planner.recorded import fit_attempts, measure, read_recorded
 from overspill.planner.scenario import scenario
 from overspill.planner.simulated import TargetModel
 from overspill.planner.workload import TraceRequest
@@ -34,7 +38,10 @@ def test_a_simulation_of_what_was_recorded_has_its_figures_within_a_point_or_a_f
     measured = measure(path, WORLD.targets)
     gpu = measured[0]
     assert gpu.fit is not None
-    assert gpu.model.engine.step_base_s == pytest.approx(ENGINE.step_base_s, rel=0.1)
+    # It is full nearly always: what a step costs then is known, not how much of that a single request would pay.
+    full_s = ENGINE.step_base_s + ENGINE.step_s_per_running * ENGINE.slots
+    assert gpu.model.engine.step_base_s == pytest.approx(full_s, rel=0.05)
+    assert gpu.model.engine.step_s_per_running == 0.0
     assert gpu.model.engine.prefill_s_per_token == pytest.approx(ENGINE.prefill_s_per_token, rel=0.2)
     world = scenario("c.yaml", WORLD, "m", models={one.target_id: one.model for one in measured})
     seen, told = world.tally(60.0), world.tally(60.0)
@@ -94,6 +101,41 @@ def test_too_few_attempts_leave_a_target_as_its_prior_says(tmp_path: Path) -> No
     (found,) = measure(path, [home()])
     assert (found.fit, found.attempts) == (None, 21)
     assert found.model.engine.step_base_s == ENGINE.step_base_s
+
+
+def log_of_a_full_engine(engine: EngineModel, count: int) -> list[dict[str, Any]]:
+    """Return the attempts on an engine whose slots are taken again some milliseconds after they are free."""
+    dice = random.Random(3)
+    batch, rows, coming, now_s = Batch(engine), [], [0.0] * engine.slots, 0.0
+    while len(rows) < count or batch.running or batch.waiting:
+        now_s = min(batch.next_wakeup_s() or 1e9, min(coming, default=1e9))
+        for told in batch.advance(now_s):
+            row = rows[told.request_id]
+            if not told.is_last:
+                row["ttft_s"] = told.at_s - row["started_at"]
+                continue
+            row["duration_s"] = told.at_s - row["started_at"]
+            row["tpot_s"] = (row["duration_s"] - row["ttft_s"]) / (row["output_tokens"] - 1)
+            coming.append(now_s + dice.uniform(0.001, 0.02))
+        for at_s in [at_s for at_s in coming if at_s <= now_s]:
+            coming.remove(at_s)
+            if len(rows) < count:
+                prompt, output = dice.randrange(20, 500), dice.randrange(10, 120)
+                batch.admit(len(rows), prompt, output, now_s)
+                rows.append({"started_at": now_s, "prompt_tokens": prompt, "cached_tokens": None})
+                rows[-1] |= {"output_tokens": output, "outcome": AttemptOutcome.FINISHED, "ttft_s": None}
+    return rows
+
+
+@pytest.mark.parametrize(("slots", "prefill_s"), [(4, 0.0004), (16, 0.0004), (16, 0.0001), (64, 0.0001)])
+def test_an_engine_that_was_always_full_is_known_by_its_log(slots: int, prefill_s: float) -> None:
+    """Several slots free up within one step, so prompts wait for one another: that is no overhead of each request."""
+    engine = EngineModel(slots=slots, step_base_s=0.008, prefill_s_per_token=prefill_s)
+    fit = fit_attempts(log_of_a_full_engine(engine, 600), prefill_chunk_tokens=engine.prefill_chunk_tokens)
+    assert fit is not None
+    assert fit.step_base_s + fit.step_s_per_running * slots == pytest.approx(engine.step_base_s, rel=0.15)
+    assert fit.prefill_s_per_token == pytest.approx(prefill_s, rel=0.1)
+    assert fit.ttft_overhead_s < 0.015
 
 
 def test_an_error_is_in_points_or_in_parts_of_what_was_recorded() -> None:

@@ -15,6 +15,7 @@ from overspill.gateway.rehearsal.load import LoadOptions, play
 from overspill.gateway.rehearsal.summary import RequestResult, Summary, summarise
 from overspill.ledger.store import ATTEMPTS, REQUESTS, LedgerStore, Table
 from overspill.perf.latency import DecodeObservation, EngineFit, PrefillObservation, fit_engine_model
+from overspill.planner.recorded import fit_attempts
 from overspill.planner.workload import TraceRequest
 
 LOCAL_TARGET = "local/0"
@@ -53,6 +54,8 @@ class ModeFigures(msgspec.Struct, frozen=True, kw_only=True):
     is left out, since nothing could have filled the slots then."""
     local_output_tokens: int
     cloud_output_tokens: int
+    local_fit: EngineFit | None = None
+    """How fast the local engine was meanwhile, from its attempts; ``None`` if they are too few."""
 
 
 class Player:
@@ -60,7 +63,8 @@ class Player:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._next_number = 0
+        self.next_number = 0
+        """Of the next request; the ledger has it as ``client_request_id``."""
 
     async def play(
         self,
@@ -71,8 +75,8 @@ class Player:
         timeout_s: float = _PATIENCE_S,
     ) -> list[RequestResult]:
         """Send every request at its time."""
-        options = LoadOptions(model=model, first_number=self._next_number, fields=OUTPUT_EXACT, timeout_s=timeout_s)
-        self._next_number += len(requests)
+        options = LoadOptions(model=model, first_number=self.next_number, fields=OUTPUT_EXACT, timeout_s=timeout_s)
+        self.next_number += len(requests)
         done = 0
 
         def count(_: RequestResult) -> None:
@@ -141,23 +145,30 @@ async def run_mode(
 ) -> ModeFigures:
     """Play the trace in one mode and return its figures."""
     began_at = time.time()  # the ledger's clock
+    first_number = player.next_number
     results = await player.play(mode, trace, progress=progress)
     summary = summarise(results, slo_ttft_s=scene.slo_ttft_s)
     answers = sum(1 for result in results if result.status is not None)
     requests, attempts = _wait_for_rows(stage.ledger, mode, began_at, answers)
-    return mode_figures(summary, requests, attempts, slots=scene.max_batch_size)
+    planned = {row["request_id"]: trace[int(row["client_request_id"]) - first_number] for row in requests}
+    attempts = [{**row, "prompt_tokens": planned[row["request_id"]].prompt_tokens} for row in attempts]
+    return mode_figures(summary, requests, attempts, scene)
 
 
-def mode_figures(summary: Summary, requests: Sequence[Row], attempts: Sequence[Row], *, slots: int) -> ModeFigures:
-    """Add to a mode's summary what its rows in the ledger tell."""
+def mode_figures(summary: Summary, requests: Sequence[Row], attempts: Sequence[Row], scene: Scene) -> ModeFigures:
+    """Add to a mode's summary what its rows in the ledger tell.
+
+    The attempts' prompts are counted in the trace's tokens, as simulations count them: the engine's own may be others.
+    """
     local = [row for row in attempts if row["target_id"] == LOCAL_TARGET]
     arrivals = [row["arrived_at"] for row in requests]
     return ModeFigures(
         summary=summary,
         cost_usd=sum(row["cost_usd"] or 0.0 for row in attempts),
-        local_busy=_busy(local, min(arrivals), max(arrivals), slots) if arrivals else 0.0,
+        local_busy=_busy(local, min(arrivals), max(arrivals), scene.max_batch_size) if arrivals else 0.0,
         local_output_tokens=sum(row["output_tokens"] or 0 for row in local),
         cloud_output_tokens=sum(row["output_tokens"] or 0 for row in attempts if row["target_id"] != LOCAL_TARGET),
+        local_fit=fit_attempts(local, prefill_chunk_tokens=scene.prefill_chunk_tokens()),
     )
 
 

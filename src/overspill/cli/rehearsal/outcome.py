@@ -110,28 +110,32 @@ def policy_of(outcome: Outcome) -> Policy:
 
 def models_of(outcome: Outcome) -> dict[str, TargetModel]:
     """Return the targets' models: the local engine as it was measured, the cloud as it was rehearsed."""
-    return {
-        LOCAL_TARGET: TargetModel(engine=local_engine(outcome), delay_s=outcome.engine_fit.ttft_overhead_s),
-        CLOUD_TARGET: TargetModel(engine=outcome.scene.cloud),
-    }
+    fit = played_fit(outcome)
+    if fit is None:
+        local = TargetModel(engine=probed_engine(outcome), delay_s=outcome.engine_fit.ttft_overhead_s)
+    else:
+        local = TargetModel(engine=_engine(outcome.scene, fit), delay_s=fit.ttft_overhead_s)
+    return {LOCAL_TARGET: local, CLOUD_TARGET: TargetModel(engine=outcome.scene.cloud)}
 
 
-def local_engine(outcome: Outcome) -> EngineModel:
-    """Return the local engine's model: its shape from the fit, its scale from the capacity probe.
+def played_fit(outcome: Outcome) -> EngineFit | None:
+    """Return how fast the local engine was while the trace was played to it alone; ``None`` if that is not known.
+
+    It is the same machine minutes later, under the same mixture: closer to the hybrid than what was probed before, and
+    nothing of the hybrid is in it.
+    """
+    alone = outcome.modes.get(LOCAL_ONLY)
+    return None if alone is None else alone.local_fit
+
+
+def probed_engine(outcome: Outcome) -> EngineModel:
+    """Return the local engine's model before any trace was played: its shape from the fit, its scale from the capacity.
 
     The fit sees one kind of work at a time, on an engine that has the machine to itself; the capacity probe is the
     trace's own mixture. Where the fitted engine would have carried that sample faster or slower, all its costs are
     scaled by the difference (1.20 and 1.18 for the built-in model on two busy cores, 1.005 for a fake engine; 2026-11).
     """
-    scene, fit = outcome.scene, outcome.engine_fit
-    fitted = EngineModel(
-        slots=scene.max_batch_size,
-        step_base_s=fit.step_base_s,
-        step_s_per_running=fit.step_s_per_running,
-        prefill_s_per_token=fit.prefill_s_per_token,
-        prefill_chunk_tokens=scene.prefill_chunk_tokens(),
-        context_tokens=scene.context_tokens,
-    )
+    fitted = _engine(outcome.scene, outcome.engine_fit)
     sample = outcome.trace[: outcome.capacity.sample]
     if len(sample) < outcome.capacity.sample:  # the trace was cut shorter than what was probed
         return fitted
@@ -141,6 +145,17 @@ def local_engine(outcome: Outcome) -> EngineModel:
         step_base_s=fitted.step_base_s * scale,
         step_s_per_running=fitted.step_s_per_running * scale,
         prefill_s_per_token=fitted.prefill_s_per_token * scale,
+    )
+
+
+def _engine(scene: Scene, fit: EngineFit) -> EngineModel:
+    return EngineModel(
+        slots=scene.max_batch_size,
+        step_base_s=fit.step_base_s,
+        step_s_per_running=fit.step_s_per_running,
+        prefill_s_per_token=fit.prefill_s_per_token,
+        prefill_chunk_tokens=scene.prefill_chunk_tokens(),
+        context_tokens=scene.context_tokens,
     )
 
 

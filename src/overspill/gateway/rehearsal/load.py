@@ -74,7 +74,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_open: int = 2000
     """Requests under way at once; one that would be more is not sent and has failed."""
     first_number: int = 0
-    """Number of the first prompt; two plays whose numbers differ share no prompt that an engine may have cached."""
+    """Number of the first prompt; two plays whose numbers differ share no prompt that an engine may have cached. Each
+    request bears its number as ``x-request-id``."""
     keeps_text: bool = False
     """Whether results carry the answer's text."""
     fields: Mapping[str, Any] = {}
@@ -211,7 +212,8 @@ class _Flight:
 
     def send(self) -> None:
         player, options = self._player, self._player.options
-        content = prompt_text(options.first_number + self._index, self._planned.prompt_tokens)
+        number = options.first_number + self._index
+        content = prompt_text(number, self._planned.prompt_tokens)
         body = {
             "model": options.model,
             "messages": [{"role": "user", "content": content}],
@@ -219,7 +221,11 @@ class _Flight:
             "stream": True,
             **options.fields,
         }
-        headers: Headers = ((b"content-type", b"application/json"), (b"accept", b"text/event-stream"))
+        headers: Headers = (
+            (b"content-type", b"application/json"),
+            (b"accept", b"text/event-stream"),
+            (b"x-request-id", b"%d" % number),
+        )
         if options.api_key is not None:
             headers = (*headers, (b"authorization", b"Bearer " + options.api_key.encode()))
         call = HttpCall(b"POST", b"/v1/chat/completions", headers, msgspec.json.encode(body))
