@@ -29,11 +29,20 @@ def load_of(name: str, peak: float | None = None) -> Load:
 
 @pytest.mark.parametrize(
     ("name", "all_tokens", "own_for_peak", "units_share", "spilled"),
-    [("deepseek-r1", 2.01, 1.60, 0.41, 0.167), ("m-large", 2.26, 2.02, 0.37, 0.108)],
+    [
+        ("deepseek-r1", 2.01, 1.60, 0.41, 0.167),
+        ("m-large", 2.26, 2.02, 0.37, 0.108),
+        ("m-mid", 2.35, 1.35, 0.66, 0.044),
+        ("m-small", 2.42, 2.40, 0.35, 0.067),
+    ],
 )
 def test_the_hybrid_optimum_of_real_traces_is_the_measured_one(
     name: str, all_tokens: float, own_for_peak: float, units_share: float, spilled: float
 ) -> None:
+    """BurstGPT's was derived again too, but its data cannot be bundled: see ``planner/traces/SOURCES.md``.
+
+    What was measured of m-mid and m-small elsewhere are the first two figures; the others are ours.
+    """
     load = load_of(name)
     best = optimum(load, DIVISIBLE)
     spill = next(use.unit_hours for use in uses(load, DIVISIBLE, best.units) if use.name == "tokens")
@@ -41,6 +50,14 @@ def test_the_hybrid_optimum_of_real_traces_is_the_measured_one(
     assert cost_usd(load, DIVISIBLE, {"own": load.peak}) / best.usd == pytest.approx(own_for_peak, abs=0.02)
     assert best.committed_units / load.peak == pytest.approx(units_share, abs=0.02)
     assert spill / load.unit_hours == pytest.approx(spilled, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "peak_to_mean"), [("deepseek-r1", 2.66), ("m-large", 2.98), ("m-mid", 1.92), ("m-small", 3.30)]
+)
+def test_the_peaks_of_real_traces_are_the_measured_ones(name: str, peak_to_mean: float) -> None:
+    load = load_of(name)
+    assert load.peak / (load.unit_hours / load.hours) == pytest.approx(peak_to_mean, abs=0.005)
 
 
 def test_the_optimum_is_the_newsvendors_quantile() -> None:
@@ -61,13 +78,15 @@ def test_whole_units_cost_more_than_the_textbook_says_and_the_more_the_fewer_the
     assert whole.units["own"] == int(whole.units["own"])
 
 
-@pytest.mark.parametrize("name", ["deepseek-r1", "m-large"])
+@pytest.mark.parametrize("name", ["deepseek-r1", "m-large", "m-mid", "m-small"])
 def test_the_plan_of_the_first_half_costs_little_more_on_the_second(name: str) -> None:
     assert 0 <= learned_regret(load_of(name), DIVISIBLE).share <= 0.10
     assert 0 <= learned_regret(load_of(name, 20), WHOLE).share <= 0.10
 
 
-@pytest.mark.parametrize(("name", "ratio"), [("deepseek-r1", 1.66), ("m-large", 1.76)])
+@pytest.mark.parametrize(
+    ("name", "ratio"), [("deepseek-r1", 1.66), ("m-large", 1.76), ("m-mid", 1.89), ("m-small", 1.84)]
+)
 def test_ski_rental_on_real_traces_pays_what_was_measured(name: str, ratio: float) -> None:
     load = load_of(name)
     paid = ski_rental(Load(units=tuple(u * 20 / load.peak for u in load.units), window_h=1 / 6), DIVISIBLE, OWN, 10)

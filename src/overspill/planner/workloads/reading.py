@@ -21,6 +21,8 @@ BUNDLED: Final[Mapping[str, str]] = {
     "servegen-deepseek-r1": "servegen_deepseek-r1_clients.csv.gz",
     "servegen-deepseek-r1-rates": "servegen_reason_deepseek-r1_rate600s.csv",
     "servegen-m-large-rates": "servegen_language_m-large_rate600s.csv",
+    "servegen-m-mid-rates": "servegen_language_m-mid_rate600s.csv",
+    "servegen-m-small-rates": "servegen_language_m-small_rate600s.csv",
 }
 """Workloads that come with Overspill, under ``bundled:NAME``; ``traces/SOURCES.md`` says where they are from."""
 _BUNDLED_PREFIX: Final = "bundled:"
