@@ -47,8 +47,8 @@ def test_a_gpu_is_found_under_its_usual_names(name: str, found: str) -> None:
 
 def test_gb_and_gib_are_kept_apart() -> None:
     b200 = load_gpus().find("B200")
-    assert (b200.memory_gb, b200.memory_gib) == (192, 180)
-    assert b200.gpu().memory_bytes == 180 * 2**30
+    assert (b200.memory_gb, b200.memory_gib) == (192, 179)
+    assert b200.gpu().memory_bytes == 179 * 2**30
 
 
 def test_formats_without_units_are_said() -> None:

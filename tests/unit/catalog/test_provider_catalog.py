@@ -61,6 +61,23 @@ def test_deepseek_has_a_price_for_peak_hours_and_one_for_the_others() -> None:
     assert load().tariff("nobody", "x") is None
 
 
+def test_prices_are_by_the_million_tokens_and_in_their_order() -> None:
+    asked: dict[str, list[float]] = {}
+    for provider in load().providers:
+        for offered in provider.models:
+            price = offered.known_price
+            if price is None:
+                continue
+            miss, out = price.input_usd_per_mtok, price.output_usd_per_mtok
+            hit = price.cached_input_usd_per_mtok or miss
+            assert 0.02 <= miss <= 20, (provider.name, offered.id)
+            assert 0.01 * miss <= hit <= miss <= out <= 10 * miss, (provider.name, offered.id)
+            asked.setdefault(offered.model, []).append(miss)
+    assert len([prices for prices in asked.values() if len(prices) > 1]) >= 5
+    for model, prices in asked.items():
+        assert max(prices) <= 10 * min(prices), model  # one host's price by the thousand would be further off
+
+
 def test_no_price_off_peak_is_above_that_of_peak_hours() -> None:
     for provider in load().providers:
         for offer in provider.models:

@@ -142,7 +142,8 @@ def test_what_would_change_the_verdict_does() -> None:
         there = moved(*world, turn.lever, turn.factor)
         assert judge(*there, optimum(*there), 0.10)[0].value == turn.becomes
         assert turn.becomes != said.advice.value
-        nearer = moved(*world, turn.lever, math.exp(math.log(turn.factor) * 0.9))
+        distance = math.log(turn.factor)  # known to within 1 %
+        nearer = moved(*world, turn.lever, math.exp(distance - math.copysign(max(0.01, 0.1 * abs(distance)), distance)))
         assert judge(*nearer, optimum(*nearer), 0.10)[0] is said.advice
 
 
