@@ -64,6 +64,25 @@ LINKS = {
     "Ascend-910B": 7 * 28,
 }
 """Links times what one of them does one way. Other GPUs have PCIe: 32 one way for generation 4, 64 for 5."""
+DRIVER_MIB = {
+    "A100-40GB": 40960,
+    "A100-80GB": 81920,
+    "H100-SXM": 81559,
+    "H800": 81559,
+    "H200": 143771,
+    "H20": 97871,
+    "B200": 183359,
+    "B300": 275040,
+    "GB200": 189471,
+    "GB300": 284208,
+    "L4": 23034,
+    "L40S": 46068,
+    "A10G": 23028,
+    "RTX-4090": 24564,
+    "RTX-5090": 32607,
+    "RTX-PRO-6000": 97887,
+}
+"""What nvidia-smi says in all: where GB were taken for GiB, it is up to 7 % less."""
 USD_PER_GPU_HOUR = {
     "V100-16GB": (0.1, 4),
     "V100-32GB": (1, 4.5),
@@ -118,6 +137,11 @@ def test_memory_in_gib_is_no_more_than_was_sold(row: CatalogGpu) -> None:
     assert 0.015 <= seconds <= 0.085
     assert 70 <= row.power_w <= 1400
     assert 0.15 <= row.bf16_tflops / row.power_w <= 2.5
+
+
+@pytest.mark.parametrize(("name", "mib"), DRIVER_MIB.items())
+def test_memory_is_what_the_driver_finds(name: str, mib: int) -> None:
+    assert GPUS.find(name).memory_gib == pytest.approx(mib / 1024, rel=0.002)
 
 
 @pytest.mark.parametrize(
