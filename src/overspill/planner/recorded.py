@@ -7,10 +7,8 @@ Only the SQLite file has the attempts that say how fast a target was.
 from __future__ import annotations
 
 import contextlib
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +16,14 @@ import msgspec
 
 from overspill.core.types import Outcome, RejectReason, Spill, Surface, TargetSpec
 from overspill.errors import TraceError
-from overspill.ledger.records import AttemptOutcome
 from overspill.ledger.store import ATTEMPTS, REQUESTS, LedgerStore, Table
-from overspill.perf.latency import DecodeObservation, EngineFit, PrefillObservation, fit_engine_model
+from overspill.perf.latency import EngineFit
+from overspill.planner.attempts import Attempts
 from overspill.planner.scenario import model_of_prior
 from overspill.planner.simulated import SimulatedRequest, TargetModel
 from overspill.planner.workload import TraceRequest
 
 _REFUSED = (Outcome.REJECTED, Outcome.EVICTED, Outcome.FAILED)
-_FEWEST = 12
-"""Attempts with fewer than this many do not say how fast a target is."""
-_MOST = 2000
-"""Attempts of a target that a fit looks at, evenly spread over the log."""
-_SAME_STEP = 0.1
-"""First tokens closer than this share of a step came with the same one."""
 _REASONS = frozenset(RejectReason)
 
 
@@ -106,23 +98,21 @@ def read_recorded(path: Path, model: str | None) -> Recorded:
 
 def measure(path: Path, targets: Sequence[TargetSpec]) -> list[Measured]:
     """Fit the speed of each target to the attempts that a ledger has of it."""
-    by_target: dict[str, list[Mapping[str, Any]]] = {}
-    for row in _cells(path, ATTEMPTS):
-        by_target.setdefault(row["target_id"], []).append(row)
+    by_target = read_attempts(path)
     return [_measured(spec, by_target.get(spec.target_id, [])) for spec in targets]
 
 
-def fit_attempts(attempts: Sequence[Mapping[str, Any]], *, prefill_chunk_tokens: int) -> EngineFit | None:
-    """Fit a target's speed to all attempts on it, the ledger's rows by column; ``None`` if they are too few."""
-    decode, prefill = _observations(attempts)
-    if len(decode) < _FEWEST or len(prefill) < _FEWEST:
-        return None
-    return fit_engine_model(decode, prefill, prefill_chunk_tokens=prefill_chunk_tokens)
+def read_attempts(path: Path) -> dict[str, list[Mapping[str, Any]]]:
+    """Read all attempts by target, each as its row by column; raise ``LedgerError``."""
+    by_target: dict[str, list[Mapping[str, Any]]] = {}
+    for row in _cells(path, ATTEMPTS):
+        by_target.setdefault(row["target_id"], []).append(row)
+    return by_target
 
 
 def _measured(spec: TargetSpec, attempts: list[Mapping[str, Any]]) -> Measured:
     prior = model_of_prior(spec)
-    fit = fit_attempts(attempts, prefill_chunk_tokens=prior.engine.prefill_chunk_tokens)
+    fit = Attempts(attempts).fit(prefill_chunk_tokens=prior.engine.prefill_chunk_tokens)
     if fit is None:
         return Measured(target_id=spec.target_id, attempts=len(attempts), fit=None, model=prior)
     engine = msgspec.structs.replace(
@@ -133,86 +123,6 @@ def _measured(spec: TargetSpec, attempts: list[Mapping[str, Any]]) -> Measured:
     )
     found = TargetModel(engine=engine, delay_s=fit.ttft_overhead_s)
     return Measured(target_id=spec.target_id, attempts=len(attempts), fit=fit, model=found)
-
-
-def _observations(
-    attempts: Sequence[Mapping[str, Any]],
-) -> tuple[list[DecodeObservation], list[PrefillObservation]]:
-    """Return what attempts that ended whole say, with how many ran beside them."""
-    edges = sorted(
-        [(row["started_at"], 1) for row in attempts] + [(row["started_at"] + row["duration_s"], -1) for row in attempts]
-    )
-    times = [at for at, _ in edges]
-    counts = list(accumulate(change for _, change in edges))
-    held = [0.0, *accumulate((b - a) * n for a, b, n in zip(times, times[1:], counts, strict=False))]
-    firsts = sorted((row["started_at"] + row["ttft_s"], _fresh(row)) for row in attempts if row["ttft_s"] is not None)
-    first_at = [at for at, _ in firsts]
-    prompts = [0, *accumulate(tokens for _, tokens in firsts)]
-    beside = _Beside(attempts)
-
-    def held_until(at: float) -> float:
-        place = bisect_right(times, at) - 1
-        return 0.0 if place < 0 else held[place] + (at - times[place]) * counts[place]
-
-    decode: list[DecodeObservation] = []
-    prefill: list[PrefillObservation] = []
-    whole = [row for row in attempts if row["outcome"] == AttemptOutcome.FINISHED and row["ttft_s"]]
-    for row in whole[:: max(1, len(whole) // _MOST)]:
-        begun, first, end = row["started_at"], row["started_at"] + row["ttft_s"], row["started_at"] + row["duration_s"]
-        running = counts[bisect_right(times, begun) - 1]
-        prefill.append(
-            PrefillObservation(
-                prompt_tokens=max(1, _fresh(row)),
-                ttft_s=row["ttft_s"],
-                concurrency=max(1, running),
-                beside_tokens=beside.tokens(row),
-            )
-        )
-        tokens = row["output_tokens"] or 0
-        if tokens >= 4 and row["tpot_s"] and end > first:
-            others = prompts[bisect_left(first_at, end)] - prompts[bisect_right(first_at, first)]
-            decode.append(
-                DecodeObservation(
-                    concurrency=max(1.0, (held_until(end) - held_until(first)) / (end - first)),
-                    tpot_s=row["tpot_s"],
-                    prefill_per_token=max(0, others) / (tokens - 1),
-                )
-            )
-    return decode, prefill
-
-
-class _Beside:
-    """Tells whose prompts were prefilled while a request waited for its first token."""
-
-    def __init__(self, attempts: Sequence[Mapping[str, Any]]) -> None:
-        heard = [row for row in attempts if row["ttft_s"] is not None]
-        self._rows = sorted(heard, key=_first_at)
-        self._first_at = [_first_at(row) for row in self._rows]
-
-    def tokens(self, row: Mapping[str, Any]) -> float:
-        """Return the others' prompt tokens: all of what shared its step, the rest of what was under way before it."""
-        begun, first = row["started_at"], _first_at(row)
-        same_step_s = _SAME_STEP * (row["tpot_s"] or 0.0)
-        found = 0.0
-        for place in range(bisect_right(self._first_at, begun), bisect_right(self._first_at, first + same_step_s)):
-            other = self._rows[place]
-            if other is row:
-                continue
-            share = 1.0
-            if other["started_at"] < begun and self._first_at[place] < first - same_step_s:
-                share = (self._first_at[place] - begun) / other["ttft_s"]
-            found += share * _fresh(other)
-        return found
-
-
-def _first_at(row: Mapping[str, Any]) -> float:
-    at: float = row["started_at"] + row["ttft_s"]
-    return at
-
-
-def _fresh(row: Mapping[str, Any]) -> int:
-    """Return the prompt tokens that were worked on."""
-    return max(0, (row["prompt_tokens"] or 0) - (row["cached_tokens"] or 0))
 
 
 def _why_not(row: Mapping[str, Any], model: str) -> str | None:

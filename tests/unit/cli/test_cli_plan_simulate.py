@@ -85,7 +85,10 @@ def test_a_recorded_ledger_is_simulated_and_the_errors_stand_beside_it(tmp_path:
     for words in ("Simulated beside recorded, 400 requests", "points", "as fast as the ledger saw them: gpu/0"):
         assert words in called.out
     observed = values("simulate", "-c", config, *DRAWN, "--observed", str(ledger))
-    assert observed["speeds"]["gpu/0"]["attempts"] > 100
+    speed = observed["speeds"]["gpu/0"]
+    assert speed["attempts"] > 100
+    low, high = speed["intervals_90"]["step_base_s"]
+    assert 0 < low <= speed["engine"]["step_base_s"] <= high
 
 
 def test_two_configurations_are_compared_on_the_same_requests(tmp_path: Path, config: str) -> None:

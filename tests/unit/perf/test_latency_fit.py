@@ -45,6 +45,23 @@ def test_one_concurrency_tells_no_slope() -> None:
     assert (fit.step_base_s, fit.step_s_per_running) == (0.04, 0.0)
 
 
+def test_each_scalar_comes_with_the_interval_in_which_it_lies() -> None:
+    """Of 24 logs of one engine nine tenths of the intervals hold the true scalar; few answers tell none."""
+    held: list[bool] = []
+    for seed in range(24):
+        dice = random.Random(seed)
+        seen = [(float(dice.randint(1, 16)), dice.randint(50, 500), dice.gauss(1.0, 0.1)) for _ in range(40)]
+        tpots = [DecodeObservation(concurrency=b, tpot_s=(0.02 + 0.001 * b) * noise) for b, _, noise in seen]
+        ttfts = [PrefillObservation(prompt_tokens=n, ttft_s=(0.05 + 0.0005 * n) * noise) for _, n, noise in seen]
+        fit = fit_engine_model(tpots, ttfts)
+        for name, true in (("step_base_s", 0.02), ("step_s_per_running", 0.001), ("prefill_s_per_token", 0.0005)):
+            low, high = fit.intervals[name]
+            held.append(low <= true <= high)
+    assert 0.8 <= sum(held) / len(held) <= 0.99
+    assert not fit_engine_model(tpots[:15], ttfts[:15]).intervals
+    assert not fit_engine_model(tpots).intervals
+
+
 @pytest.mark.parametrize(
     ("company", "slope"), [((7.9, 7.95, 8.0), 0.0), ((7.0, 7.5, 8.0), 0.0), ((4.0, 6.0, 8.0), 0.001)]
 )

@@ -18,8 +18,9 @@ from overspill.errors import TraceError
 from overspill.ledger.records import AttemptOutcome
 from overspill.perf.batching import Batch
 from overspill.perf.engine_model import EngineModel
+from overspill.planner.attempts import Attempts
 from overspill.planner.checking import Checked, check
-from overspill.planner.recorded import fit_attempts, measure, read_recorded
+from overspill.planner.recorded import measure, read_recorded
 from overspill.planner.scenario import scenario
 from overspill.planner.simulated import TargetModel
 from overspill.planner.workload import TraceRequest
@@ -131,7 +132,7 @@ def log_of_a_full_engine(engine: EngineModel, count: int) -> list[dict[str, Any]
 def test_an_engine_that_was_always_full_is_known_by_its_log(slots: int, prefill_s: float) -> None:
     """Several slots free up within one step, so prompts wait for one another: that is no overhead of each request."""
     engine = EngineModel(slots=slots, step_base_s=0.008, prefill_s_per_token=prefill_s)
-    fit = fit_attempts(log_of_a_full_engine(engine, 600), prefill_chunk_tokens=engine.prefill_chunk_tokens)
+    fit = Attempts(log_of_a_full_engine(engine, 600)).fit(prefill_chunk_tokens=engine.prefill_chunk_tokens)
     assert fit is not None
     assert fit.step_base_s + fit.step_s_per_running * slots == pytest.approx(engine.step_base_s, rel=0.15)
     assert fit.prefill_s_per_token == pytest.approx(prefill_s, rel=0.1)

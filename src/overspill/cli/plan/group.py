@@ -11,6 +11,7 @@ from overspill.cli.lazy import Places, lazy_group
 COMMANDS: Final[Places] = {
     "predict": ("overspill.cli.plan.predict:predict", "Predict TTFT and TPOT of loads on a deployment."),
     "size": ("overspill.cli.plan.size:size", "Say how many of which GPUs a model needs, and why not fewer."),
+    "observe": ("overspill.cli.plan.observe:observe", "Sum up what a ledger saw as rows that calibrate."),
     "cost": ("overspill.cli.plan.cost:cost", "Reckon every way to serve a workload."),
     "simulate": ("overspill.cli.plan.simulate:simulate", "Play a trace against a configuration."),
     "compare": ("overspill.cli.plan.compare:compare", "Say which of two configurations is better."),

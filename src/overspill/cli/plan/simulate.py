@@ -137,9 +137,14 @@ def _speeds(world: Scenario, measured: Sequence[Measured]) -> dict[str, Any]:
             "delay_s": model.delay_s,
             "source": "ledger" if target_id in fits and fits[target_id].fit is not None else "prior",
             "attempts": fits[target_id].attempts if target_id in fits else 0,
+            "intervals_90": _intervals(fits.get(target_id)),
         }
         for target_id, model in world.models.items()
     }
+
+
+def _intervals(measured: Measured | None) -> dict[str, tuple[float, float]]:
+    return {} if measured is None or measured.fit is None else dict(measured.fit.intervals)
 
 
 def _notes(world: Scenario, measured: Sequence[Measured]) -> list[str]:

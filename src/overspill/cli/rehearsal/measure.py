@@ -15,7 +15,7 @@ from overspill.gateway.rehearsal.load import LoadOptions, play
 from overspill.gateway.rehearsal.summary import RequestResult, Summary, summarise
 from overspill.ledger.store import ATTEMPTS, REQUESTS, LedgerStore, Table
 from overspill.perf.latency import DecodeObservation, EngineFit, PrefillObservation, fit_engine_model
-from overspill.planner.recorded import fit_attempts
+from overspill.planner.attempts import Attempts
 from overspill.planner.workload import TraceRequest
 
 LOCAL_TARGET = "local/0"
@@ -168,7 +168,7 @@ def mode_figures(summary: Summary, requests: Sequence[Row], attempts: Sequence[R
         local_busy=_busy(local, min(arrivals), max(arrivals), scene.max_batch_size) if arrivals else 0.0,
         local_output_tokens=sum(row["output_tokens"] or 0 for row in local),
         cloud_output_tokens=sum(row["output_tokens"] or 0 for row in attempts if row["target_id"] != LOCAL_TARGET),
-        local_fit=fit_attempts(local, prefill_chunk_tokens=scene.prefill_chunk_tokens()),
+        local_fit=Attempts(local).fit(prefill_chunk_tokens=scene.prefill_chunk_tokens()),
     )
 
 
