@@ -84,6 +84,8 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     """Projections and norms of the MTP modules, beyond their layers."""
     leaves_out: tuple[str, ...] = ()
     """Parts of the checkpoint that are not counted, in words."""
+    unread_fields: tuple[str, ...] = ()
+    """Fields of its configuration that look like shapes and that nothing was made of."""
 
     @property
     def attention_heads(self) -> int:

@@ -28,6 +28,11 @@ class GroupedAttention(msgspec.Struct, frozen=True, kw_only=True):
     """False if it reads the cache of an earlier layer and has no key and value weights (Gemma 3n and 4)."""
     gate_columns: int = 0
     """Width of an output gate computed from the hidden state."""
+    index_heads: int = 0
+    """Heads of an index that picks blocks of tokens (MiniMax M3); 0: it has none."""
+    index_dim: int = 0
+    attends_tokens: int | None = None
+    """Only so many tokens are attended, those that the index picks; ``None`` is all of them."""
     small_params: int = 0
     """Biases, norms and sinks."""
 
@@ -40,7 +45,8 @@ class GroupedAttention(msgspec.Struct, frozen=True, kw_only=True):
         """Count the weights of its matrices."""
         keys = self.kv_heads * self.head_dim if self.keeps_cache else 0
         values = self.kv_heads * self.v_head_dim if self.keeps_cache and self.has_value_weights else 0
-        return hidden * (self.heads * (self.head_dim + self.v_head_dim) + keys + values + self.gate_columns)
+        index = self.index_dim * (self.index_heads + 1)
+        return hidden * (self.heads * (self.head_dim + self.v_head_dim) + keys + values + self.gate_columns + index)
 
     def value_params(self, hidden: int) -> int:
         """Count the weights of the value projection: some formats store it more finely."""
@@ -48,18 +54,25 @@ class GroupedAttention(msgspec.Struct, frozen=True, kw_only=True):
 
     def attended(self, context_tokens: int) -> int:
         """Count the tokens that a query after so many tokens looks at."""
-        return context_tokens if self.window_tokens is None else min(context_tokens, self.window_tokens)
+        seen = self._seen(context_tokens)
+        return seen if self.attends_tokens is None else min(seen, self.attends_tokens)
 
     def cache_bytes(self, seq_tokens: int, element_bytes: float, tp: int) -> float:
         """Return the bytes that a sequence takes on one GPU: heads are divided, the last ones replicated."""
         if not self.keeps_cache:
             return 0.0
-        return self.read_bytes(seq_tokens, element_bytes, tp)
+        return self._seen(seq_tokens) * (self._token_bytes(element_bytes, tp) + self.index_dim * element_bytes)
 
     def read_bytes(self, context_tokens: int, element_bytes: float, tp: int) -> float:
-        """Return the bytes of cache that one GPU reads for the next token of a sequence."""
-        per_token = math.ceil(self.kv_heads / tp) * (self.head_dim + self.v_head_dim) * element_bytes
-        return self.attended(context_tokens) * per_token
+        """Return the bytes of cache that one GPU reads for the next token of a sequence: all of an index it has."""
+        index = self._seen(context_tokens) * self.index_dim * element_bytes
+        return self.attended(context_tokens) * self._token_bytes(element_bytes, tp) + index
+
+    def _seen(self, tokens: int) -> int:
+        return tokens if self.window_tokens is None else min(tokens, self.window_tokens)
+
+    def _token_bytes(self, element_bytes: float, tp: int) -> float:
+        return math.ceil(self.kv_heads / tp) * (self.head_dim + self.v_head_dim) * element_bytes
 
 
 class LatentAttention(msgspec.Struct, frozen=True, kw_only=True):

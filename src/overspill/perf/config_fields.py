@@ -9,6 +9,9 @@ from overspill.errors import ConfigError
 
 _INNER = ("text_config", "language_config", "llm_config")
 """Where multimodal configurations keep the language model's."""
+_TOWERS = ("vision_config", "audio_config", "visual", "vision_tower", "mm_vision_tower", "img_processor", "vit_config")
+_WHOLE = "thinker_config"
+"""Where those that speak keep all that does not."""
 
 
 class Fields:
@@ -16,24 +19,38 @@ class Fields:
 
     def __init__(self, config: Mapping[str, Any], file: str | None = None) -> None:
         self.file = file
-        inner = next((config[name] for name in _INNER if isinstance(config.get(name), Mapping)), None)
-        self.is_multimodal = inner is not None or "vision_config" in config
-        self._values: dict[str, Any] = {**config, **(inner or {})}
         self.outer_type = config.get("model_type")
+        whole = config[_WHOLE] if isinstance(config.get(_WHOLE), Mapping) else config
+        inner = next((whole[name] for name in _INNER if isinstance(whole.get(name), Mapping)), None)
+        self.is_multimodal = inner is not None or any(name in whole for name in _TOWERS)
+        self._values: dict[str, Any] = {**whole, **(inner or {})}
+        self._asked: set[str] = set()
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> Fields:
         """Return the same with values for what a family's configurations may leave out."""
+        return self._with({**defaults, **{name: value for name, value in self._values.items() if value is not None}})
+
+    def with_values(self, values: Mapping[str, Any]) -> Fields:
+        """Return the same with other values for some fields; a null takes one out."""
+        return self._with({**self._values, **values})
+
+    def _with(self, values: dict[str, Any]) -> Fields:
         fields = Fields({}, self.file)
-        fields._values = {**defaults, **{name: value for name, value in self._values.items() if value is not None}}
+        fields._values, fields._asked = values, self._asked
         fields.is_multimodal, fields.outer_type = self.is_multimodal, self.outer_type
         return fields
 
     def get(self, *names: str) -> Any:
         """Return the first of these fields that is there and not null, or ``None``."""
+        self._asked.update(names)
         return next((self._values[name] for name in names if self._values.get(name) is not None), None)
 
+    def not_asked(self) -> dict[str, Any]:
+        """Return the fields with a value that nobody has asked for."""
+        return {name: value for name, value in self._values.items() if name not in self._asked and value}
+
     def __contains__(self, name: str) -> bool:
-        return self._values.get(name) is not None
+        return self.get(name) is not None
 
     def whole(self, *names: str, default: int | None = None) -> int:
         """Return a whole number above 0; the first of the names that is there counts."""

@@ -1,125 +1,34 @@
-"""Families of models with grouped attention: what their ``config.json`` leaves unsaid.
-
-The shapes were checked against the definitions in transformers 5.24 (see ``tests/unit/perf/test_parameter_totals.py``).
-"""
+"""Layers of models with grouped attention, as ``config.json`` and the family's style say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from overspill.perf.architecture import DenseFeedForward, ExpertFeedForward, FeedForward, Layer
 from overspill.perf.attention import GroupedAttention
 from overspill.perf.config_fields import Fields
-
-
-class Style(msgspec.Struct, frozen=True, kw_only=True):
-    """What all models of a ``model_type`` have in common and their configurations do not say."""
-
-    is_gated: bool = True
-    has_qkv_bias: bool | None = None
-    """``None``: as ``attention_bias`` says."""
-    has_output_bias: bool | None = None
-    """``None``: as ``attention_bias`` says."""
-    has_mlp_bias: bool | None = None
-    """``None``: as ``mlp_bias`` says."""
-    qk_norm: Literal["none", "head", "full"] = "none"
-    """Norms of queries and keys: over one head, or over all."""
-    norms: int = 2
-    """Of the hidden size, in each layer."""
-    has_norm_bias: bool = False
-    shared: Literal["none", "count", "width"] = "none"
-    """Shared experts: ``n_shared_experts`` of the routed ones' width, or a width of their own."""
-    has_shared_gate: bool = False
-    has_router_bias: bool = False
-    has_sinks: bool = False
-    slides: Literal["never", "listed", "pattern", "asked", "always"] = "listed"
-    """Which layers have the window: as ``layer_types`` lists; the pattern's all but last; if asked; or all."""
-    learns_positions: bool = False
-    defaults: Mapping[str, Any] = {}
-
-
-_PLAIN = Style()
-_BIASED = Style(
-    is_gated=False, has_qkv_bias=True, has_output_bias=True, has_mlp_bias=True, has_norm_bias=True, slides="never"
-)
-_GEMMA = {"tie_word_embeddings": True, "head_dim": 256}
-
-STYLES: Mapping[str, Style] = {
-    "llama": Style(slides="never"),
-    "mistral": Style(slides="always"),
-    "ministral": _PLAIN,
-    "ministral3": _PLAIN,
-    "mixtral": Style(slides="always"),
-    "qwen2": Style(has_qkv_bias=True, has_output_bias=False, slides="asked"),
-    "mimo": Style(has_output_bias=False, slides="asked"),
-    "qwen2_moe": Style(has_qkv_bias=True, has_output_bias=False, slides="asked", shared="width", has_shared_gate=True),
-    "qwen3": Style(qk_norm="head", slides="asked"),
-    "qwen3_moe": Style(qk_norm="head", slides="asked"),
-    "gemma": Style(slides="never", defaults=_GEMMA),
-    "gemma2": Style(norms=4, slides="pattern", defaults={**_GEMMA, "sliding_window_pattern": 2}),
-    "gemma3_text": Style(
-        norms=4,
-        qk_norm="head",
-        slides="pattern",
-        defaults={
-            **_GEMMA,
-            "sliding_window_pattern": 6,
-            "vocab_size": 262208,
-            "num_attention_heads": 8,
-            "num_key_value_heads": 4,
-        },
-    ),
-    "phi3": Style(slides="never"),
-    "granite": Style(slides="never"),
-    "smollm3": _PLAIN,
-    "seed_oss": Style(slides="never", defaults={"attention_bias": True}, has_output_bias=False),
-    "ernie4_5": Style(slides="never"),
-    "ernie4_5_moe": Style(slides="never", shared="count"),
-    "olmo2": Style(qk_norm="full", slides="never"),
-    "olmo3": Style(qk_norm="full"),
-    "olmoe": Style(qk_norm="full", slides="never"),
-    "exaone4": Style(qk_norm="head"),
-    "glm4": Style(norms=4, has_output_bias=False, slides="never"),
-    "glm4_moe": Style(has_output_bias=False, shared="count", slides="never"),
-    "dots1": Style(qk_norm="head", shared="count"),
-    "cohere": Style(norms=1, slides="never", defaults={"tie_word_embeddings": True}),
-    "cohere2": Style(norms=1, slides="pattern", defaults={"tie_word_embeddings": True, "sliding_window_pattern": 4}),
-    "gpt_oss": Style(has_mlp_bias=True, has_router_bias=True, has_sinks=True),
-    "minimax_m2": Style(qk_norm="full", slides="never"),
-    "minimax_m3": Style(qk_norm="head", slides="never", shared="count"),
-    "mimo_v2_flash": Style(),
-    "step3p7": Style(qk_norm="head", shared="width"),
-    "llama4_text": Style(slides="never", shared="count", defaults={"n_shared_experts": 1}),
-    "starcoder2": msgspec.structs.replace(_BIASED, slides="always", defaults={"tie_word_embeddings": True}),
-    "gpt_neox": _BIASED,
-    "gpt2": msgspec.structs.replace(_BIASED, learns_positions=True, defaults={"tie_word_embeddings": True}),
-    "opt": msgspec.structs.replace(_BIASED, learns_positions=True, defaults={"tie_word_embeddings": True}),
-    "gpt_bigcode": msgspec.structs.replace(
-        _BIASED, learns_positions=True, defaults={"tie_word_embeddings": True, "num_key_value_heads": 1}
-    ),
-    "bloom": msgspec.structs.replace(_BIASED, defaults={"tie_word_embeddings": True}),
-    "falcon": Style(
-        is_gated=False,
-        has_qkv_bias=False,
-        has_output_bias=False,
-        has_norm_bias=True,
-        slides="never",
-        defaults={"tie_word_embeddings": True},
-    ),
-}
+from overspill.perf.styles import Style
 
 
 def grouped_layers(fields: Fields, style: Style, hidden: int, count: int) -> tuple[Layer, ...]:
     """Return the layers of a model of one of the families above."""
     windows = _windows(fields, style, count)
     routed = routed_layers(fields, count)
-    norm = hidden * style.norms * (2 if style.has_norm_bias else 1)
+    norm = hidden * fields.whole("norms", default=style.norms) * style.norm_vectors
+    indexed = fields.per_layer("index_layers", count) or (False,) * count
+    shared_by = fields.whole("cache_shared_by_layers", default=1)
     return tuple(
         Layer(
-            mixer=_attention(fields, style, hidden, windows[index]),
+            mixer=_attention(
+                fields,
+                style,
+                hidden,
+                windows[index],
+                has_index=bool(indexed[index]),
+                keeps_cache=index % shared_by == 0,
+            ),
             feed_forward=_feed_forward(fields, style, hidden, is_routed=routed[index]),
             small_params=norm,
         )
@@ -132,9 +41,7 @@ def head_shape(fields: Fields, hidden: int) -> tuple[int, int, int]:
     heads = fields.whole("num_attention_heads", "n_head")
     if heads == 0:
         raise fields.error("num_attention_heads must be 1 or more")
-    kv_heads = fields.whole_or_none("num_key_value_heads", "num_kv_heads", "multi_query_group_num") or heads
-    if fields.get("multi_query") is True and fields.get("num_kv_heads", "num_key_value_heads") is None:
-        kv_heads = 1
+    kv_heads = fields.whole_or_none("num_key_value_heads") or heads
     dim = fields.whole_or_none("head_dim")
     if dim is None:
         if hidden % heads:
@@ -156,7 +63,7 @@ def routed_layers(fields: Fields, count: int) -> tuple[bool, ...]:
         step = fields.whole("interleave_moe_layer_step")
         return tuple(step > 0 and (index + 1) % step == 0 for index in range(count))
     dense = set(fields.get("mlp_only_layers") or ())
-    first = fields.whole("first_k_dense_replace", "moe_layer_start_index", default=0)
+    first = fields.whole("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers", default=0)
     step = fields.whole("decoder_sparse_step", "moe_layer_freq", "moe_layer_interval", default=1)
     return tuple(index >= first and index not in dense and (index + 1) % step == 0 for index in range(count))
 
@@ -173,12 +80,13 @@ def experts(fields: Fields, style: Style, *, small_params: int = 0) -> ExpertFee
     shared = 0
     if style.shared == "count":
         number = fields.whole("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", default=0)
-        shared = number * width
+        shared = number * fields.whole("moe_shared_expert_intermediate_size", default=width)
     elif style.shared == "width":
-        shared = fields.whole("shared_expert_intermediate_size", "share_expert_dim", default=0)
+        names = ("shared_expert_intermediate_size", "share_expert_dim", "shared_intermediate_size")
+        shared = fields.whole(*names, default=0)
     return ExpertFeedForward(
         experts=experts_of(fields),
-        top_k=fields.whole("num_experts_per_tok", "num_experts_per_token", "moe_k", "top_k_experts"),
+        top_k=fields.whole("num_experts_per_tok", "num_experts_per_token", "moe_k", "top_k_experts", "moe_topk"),
         width=width,
         shared_width=shared,
         is_gated=style.is_gated,
@@ -187,7 +95,9 @@ def experts(fields: Fields, style: Style, *, small_params: int = 0) -> ExpertFee
     )
 
 
-def _attention(fields: Fields, style: Style, hidden: int, window: int | None) -> GroupedAttention:
+def _attention(
+    fields: Fields, style: Style, hidden: int, window: int | None, *, has_index: bool, keeps_cache: bool
+) -> GroupedAttention:
     heads, kv_heads, dim = head_shape(fields, hidden)
     v_dim = fields.whole("v_head_dim", default=dim)
     if window is not None:
@@ -199,22 +109,34 @@ def _attention(fields: Fields, style: Style, hidden: int, window: int | None) ->
     sinks = style.has_sinks or (window is not None and fields.flag("add_swa_attention_sink_bias"))
     small = heads if sinks else 0
     if asked if style.has_qkv_bias is None else style.has_qkv_bias:
-        small += heads * dim + kv_heads * (dim + v_dim)
+        small += heads * dim + (kv_heads * (dim + v_dim) if keeps_cache else 0)
     if asked if style.has_output_bias is None else style.has_output_bias:
         small += hidden
     if style.qk_norm == "head" or (fields.get("use_qk_norm") is True and style.qk_norm == "none"):
         small += 2 * dim
-    elif style.qk_norm == "full":
+    elif style.qk_norm == "full" or fields.get("qk_layernorm") is True:
         small += (heads + kv_heads) * dim
+    index_dim = fields.whole("index_head_dim", default=0) if has_index else 0
     return GroupedAttention(
         heads=heads,
         kv_heads=kv_heads,
         head_dim=dim,
         v_head_dim=v_dim,
         window_tokens=window,
-        gate_columns=heads if fields.get("gating") is True else 0,
-        small_params=small,
+        gate_columns=_gate_columns(fields, style, heads, dim),
+        keeps_cache=keeps_cache,
+        index_heads=fields.whole("index_n_heads", default=0) if has_index else 0,
+        index_dim=index_dim,
+        attends_tokens=fields.whole_or_none("index_topk") if has_index else None,
+        small_params=small + 2 * index_dim,
     )
+
+
+def _gate_columns(fields: Fields, style: Style, heads: int, dim: int) -> int:
+    """Return the width of the gate on what attention gives: none, one number a head, or all columns."""
+    if style.has_output_gate:
+        return heads * dim
+    return heads if fields.get("gating") is True else 0
 
 
 def _feed_forward(fields: Fields, style: Style, hidden: int, *, is_routed: bool) -> FeedForward:
@@ -226,6 +148,7 @@ def _feed_forward(fields: Fields, style: Style, hidden: int, *, is_routed: bool)
         return msgspec.structs.replace(found, small_params=small)
     width = fields.whole(
         "dense_intermediate_size",
+        "prefix_dense_intermediate_size",
         "intermediate_size_mlp",
         "intermediate_size",
         "ffn_dim",

@@ -5,22 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from overspill.errors import did_you_mean
 from overspill.perf.architecture import Architecture, Layer
 from overspill.perf.config_fields import Fields
-from overspill.perf.grouped_families import STYLES, grouped_layers
+from overspill.perf.grouped_families import grouped_layers
+from overspill.perf.hybrid_families import (
+    bamba_layers,
+    falcon_h1_layers,
+    granite_hybrid_layers,
+    jamba_layers,
+    lfm2_layers,
+    lightning_layers,
+    nemotron_h_layers,
+    searched_layers,
+)
 from overspill.perf.other_families import (
     compressed_layers,
     gated_delta_layers,
     gemma4_layers,
     kimi_linear_layers,
     latent_layers,
-    nemotron_h_layers,
+    longcat_layers,
 )
+from overspill.perf.renamed_fields import with_usual_names
+from overspill.perf.styles import STYLES, Style
+from overspill.perf.unread_fields import unread_fields
 
 _Layers = Callable[[Fields, int, int], tuple[Layer, ...]]
 
-_LATENT = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe_lite", "glm_moe_dsa")
+_LATENT = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm4_moe_lite", "glm_moe_dsa", "mistral4")
 _OTHERS: Mapping[str, _Layers] = {
     **dict.fromkeys(_LATENT, latent_layers),
     "deepseek_v4": compressed_layers,
@@ -30,6 +45,15 @@ _OTHERS: Mapping[str, _Layers] = {
     "kimi_linear": kimi_linear_layers,
     "nemotron_h": nemotron_h_layers,
     "gemma4_text": gemma4_layers,
+    "longcat_flash": longcat_layers,
+    "jamba": jamba_layers,
+    "bamba": bamba_layers,
+    "granitemoehybrid": granite_hybrid_layers,
+    "falcon_h1": falcon_h1_layers,
+    "lfm2": lfm2_layers,
+    "lfm2_moe": lfm2_layers,
+    "minimax": lightning_layers,
+    "nemotron-nas": searched_layers,
 }
 _SAME_AS: Mapping[str, str] = {
     # The language part of multimodal models, and names used by remote code.
@@ -55,10 +79,30 @@ _SAME_AS: Mapping[str, str] = {
     "step3p7_text": "step3p7",
     "glm4v_moe": "glm4_moe",
     "glm4v_moe_text": "glm4_moe",
+    "glm4v": "glm4",
+    "glm4v_text": "glm4",
+    "qwen2_5_omni": "qwen2",
+    "qwen2_5_omni_text": "qwen2",
+    "qwen3_omni_moe": "qwen3_moe",
+    "qwen3_omni_moe_text": "qwen3_moe",
+    "granitemoeshared": "granitemoe",
+    "minimax_text_01": "minimax",
+    "minimax_m1": "minimax",
+    "hunyuan": "hunyuan_v1_moe",
+    "RefinedWeb": "falcon",
+    "RefinedWebModel": "falcon",
+    "Yi": "llama",
+    "deci": "nemotron-nas",
+    "aquila": "llama",
+    "aquila3": "llama",
 }
 SUPPORTED: tuple[str, ...] = tuple(sorted({*STYLES, *_OTHERS, *_SAME_AS}))
 """Every ``model_type`` that can be read."""
-_TIES = {name for name, style in STYLES.items() if style.defaults.get("tie_word_embeddings")} | {"gemma4_text"}
+_TIES = {name for name, style in STYLES.items() if style.defaults.get("tie_word_embeddings")} | {
+    "gemma4_text",
+    "lfm2",
+    "lfm2_moe",
+}
 
 
 def read_model(config: Mapping[str, Any], file: str | None = None) -> Architecture:
@@ -69,7 +113,7 @@ def read_model(config: Mapping[str, Any], file: str | None = None) -> Architectu
     fields = Fields(config, file)
     model_type = _model_type(fields)
     style = STYLES.get(model_type)
-    fields = fields.with_defaults(style.defaults if style is not None else {})
+    fields = with_usual_names(fields.with_defaults(style.defaults if style is not None else {}), model_type)
     hidden = fields.whole("hidden_size", "n_embd", "n_embed", "d_model")
     vocabulary = fields.whole("vocab_size")
     blocks = fields.get("layers_block_type")
@@ -80,21 +124,22 @@ def read_model(config: Mapping[str, Any], file: str | None = None) -> Architectu
         raise fields.error("hidden_size, vocab_size and num_hidden_layers must be 1 or more")
     layers = grouped_layers(fields, style, hidden, count) if style else _OTHERS[model_type](fields, hidden, count)
     context = fields.whole_or_none("max_position_embeddings", "n_positions", "n_ctx", "seq_length")
-    extra = hidden * (2 if style is not None and style.has_norm_bias else 1)
-    if style is not None and style.learns_positions:
-        extra += (context or 0) * hidden
-    return Architecture(
+    extra = hidden if style is None else _style_params(fields, style, hidden, vocabulary, context or 0)
+    model = Architecture(
         model_type=model_type,
         hidden=hidden,
         vocabulary=vocabulary,
         layers=layers,
-        ties_embeddings=fields.flag("tie_word_embeddings", default=model_type in _TIES),
+        ties_embeddings=fields.flag(
+            "tie_word_embeddings", default=fields.flag("tie_embedding", default=model_type in _TIES)
+        ),
         context_tokens=context,
         extra_params=extra + _further_params(fields, model_type, hidden, vocabulary, count),
         mtp_layers=_mtp_layers(fields, model_type, layers),
         mtp_extra_params=_mtp_modules(fields) * (2 * hidden * hidden + 3 * hidden),
         leaves_out=("the vision and audio towers",) if fields.is_multimodal else (),
     )
+    return msgspec.structs.replace(model, unread_fields=unread_fields(fields, model))
 
 
 def _model_type(fields: Fields) -> str:
@@ -110,6 +155,13 @@ def _model_type(fields: Fields) -> str:
         f"model_type {inner!r} is not supported{did_you_mean(inner, SUPPORTED)}; supported: {', '.join(SUPPORTED)}. "
         "If it is built like one of these, write that one's name as model_type into a copy of the file"
     )
+
+
+def _style_params(fields: Fields, style: Style, hidden: int, vocabulary: int, context: int) -> int:
+    """Count the final norm, the position embedding and the head's bias."""
+    has_bias = fields.flag("lm_head_bias") if style.has_head_bias is None else style.has_head_bias
+    positions = (context + style.position_offset) * hidden if style.learns_positions else 0
+    return hidden * style.norm_vectors + positions + (vocabulary if has_bias else 0)
 
 
 def _further_params(fields: Fields, model_type: str, hidden: int, vocabulary: int, count: int) -> int:

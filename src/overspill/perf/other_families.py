@@ -1,4 +1,4 @@
-"""Families of models with latent, compressed and recurrent layers, and Gemma 4."""
+"""Families of models with latent and compressed attention and delta nets, and Gemma 4."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import msgspec
 from overspill.perf.architecture import DenseFeedForward, ExpertFeedForward, FeedForward, Layer
 from overspill.perf.attention import CompressedAttention, GroupedAttention, LatentAttention, Mixer, RecurrentMixer
 from overspill.perf.config_fields import Fields
-from overspill.perf.grouped_families import Style, experts, head_shape, routed_layers
+from overspill.perf.grouped_families import experts, head_shape, routed_layers
+from overspill.perf.styles import Style
 
 _SHARED = Style(shared="count")
 _SHARED_WIDTH = Style(shared="width", has_shared_gate=True)
@@ -27,6 +28,27 @@ def latent_layers(fields: Fields, hidden: int, count: int) -> tuple[Layer, ...]:
         )
         for index in range(count)
     )
+
+
+def longcat_layers(fields: Fields, hidden: int, count: int) -> tuple[Layer, ...]:
+    """Return the layers of LongCat Flash: two latent attentions and two dense feed-forwards for one of experts.
+
+    Some experts are no-ops (``zero_expert_num``), so that a token meets fewer weights than it chooses experts.
+    """
+    named, idle = fields.whole("n_routed_experts"), fields.whole("zero_expert_num", default=0)
+    chosen = fields.whole("moe_topk", "num_experts_per_tok")
+    half = Layer(
+        mixer=_latent(fields, has_index=False),
+        feed_forward=DenseFeedForward(width=fields.whole("ffn_hidden_size", "intermediate_size")),
+        small_params=2 * hidden,
+    )
+    routed = ExpertFeedForward(
+        experts=named,
+        top_k=round(chosen * named / (named + idle)),
+        width=fields.whole("expert_ffn_hidden_size", "moe_intermediate_size"),
+        small_params=hidden * idle + named + idle,
+    )
+    return (half, half, Layer(mixer=None, feed_forward=routed)) * count
 
 
 def _latent(fields: Fields, *, has_index: bool) -> LatentAttention:
@@ -185,64 +207,6 @@ def _kimi_delta(shape: Fields, hidden: int) -> RecurrentMixer:
         flops_per_token=8 * state,
         heads=heads,
         small_params=3 * width * kernel + width + heads + dim,
-    )
-
-
-def nemotron_h_layers(fields: Fields, hidden: int, count: int) -> tuple[Layer, ...]:
-    """Return the blocks of Nemotron-H and Nemotron 3: Mamba-2, attention, feed-forward, one thing each."""
-    blocks = _nemotron_blocks(fields, count)
-    heads, kv_heads = fields.whole("num_attention_heads"), fields.whole("num_key_value_heads")
-    dim = fields.whole("head_dim", "attention_head_dim")
-    attention = GroupedAttention(heads=heads, kv_heads=kv_heads, head_dim=dim, v_head_dim=dim)
-    dense = DenseFeedForward(width=fields.whole("intermediate_size"), is_gated=False)
-    mamba = _mamba2(fields, hidden)
-    by_letter = {
-        "M": Layer(mixer=mamba, feed_forward=None, small_params=hidden),
-        "*": Layer(mixer=attention, feed_forward=None, small_params=hidden),
-        "-": Layer(mixer=None, feed_forward=dense, small_params=hidden),
-    }
-    if "E" in blocks:
-        by_letter["E"] = Layer(mixer=None, feed_forward=_nemotron_experts(fields), small_params=hidden)
-    return tuple(by_letter[letter] for letter in blocks)
-
-
-def _nemotron_blocks(fields: Fields, count: int) -> tuple[str, ...]:
-    """Return each block's letter; newer configurations spell them out."""
-    letters = {"mamba": "M", "attention": "*", "mlp": "-", "moe": "E", "linear_attention": "M", "full_attention": "*"}
-    listed = fields.per_layer("layers_block_type", count)
-    named = fields.text("hybrid_override_pattern") or ""
-    blocks = tuple(letters.get(str(kind), "?") for kind in listed) if listed is not None else tuple(named)[:count]
-    if len(blocks) < count or not set(blocks) <= set("M*-E"):
-        raise fields.error(
-            f"hybrid_override_pattern or layers_block_type must name each of the {count} blocks: "
-            "M (mamba), * (attention), - (mlp) or E (moe)"
-        )
-    return blocks
-
-
-def _nemotron_experts(fields: Fields) -> ExpertFeedForward:
-    found = experts(fields, Style(is_gated=False))
-    return msgspec.structs.replace(
-        found,
-        shared_width=fields.whole("moe_shared_expert_intermediate_size", default=0)
-        * fields.whole("n_shared_experts", default=1),
-        latent=fields.whole_or_none("moe_latent_size"),
-        small_params=found.experts,
-    )
-
-
-def _mamba2(fields: Fields, hidden: int) -> RecurrentMixer:
-    heads, dim = fields.whole("mamba_num_heads"), fields.whole("mamba_head_dim")
-    size, groups = fields.whole("ssm_state_size"), fields.whole("n_groups")
-    kernel = fields.whole("conv_kernel", default=4)
-    width = heads * dim
-    channels = width + 2 * groups * size
-    return RecurrentMixer(
-        weights=hidden * (width + channels + heads) + width * hidden,
-        state_bytes=width * size * _FP32 + channels * (kernel - 1) * _BF16,
-        flops_per_token=6 * width * size,
-        heads=heads,
-        small_params=channels * (kernel + 1) + 3 * heads + width,
     )
 
 
