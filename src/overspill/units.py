@@ -42,7 +42,7 @@ def parse_size_bytes(text: str) -> int:
 def format_duration(seconds: float) -> str:
     """Show a duration with three significant digits in the unit that fits: ``1.23 s``, ``45.6 ms``."""
     for unit, scale in (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)):
-        if abs(seconds) >= scale:
+        if abs(seconds) >= scale * 0.9995:  # 0.9996 s are 1 s in three digits, not 1e+03 ms
             return f"{seconds / scale:.3g} {unit}"
     return "0 s" if seconds == 0 else f"{seconds / 1e-6:.3g} µs"
 

@@ -79,6 +79,11 @@ class MemoryBudget(msgspec.Struct, frozen=True, kw_only=True):
         """True if there is any room for a KV cache."""
         return self.kv_bytes > 0
 
+    @property
+    def usable_bytes(self) -> float:
+        """What the engine takes of the GPU in all."""
+        return self.weights_bytes + self.reserves.total_bytes + self.kv_bytes
+
 
 class _Habits(msgspec.Struct, frozen=True, kw_only=True):
     """How an engine spends memory: NVIDIA's aiconfigurator 0.12, base_backend.py, from measurements; last one ours."""

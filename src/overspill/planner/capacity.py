@@ -53,6 +53,8 @@ class Obstacle(StrEnum):
     CACHE = "cache"
     TTFT = "ttft"
     TPOT = "tpot"
+    LOAD = "load"
+    ATTAINMENT = "attainment"
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,15 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     precision: str
     obstacle: Obstacle
     why: str
+    replicas: int = 1
+    """Of that layout."""
+    alone: Slo | None = None
+    """The parts of the SLO as one request alone would keep them there, where that is too slow."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all of them."""
+        return self.replicas * self.layout.gpus
 
 
 class ReplicaFit(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,7 +163,8 @@ def fit_replica(candidate: Candidate, layout: Layout, lengths: Lengths, slo: Slo
     alone = _predict(candidate, layout, lengths, 1)
     slow = _slow(candidate, alone, slo)
     if slow is not None:
-        return _failure(candidate, layout, slow[0], f"{slow[1]} with one request alone")
+        failure = _failure(candidate, layout, slow[0], f"{slow[1]} with one request alone")
+        return msgspec.structs.replace(failure, alone=_kept_alone(candidate, alone, slo))
     return _fill(candidate, layout, lengths, slo, budget, notes)
 
 
@@ -194,8 +206,8 @@ def _memory_lack(candidate: Candidate, layout: Layout, lengths: Lengths, budget:
     if not budget.fits:
         reserved = budget.reserves.total_bytes * gpus / GIB
         why = (
-            f"weights leave no room for a cache: {weights:,.0f} GiB, {reserved:,.0f} GiB for the engine itself and the "
-            f"share that it leaves free > {has:,.0f} GiB"
+            f"weights leave no room for a cache: {weights:,.0f} GiB and {reserved:,.0f} GiB for the engine itself > "
+            f"{budget.usable_bytes * gpus / GIB:,.0f} GiB that it takes of {has:,.0f}"
         )
         return _failure(candidate, layout, Obstacle.WEIGHTS, why)
     longest = kv_bytes(
@@ -266,8 +278,22 @@ def _slow(candidate: Candidate, prediction: Prediction, slo: Slo) -> tuple[Obsta
         (Obstacle.TTFT, prediction.ttft_high_s if cautious else prediction.ttft_s, slo.ttft_s),
     ):
         if may_s is not None and is_s > may_s:
-            return obstacle, f"{obstacle.value.upper()} {format_duration(is_s)} > {format_duration(may_s)}"
+            return obstacle, f"{obstacle.value.upper()} {_apart(is_s, may_s)} > {format_duration(may_s)}"
     return None
+
+
+def _kept_alone(candidate: Candidate, prediction: Prediction, slo: Slo) -> Slo:
+    """Return what would be kept of the parts that an SLO has."""
+    is_high = candidate.is_cautious
+    ttft_s = prediction.ttft_high_s if is_high else prediction.ttft_s
+    tpot_s = prediction.tpot_high_s if is_high else prediction.tpot_s
+    return Slo(ttft_s=None if slo.ttft_s is None else ttft_s, tpot_s=None if slo.tpot_s is None else tpot_s)
+
+
+def _apart(is_s: float, may_s: float) -> str:
+    """Return a time that is more than another one in so many digits that it shows."""
+    text = format_duration(is_s)
+    return text if text != format_duration(may_s) else f"{is_s * 1e3:.5g} ms"
 
 
 def _failure(candidate: Candidate, layout: Layout, obstacle: Obstacle, why: str) -> Failure:

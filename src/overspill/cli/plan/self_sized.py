@@ -14,6 +14,7 @@ from overspill.errors import ConfigError
 from overspill.perf.model_config import read_model
 from overspill.planner.capacity import Lengths
 from overspill.planner.demand import DemandSeries
+from overspill.planner.peak import Peak, busiest_stretch
 from overspill.planner.sizing import Demand
 from overspill.planner.workloads.reading import Workload
 
@@ -26,6 +27,7 @@ def size_for(given: dict[str, Any], workload: Workload, demand: DemandSeries, gp
     found = read_config(given["model_config"])
     model, gpus = read_model(found.config, found.name), load_gpus(None)
     wanted = _demand(workload, demand)
+    peak = Peak(demand=wanted, arrivals=busiest_stretch(workload))
     slo = read_slo(given["slo"])
     asked = {
         "gpu_names": (gpu,),
@@ -34,9 +36,10 @@ def size_for(given: dict[str, Any], workload: Workload, demand: DemandSeries, gp
         "engine": given["engine"],
         "headroom": given["headroom"],
         "cautious": False,
+        "attainment": 0.95,
         "observed_path": given["observed"],
     }
-    predictor, sizings = sized(found, model, gpus, wanted, slo, asked)
+    predictor, sizings = sized(found, model, gpus, peak, slo, asked)
     if sizings[0].replica is None:
         reasons = "; ".join(dict.fromkeys(failure.why for failure in sizings[0].failures)) or "no layout fits"
         raise ConfigError(f"{found.name} does not keep {given['slo']} on {gpu}: {reasons}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import groupby
-from statistics import fmean
 from typing import Any
 
 import click
@@ -21,17 +20,19 @@ from overspill.perf.architecture import Architecture, Role, count_parameters
 from overspill.perf.checkpoint import checkpoint_recipe
 from overspill.perf.model_config import read_model
 from overspill.perf.precision import FORMAT_BITS, Recipe, recipe
-from overspill.planner.capacity import Candidate, Lengths, Slo
+from overspill.planner.capacity import Candidate, Obstacle, Slo, replicas_for
 from overspill.planner.measured_rows import ReadRows, engine_name, with_ttft_or_tpot
+from overspill.planner.peak import Peak, peak_of
 from overspill.planner.prediction import Predictor
+from overspill.planner.simulated import TargetModel
 from overspill.planner.sizing import Demand, Needs, Sizing, describe_layout
 from overspill.planner.sizing import size as size_one
-from overspill.planner.workloads.reading import read_trace
+from overspill.planner.workloads.reading import FORMATS, TraceFormat, open_workload
+from overspill.planner.workloads.rows import Options
+from overspill.planner.workloads.synthetic import KEYS
 from overspill.units import format_bytes, format_duration, parse_duration_s
 
 _WIDTH = 120
-_PEAK_WINDOW_S = 60.0
-_PEAK_QUANTILE = 0.99
 
 
 @click.command()
@@ -40,13 +41,20 @@ _PEAK_QUANTILE = 0.99
 )
 @click.option("--gpu", "gpu_names", required=True, multiple=True, help="A kind of GPU; repeat it to compare, or `all`.")
 @click.option("--slo", default="", metavar="ttft=2s,tpot=50ms", help="What a request may take; no limit if left out.")
-@click.option("--workload", required=True, metavar="rps=2,in=1200,out=300|LOG", help="A few numbers, or a trace.")
+@click.option("--workload", "-w", required=True, metavar="LOG", help="A log, bundled:NAME, rps=2,in=1200,out=300.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="auto", help="What the log is.  [auto]")
+@click.option("--log-model", help="Only requests for this model, where the log names models.")
+@click.option("--load", default=1.0, type=Finite(0.0001, 100_000), help="Multiplies drawn requests.  [1]")
+@click.option("--seed", default=1, help="Of what is drawn.  [1]")
 @click.option("--precision", "precisions", multiple=True, help="How weights are kept; repeat to compare.  [checkpoint]")
 @click.option(
     "--kv-precision", type=click.Choice(["bf16", "fp8"]), help="Of the KV cache.  [fp8 if weights have 8 bits]"
 )
 @click.option("--engine", default="vllm", help="vllm, sglang, trtllm or llamacpp.  [vllm]")
 @click.option("--headroom", default=0.2, type=Finite(0, 0.9), help="Share of each replica kept free for bursts.  [0.2]")
+@click.option(
+    "--attainment", default=0.95, type=Finite(0.01, 1), help="Share of requests that must meet the SLO.  [0.95]"
+)
 @click.option("--cautious", is_flag=True, help="Let the upper ends of the 90 % intervals keep the SLO.")
 @click.option("--observed", "observed_path", metavar="CSV", help="Measured rows that calibrate, as for plan predict.")
 @click.option("--gpus", "gpus_path", metavar="YAML", help="A catalogue of GPUs of your own.")
@@ -54,25 +62,28 @@ _PEAK_QUANTILE = 0.99
 def size(as_json: bool, **given: Any) -> None:
     """Say how many GPUs a model needs for a workload within an SLO: layout, precision, room, speed.
 
-    Each smaller layout is shown with the reason why it does not do. Speeds are the roofline's with the shipped prior:
-    `--observed` corrects them by what you measured.
+    The workload's peak is planned for, and the plan is held to its bursts: replicas are added until the wanted share of
+    requests meets the SLO in a simulation. Each smaller plan is shown with the reason why it does not do. Speeds are
+    the roofline's with the shipped prior: `--observed` corrects them by what you measured.
     """
     found = read_config(given["model_name"])
     model, gpus = read_model(found.config, found.name), load_gpus(given["gpus_path"])
-    demand = read_demand(given["workload"])
+    options = Options(seed=given["seed"], rate_factor=given["load"], model=given["log_model"])
+    peak = read_peak(given["workload"], given["form"], options)
     slo = read_slo(given["slo"])
-    predictor, sizings = sized(found, model, gpus, demand, slo, given)
+    predictor, sizings = sized(found, model, gpus, peak, slo, given)
     if as_json:
-        click.echo(msgspec.json.encode(answer_values(found, model, demand, slo, predictor, sizings)).decode())
+        values = answer_values(found, model, peak.demand, slo, predictor, sizings)
+        click.echo(msgspec.json.encode({**values, "arrivals": peak.arrivals.source}).decode())
         return
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH
-    _print(console, found, model, demand, sizings)
+    _print(console, found, model, peak, sizings, given["headroom"])
 
 
 def sized(
-    found: CatalogModel, model: Architecture, gpus: GpuCatalog, demand: Demand, slo: Slo, given: dict[str, Any]
+    found: CatalogModel, model: Architecture, gpus: GpuCatalog, peak: Peak, slo: Slo, given: dict[str, Any]
 ) -> tuple[Predictor, list[Sizing]]:
     """Size a model for each kind of GPU and precision that is given."""
     kept = [recipe(name) for name in given["precisions"]] or [checkpoint_recipe(found.config, found.name)]
@@ -89,9 +100,11 @@ def sized(
                 predictor=predictor,
                 is_cautious=given["cautious"],
             ),
-            demand,
+            peak.demand,
             slo,
             headroom=given["headroom"],
+            arrivals=peak.arrivals,
+            attainment=given["attainment"],
         )
         for name in _names(given["gpu_names"], gpus)
         for one in kept
@@ -111,46 +124,14 @@ def read_slo(text: str) -> Slo:
     return Slo(**seconds)
 
 
-def read_demand(text: str) -> Demand:
-    """Read ``rps=2,in=1200,out=300[,longest=8000]``, or a trace whose busiest minutes count."""
-    if "=" not in text:
-        return _demand_of_trace(text)
-    values = _pairs("--workload", text, {"rps", "in", "out", "longest"})
-    missing = sorted({"rps", "in", "out"} - set(values))
-    if missing:
-        raise click.UsageError(f"--workload lacks {', '.join(missing)}: write rps=2,in=1200,out=300")
-    numbers = {name: _number(name, value) for name, value in values.items()}
-    prompt, answer = math.ceil(numbers["in"]), math.ceil(numbers["out"])
-    return Demand(
-        requests_per_s=numbers["rps"],
-        lengths=Lengths(
-            prompt_tokens=prompt,
-            answer_tokens=answer,
-            longest_tokens=max(prompt + answer, math.ceil(numbers.get("longest", 0.0))),
-        ),
-        source="--workload",
-    )
-
-
-def _demand_of_trace(path: str) -> Demand:
-    trace = read_trace(path)
-    if not trace.requests:
-        raise click.UsageError(f"--workload: {path} has no requests")
-    counts: dict[int, int] = {}
-    for request in trace.requests:
-        counts[int(request.at_s / _PEAK_WINDOW_S)] = counts.get(int(request.at_s / _PEAK_WINDOW_S), 0) + 1
-    windows = max(counts) + 1
-    busiest = sorted(counts.get(index, 0) for index in range(windows))
-    peak = busiest[min(windows - 1, math.ceil(windows * _PEAK_QUANTILE) - 1)]
-    return Demand(
-        requests_per_s=peak / _PEAK_WINDOW_S,
-        lengths=Lengths(
-            prompt_tokens=math.ceil(fmean(request.prompt_tokens for request in trace.requests)),
-            answer_tokens=math.ceil(fmean(request.output_tokens for request in trace.requests)),
-            longest_tokens=max(request.prompt_tokens + request.output_tokens for request in trace.requests),
-        ),
-        source=f"{trace.source}: {len(trace.requests):,} requests, rate of the busiest minute of a hundred",
-    )
+def read_peak(text: str, form: TraceFormat, options: Options) -> Peak:
+    """Read the peak of ``rps=2,in=1200,out=300[,peak=4][,longest=8000]`` or of a log."""
+    kept = [part for part in text.split(",") if part.partition("=")[0].strip() != "longest"]
+    longest = 0.0
+    if len(kept) < len(text.split(",")):
+        text, given = ",".join(kept), _pairs("--workload", text, {"longest", *KEYS})
+        longest = _number("longest", given["longest"])
+    return peak_of(open_workload(text, form, options), options, longest)
 
 
 def _pairs(option: str, text: str, known: set[str]) -> dict[str, str]:
@@ -210,6 +191,7 @@ def answer_values(
             "mtp_parameters": count.mtp,
             "active_parameters": count.active,
             "leaves_out": model.leaves_out,
+            "unread_fields": model.unread_fields,
         },
         "workload": msgspec.to_builtins(demand),
         "slo": msgspec.to_builtins(slo),
@@ -223,22 +205,34 @@ def _plan_values(sizing: Sizing) -> dict[str, Any]:
     values["fits"] = sizing.replica is not None
     values["layout"] = describe_layout(sizing.replica.layout) if sizing.replica is not None else None
     for failure, plain in zip(sizing.failures, values["failures"], strict=True):
-        plain["gpus"], plain["layout_name"] = failure.layout.gpus, describe_layout(failure.layout)
+        plain["gpus"], plain["layout_name"] = failure.gpus, describe_layout(failure.layout)
     return values
 
 
-def _print(console: Console, found: CatalogModel, model: Architecture, demand: Demand, sizings: list[Sizing]) -> None:
+def _print(
+    console: Console, found: CatalogModel, model: Architecture, peak: Peak, sizings: list[Sizing], headroom: float
+) -> None:
     count = count_parameters(model)
     parts = f"{count.total / 1e9:.1f} B parameters, {count.active / 1e9:.1f} B active"
     console.print(f"[bold]{escape(found.name)}[/bold] ({model.model_type}): {parts}")
-    lengths = demand.lengths
+    for note in _model_notes(model):
+        console.print(f"  note: {escape(note)}")
+    lengths = peak.demand.lengths
     console.print(
-        f"{demand.requests_per_s:g} requests/s of {lengths.prompt_tokens:,} + {lengths.answer_tokens:,} tokens, the "
-        f"longest {lengths.longest_tokens:,} ({escape(demand.source)})"
+        f"{peak.demand.requests_per_s:.4g} requests/s of {lengths.prompt_tokens:,} + {lengths.answer_tokens:,} tokens, "
+        f"the longest {lengths.longest_tokens:,} ({escape(peak.demand.source)})"
     )
     console.print(_table(sizings))
     for sizing in sizings:
-        _print_reasons(console, sizing)
+        _print_reasons(console, sizing, peak, headroom)
+
+
+def _model_notes(model: Architecture) -> list[str]:
+    """Return what of the model is not in the figures."""
+    notes = [f"not counted: {part}" for part in model.leaves_out]
+    if model.unread_fields:
+        notes.append(f"fields of config.json that nothing was made of: {', '.join(model.unread_fields)}")
+    return notes
 
 
 def _table(sizings: list[Sizing]) -> Table:
@@ -254,7 +248,7 @@ def _table(sizings: list[Sizing]) -> Table:
         "TPOT",
         "tok/s each",
         "limit",
-        "kW",
+        "SLO met",
     ):
         table.add_column(column, justify="left" if column in {"GPU", "precision", "replica", "limit"} else "right")
     for sizing in sorted(sizings, key=lambda one: one.gpus or math.inf):
@@ -262,7 +256,6 @@ def _table(sizings: list[Sizing]) -> Table:
         if fit is None:
             table.add_row(sizing.gpu, sizing.precision, "-", "none fits", *[""] * 7, style="dim")
             continue
-        assert sizing.needs is not None  # there is a replica
         table.add_row(
             sizing.gpu,
             sizing.precision,
@@ -274,18 +267,17 @@ def _table(sizings: list[Sizing]) -> Table:
             format_duration(fit.prediction.tpot_s),
             f"{fit.output_tokens_per_s:,.0f}",
             fit.limit.split(" ", maxsplit=1)[0],
-            f"{sizing.needs.power_w / 1e3:.1f}",
+            "-" if sizing.attainment is None else f"{sizing.attainment.met:.1%}",
         )
     return table
 
 
-def _print_reasons(console: Console, sizing: Sizing) -> None:
+def _print_reasons(console: Console, sizing: Sizing, peak: Peak, headroom: float) -> None:
     console.print(f"\n[bold]{sizing.gpu}[/bold] in {sizing.precision} ({escape(sizing.gpu_source)})")
     fit = sizing.replica
     if fit is not None:
         assert sizing.needs is not None  # there is a replica
-        one, needs = fit.prediction, sizing.needs
-        budget = fit.budget
+        one, budget = fit.prediction, fit.budget
         console.print(
             f"  a GPU: {format_bytes(budget.weights_bytes)} weights, {format_bytes(budget.reserves.total_bytes)} for "
             f"the engine, {format_bytes(budget.kv_bytes)} KV cache, of {format_bytes(budget.capacity_bytes)}"
@@ -295,23 +287,85 @@ def _print_reasons(console: Console, sizing: Sizing) -> None:
             f"{format_duration(one.tpot_low_s)} - {format_duration(one.tpot_high_s)}; a replica carries "
             f"{fit.requests_per_s:.2f} requests/s (--unit rps={fit.requests_per_s:.3g}); limit: {fit.limit}"
         )
-        console.print(f"  {_needs_line(needs)}")
+        for line in (*_attainment_lines(sizing, peak), _needs_line(sizing.needs), *_others(sizing, peak, headroom)):
+            console.print(f"  {escape(line)}")
         for note in fit.notes:
             console.print(f"  note: {escape(note)}")
-    for line in _reasons(sizing):
+    for line in (*_reasons(sizing), *_remedies(sizing)):
         console.print(f"  {escape(line)}")
 
 
+def _attainment_lines(sizing: Sizing, peak: Peak) -> list[str]:
+    """Return how well the SLO is kept, and the same engine for a configuration to simulate."""
+    lines = []
+    found, engine = sizing.attainment, sizing.engine
+    if found is not None:
+        of = f"{found.replicas} of the replicas" if found.replicas < sizing.replicas else "simulated"
+        lines.append(
+            f"SLO met by {found.met:.1%} of {found.requests:,} requests ({of}; {peak.arrivals.source}): TTFT p95 "
+            f"{format_duration(found.ttft_p95_s)}, TPOT p95 {format_duration(found.tpot_p95_s)}"
+        )
+        if found.alone < 1:
+            lines.append(
+                f"an engine for each request alone would keep it for {found.alone:.1%}: the others are too long"
+            )
+    if engine is not None:
+        lines.append(_prior_line(engine))
+    return lines
+
+
+def _prior_line(target: TargetModel) -> str:
+    """Return a pool's settings for this replica, as overspill.yaml has them."""
+    engine = target.engine
+    times = {
+        "ttft_base": engine.step_base_s + target.delay_s,
+        "prefill_per_token": engine.prefill_s_per_token,
+        "tpot_base": engine.step_base_s,
+        "tpot_per_running": engine.step_s_per_running,
+    }
+    said = ", ".join(f"{name}: {_in_config(seconds)}" for name, seconds in times.items())
+    return f"for plan simulate: max_batch_size: {engine.slots}, prior: {{{said}}}"
+
+
+def _in_config(seconds: float) -> str:
+    return f"{seconds * 1e3:.4g}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.4g}us"
+
+
+def _others(sizing: Sizing, peak: Peak, headroom: float) -> list[str]:
+    """Return the other layouts that would do by their mean load, in one line."""
+    rate = peak.demand.requests_per_s
+    counts = [(replicas_for(rate, fit, headroom), fit.layout) for fit in sizing.alternatives]
+    named = [f"{count} x {describe_layout(layout)} = {count * layout.gpus} GPUs" for count, layout in counts]
+    return [f"other layouts, by mean load: {'; '.join(named)}"] if named else []
+
+
 def _reasons(sizing: Sizing) -> list[str]:
-    """Return why smaller layouts do not do; one line for neighbours that share their reason."""
+    """Return why smaller plans do not do; one line for neighbours that share their reason."""
     lines: list[str] = []
     for why, group in groupby(sizing.failures, key=lambda failure: failure.why):
         failures = list(group)
-        counts = sorted({failure.layout.gpus for failure in failures})
+        counts = sorted({failure.gpus for failure in failures})
         number = "1 GPU" if counts == [1] else f"{_span(counts)} GPUs"
-        layout = f" ({describe_layout(failures[0].layout)})" if len(failures) == 1 else ""
+        times = f"{failures[0].replicas} x " if failures[0].replicas > 1 else ""
+        layout = f" ({times}{describe_layout(failures[0].layout)})" if len(failures) == 1 else ""
         lines.append(f"{number}{layout}: {why}")
     return lines
+
+
+def _remedies(sizing: Sizing) -> list[str]:
+    """Return what would do, where nothing does."""
+    if sizing.replica is not None:
+        return []
+    slow = [(failure.alone, failure) for failure in sizing.failures if failure.alone is not None]
+    if slow:
+        kept, best = min(slow, key=lambda pair: (pair[0].tpot_s or 0.0, pair[0].ttft_s or 0.0, pair[1].gpus))
+        parts = {"ttft": kept.ttft_s, "tpot": kept.tpot_s}
+        said = ",".join(f"{name}={_in_config(value)}" for name, value in parts.items() if value is not None)
+        where = f"{describe_layout(best.layout)} gives one request alone"
+        return [f"what would do: an SLO above {said}, which {where}; a faster GPU; a smaller --precision"]
+    if all(failure.obstacle in (Obstacle.WEIGHTS, Obstacle.CACHE) for failure in sizing.failures):
+        return ["what would do: a smaller --precision or --kv-precision, shorter requests, a GPU with more memory"]
+    return []
 
 
 def _span(counts: list[int]) -> str:

@@ -72,7 +72,10 @@ def _unit(plan: Any, lengths: Any, machine_gpus: list[int], headroom: float, nam
     wrong = [size for size in machine_gpus if gpus % size]
     if wrong:
         raise ConfigError(f"machines of {machine_gpus} GPUs do not make equal units; plan with one kind at a time")
-    rate = plan["replica"]["requests_per_s"] * replicas * (1 - headroom)
+    each = plan["replica"]["requests_per_s"] * (1 - headroom)
+    if plan["burst_limited_per_s"] is not None:
+        each = min(each, plan["burst_limited_per_s"])
+    rate = each * replicas
     return SizedUnit(
         capacity=UnitCapacity(
             requests_per_s=rate,

@@ -22,7 +22,7 @@ _DAY_S = 86_400.0
 _STEP_S = 60.0
 _TROUGH_SHARE = 0.25
 """The trough's rate as a part of the mean: 0.27 in a day of ServeGen's deepseek-r1."""
-_KEYS = {
+KEYS = {
     "rps": "mean requests per second",
     "peak": "requests per second at the daily peak",
     "in": "mean prompt tokens",
@@ -31,6 +31,7 @@ _KEYS = {
     "cached": "share of the prompt tokens that a prefix cache has, 0 to 1",
     "hours": "length",
 }
+"""The numbers that may be given, and what each is."""
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_numbers(text: str) -> bool:
     """Tell whether this is a few numbers and not the name of a file."""
-    return text.partition("=")[0].strip() in _KEYS and "/" not in text
+    return text.partition("=")[0].strip() in KEYS and "/" not in text
 
 
 class SyntheticWorkload:
@@ -103,18 +104,18 @@ def _read(text: str) -> dict[str, float]:
     given: dict[str, float] = {}
     for part in text.split(","):
         key, equals, number = (piece.strip() for piece in part.partition("="))
-        if key not in _KEYS:
-            raise UnknownName("number of a workload", key, _KEYS)
+        if key not in KEYS:
+            raise UnknownName("number of a workload", key, KEYS)
         try:
             value = float(number)
         except ValueError:
             value = math.nan
         if not equals or not math.isfinite(value) or value < 0 or (value == 0 and key != "cached"):
-            raise TraceError(f"{part.strip()!r}: {_KEYS[key]} must be a number above 0, as in {key}=2")
+            raise TraceError(f"{part.strip()!r}: {KEYS[key]} must be a number above 0, as in {key}=2")
         given[key] = value
     for key in ("rps", "in", "out"):
         if key not in given:
-            raise TraceError(f"the workload {text!r} lacks {key}= ({_KEYS[key]}); write it as rps=2,in=1200,out=300")
+            raise TraceError(f"the workload {text!r} lacks {key}= ({KEYS[key]}); write it as rps=2,in=1200,out=300")
     return given
 
 
