@@ -117,34 +117,25 @@ def size(
     With ``arrivals`` it is held to them: their share that meets the SLO must be ``attainment``. Without, the mean load
     within a replica's capacity less ``headroom`` is all that is asked.
     """
-    fits: list[ReplicaFit] = []
-    failures: list[Failure] = []
-    for layout in layouts(candidate.model, candidate.gpu):
-        if fits and layout.pp > 1:
-            break  # a pipeline over machines is for what does not fit one
-        found = fit_replica(candidate, layout, demand.lengths, slo)
-        if isinstance(found, Failure):
-            failures.append(found)
-        else:
-            fits.append(found)
+    fits, failures = _tried(candidate, demand.lengths, slo)
     row = candidate.row
-    source = f"{row.source} ({row.as_of.isoformat()}, {row.confidence})"
+    nothing = Sizing(
+        gpu=row.name,
+        precision=candidate.recipe.name,
+        replica=None,
+        replicas=0,
+        gpus=0,
+        carries_per_s=0.0,
+        attainment=None,
+        burst_limited_per_s=None,
+        engine=None,
+        needs=None,
+        failures=tuple(failures),
+        alternatives=(),
+        gpu_source=f"{row.source} ({row.as_of.isoformat()}, {row.confidence})",
+    )
     if not fits:
-        return Sizing(
-            gpu=row.name,
-            precision=candidate.recipe.name,
-            replica=None,
-            replicas=0,
-            gpus=0,
-            carries_per_s=0.0,
-            attainment=None,
-            burst_limited_per_s=None,
-            engine=None,
-            needs=None,
-            failures=tuple(failures),
-            alternatives=(),
-            gpu_source=source,
-        )
+        return nothing
     ranked = sorted(fits, key=lambda fit: (_gpus(fit, demand, headroom), fit.layout.gpus))
     plans = _plans(candidate, ranked, demand, slo, headroom, arrivals, attainment)
     best = min(plans, key=lambda plan: plan.rank)
@@ -152,9 +143,8 @@ def size(
     failures = [failure for failure in failures if failure.layout.gpus <= fit.layout.gpus]
     failures += [failure for plan in plans for failure in _smaller(candidate, plan, best, demand, headroom, attainment)]
     tried = {plan.fit.layout for plan in plans}
-    return Sizing(
-        gpu=row.name,
-        precision=candidate.recipe.name,
+    return msgspec.structs.replace(
+        nothing,
         replica=fit,
         replicas=best.replicas,
         gpus=best.gpus,
@@ -165,8 +155,22 @@ def size(
         needs=_needs(candidate, fit, best.replicas, demand),
         failures=tuple(failures),
         alternatives=tuple(other for other in ranked if other.layout not in tried),
-        gpu_source=source,
     )
+
+
+def _tried(candidate: Candidate, lengths: Lengths, slo: Slo) -> tuple[list[ReplicaFit], list[Failure]]:
+    """Return the layouts that keep the SLO for requests of mean length, and why others do not."""
+    fits: list[ReplicaFit] = []
+    failures: list[Failure] = []
+    for layout in layouts(candidate.model, candidate.gpu):
+        if fits and layout.pp > 1:
+            break  # a pipeline over machines is for what does not fit one
+        found = fit_replica(candidate, layout, lengths, slo)
+        if isinstance(found, Failure):
+            failures.append(found)
+        else:
+            fits.append(found)
+    return fits, failures
 
 
 def _plans(
