@@ -13,6 +13,7 @@ import msgspec
 from overspill.errors import ConfigError, UnknownName
 
 _FOLDER = "model_configs"
+_QUANTISATION = "hf_quant_config.json"
 
 
 class CatalogModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,8 +65,21 @@ def read_config(model: str) -> CatalogModel:
         raise ConfigError("must be a JSON object, as Hugging Face's config.json is", file=str(path))
     if "config" in config and "hub_id" in config:
         return msgspec.convert(config, CatalogModel)
+    config = _with_quantisation_beside(config, path.with_name(_QUANTISATION))
     name = config.get("_name_or_path") or path.parent.name or path.stem
     return CatalogModel(name=str(name), hub_id="", source=str(path), as_of=dt.date.min, config=config)
+
+
+def _with_quantisation_beside(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the configuration with what ModelOpt wrote of its quantisation into a file of its own, if it did."""
+    is_said = any("quantization_config" in part for part in (config, config.get("text_config") or {}))
+    if is_said or not path.exists():
+        return config
+    try:
+        said = {"quant_method": "modelopt", **json.loads(path.read_bytes())["quantization"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"cannot be read as ModelOpt's quantisation: {error!r}", file=str(path)) from error
+    return {**config, "quantization_config": said}
 
 
 def _load(name: str) -> CatalogModel:

@@ -48,9 +48,12 @@ class GroupedAttention(msgspec.Struct, frozen=True, kw_only=True):
         index = self.index_dim * (self.index_heads + 1)
         return hidden * (self.heads * (self.head_dim + self.v_head_dim) + keys + values + self.gate_columns + index)
 
-    def value_params(self, hidden: int) -> int:
-        """Count the weights of the value projection: some formats store it more finely."""
-        return hidden * self.kv_heads * self.v_head_dim if self.keeps_cache and self.has_value_weights else 0
+    def part_params(self, hidden: int) -> dict[str, int]:
+        """Count the weights of projections that some formats store apart: ``query``, ``key``, ``value``, ``output``."""
+        keys = hidden * self.kv_heads * self.head_dim if self.keeps_cache else 0
+        values = hidden * self.kv_heads * self.v_head_dim if self.keeps_cache and self.has_value_weights else 0
+        query, output = hidden * self.heads * self.head_dim, hidden * self.heads * self.v_head_dim
+        return {"query": query, "key": keys, "value": values, "output": output}
 
     def attended(self, context_tokens: int) -> int:
         """Count the tokens that a query after so many tokens looks at."""
@@ -114,9 +117,9 @@ class LatentAttention(msgspec.Struct, frozen=True, kw_only=True):
         gate = hidden * self.gate_columns
         return queries + latent + unfolded + output + gate + (index if self.index_heads else 0)
 
-    def value_params(self, hidden: int) -> int:  # noqa: ARG002 - alike for all kinds
-        """Count the weights of the value projection; the latent one has none of its own."""
-        return 0
+    def part_params(self, hidden: int) -> dict[str, int]:
+        """Count the weights of projections that some formats store apart: the latent ones have other names."""
+        return {"output": self.heads * self.v_head_dim * hidden}
 
     def attended(self, context_tokens: int) -> int:
         """Count the tokens that a query after so many tokens looks at."""
@@ -176,9 +179,9 @@ class CompressedAttention(msgspec.Struct, frozen=True, kw_only=True):
             index += hidden * (self._compressor_columns(self.index_dim) + self.index_heads)
         return queries + hidden * self.head_dim + output + compressor + index
 
-    def value_params(self, hidden: int) -> int:  # noqa: ARG002
-        """Count the weights of the value projection; keys and values are one here."""
-        return 0
+    def part_params(self, hidden: int) -> dict[str, int]:  # noqa: ARG002
+        """Count the weights of projections that some formats store apart: there are none of those here."""
+        return {}
 
     def attended(self, context_tokens: int) -> int:
         """Count the entries that a query after so many tokens looks at, a compressed one counting as one."""
@@ -234,9 +237,9 @@ class RecurrentMixer(msgspec.Struct, frozen=True, kw_only=True):
         """Count the weights of its matrices."""
         return self.weights
 
-    def value_params(self, hidden: int) -> int:  # noqa: ARG002
-        """Count the weights of the value projection; it is not stored apart."""
-        return 0
+    def part_params(self, hidden: int) -> dict[str, int]:  # noqa: ARG002
+        """Count the weights of projections that some formats store apart: there are none of those here."""
+        return {}
 
     def attended(self, context_tokens: int) -> int:
         """Count what a token looks at: the state."""

@@ -7,8 +7,10 @@ FP8 for 16 in NVFP4, half-precision scales and zeros for each group of AWQ and G
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
@@ -57,15 +59,24 @@ FORMAT_BITS: Mapping[str, float] = MappingProxyType({
 _MATRICES = (Role.ATTENTION, Role.DENSE, Role.SHARED, Role.EXPERTS)
 
 
+class Finer(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a role's weights in another format than the rest, as llama.cpp's mixes have them."""
+
+    part: Literal["query", "key", "value", "output", "down"]
+    format: str
+    share: float = 1.0
+    """The share of the layers."""
+    when: Literal["always", "grouped", "apart", "eight"] = "always"
+    """Only where four query heads or more share a key, or there are four experts or more; where not; or with eight."""
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """Which format each role's weights have."""
 
     name: str
     formats: dict[Role, str]
-    value_and_down: str | None = None
-    """A finer format for part of the value and down projections, as in llama.cpp's mixes."""
-    finer_share: float = 0.0
-    """The share of layers whose value and down projections have it."""
+    finer: tuple[Finer, ...] = ()
+    """Parts in other formats; of two for one part the later counts."""
 
 
 def uniform(name: str, matrices: str, *, rest: str = "bf16") -> Recipe:
@@ -78,10 +89,23 @@ def experts_only(name: str, experts: str, *, rest: str = "bf16") -> Recipe:
     return Recipe(name=name, formats={role: experts if role is Role.EXPERTS else rest for role in Role})
 
 
-def _gguf(name: str, matrices: str, *, head: str = "q6_K", finer: str | None = None, share: float = 0.0) -> Recipe:
+def _gguf(name: str, matrices: str, *finer: Finer, head: str = "q6_K", embedding: str | None = None) -> Recipe:
     formats = dict.fromkeys(Role, matrices)
-    formats |= {Role.HEAD: head, Role.ROUTER: "fp32", Role.SMALL: "fp32"}
-    return Recipe(name=name, formats=formats, value_and_down=finer, finer_share=share)
+    formats |= {
+        Role.EMBEDDING: embedding or matrices,
+        Role.HEAD: head,
+        Role.ROUTER: "fp32",
+        Role.SMALL: "fp32",
+    }
+    return Recipe(name=name, formats=formats, finer=finer)
+
+
+def _parts(format: str, *parts: str, share: float = 1.0, when: str = "always") -> tuple[Finer, ...]:  # noqa: A002
+    return tuple(msgspec.convert({"part": one, "format": format, "share": share, "when": when}, Finer) for one in parts)
+
+
+_EIGHT = (*_parts("q8_0", "value", "key", when="eight"), *_parts("q5_K", "output", when="eight"))
+"""Of models with eight experts, in formats of 4 bits and less."""
 
 
 _RECIPES = (
@@ -100,29 +124,53 @@ _RECIPES = (
     uniform("mxfp4", "mxfp4"),
     experts_only("mxfp4_experts", "mxfp4"),
     experts_only("int4_experts", "int4_g32"),
+    # llama.cpp's llama-quant.cpp, llama_tensor_get_type. "Use more bits": the first and last eighth of the layers and
+    # every third between, which is half of them. Small formats are those made with an importance matrix.
     _gguf("q8_0", "q8_0", head="q8_0"),
     _gguf("q6_K", "q6_K"),
     _gguf("q5_K_S", "q5_K"),
-    # "Use more bits" in llama.cpp: the first and last eighth of the layers and every third between, about half.
-    _gguf("q5_K_M", "q5_K", finer="q6_K", share=0.5),
-    _gguf("q4_K_S", "q4_K", finer="q5_K", share=0.125),
-    _gguf("q4_K_M", "q4_K", finer="q6_K", share=0.5),
+    _gguf("q5_K_M", "q5_K", *_parts("q6_K", "value", "down", share=0.5)),
+    _gguf("q4_K_S", "q4_K", *_parts("q5_K", "value", "down", share=0.125), *_EIGHT),
+    _gguf("q4_K_M", "q4_K", *_parts("q6_K", "value", "down", share=0.5), *_EIGHT),
     _gguf("q4_0", "q4_0"),
     _gguf("q4_1", "q4_1"),
     _gguf("q5_0", "q5_0"),
     _gguf("q5_1", "q5_1"),
-    _gguf("q3_K_M", "q3_K", finer="q4_K", share=0.9),
-    _gguf("q2_K", "q2_K", finer="q3_K", share=1.0),
-    _gguf("iq4_nl", "iq4_nl"),
-    _gguf("iq4_xs", "iq4_xs"),
-    _gguf("iq3_s", "iq3_s"),
-    _gguf("iq3_xxs", "iq3_xxs"),
-    _gguf("iq2_s", "iq2_s"),
-    _gguf("iq2_xs", "iq2_xs"),
-    _gguf("iq2_xxs", "iq2_xxs"),
-    _gguf("iq1_m", "iq1_m"),
-    _gguf("iq1_s", "iq1_s"),
-)
+    _gguf("q3_K_S", "q3_K", *_EIGHT),
+    _gguf("q3_K_M", "q3_K", *_parts("q4_K", "value", "output", "down"), *_EIGHT),
+    _gguf("q3_K_L", "q3_K", *_parts("q5_K", "value", "output", "down"), *_EIGHT),
+    _gguf(
+        "q2_K", "q2_K", *_parts("q3_K", "value", "output", "down"), *_parts("q4_K", "value", when="grouped"), *_EIGHT
+    ),
+    _gguf("iq4_nl", "iq4_nl", *_parts("q5_K", "value", when="grouped"), *_parts("q5_K", "down", share=0.125), *_EIGHT),
+    _gguf("iq4_xs", "iq4_xs", *_parts("q5_K", "value", when="grouped"), *_parts("q5_K", "down", share=0.125), *_EIGHT),
+    _gguf("iq3_m", "iq3_s", *_parts("q4_K", "value", "output"), *_parts("q4_K", "down", share=0.125), *_EIGHT),
+    _gguf("iq3_s", "iq3_s", *_parts("q4_K", "value", when="grouped"), *_EIGHT),
+    _gguf(
+        "iq3_xxs", "iq3_xxs", *_parts("q4_K", "value", when="grouped"), *_parts("iq2_s", "query", "key"),
+        *_parts("iq3_s", "output"), *_EIGHT, head="q5_K", embedding="iq3_s",
+    ),
+    _gguf(
+        "iq2_m", "iq2_s", *_parts("iq3_s", "value", "output"), *_parts("q4_K", "value", when="grouped"),
+        *_parts("iq3_s", "down", share=0.125), head="q5_K", embedding="iq3_s",
+    ),
+    _gguf(
+        "iq2_s", "iq2_xs", *_parts("iq3_s", "value", "output"), *_parts("q4_K", "value", when="grouped"),
+        *_parts("iq3_s", "down", share=0.125), head="q5_K", embedding="iq3_s",
+    ),
+    *(
+        _gguf(
+            name, name, *_parts("q2_K", "value", when="apart"), *_parts("q4_K", "value", when="grouped"),
+            *_parts("q2_K", "down", share=0.125), *(_parts("iq2_xxs", "output") if name.startswith("iq1") else ()),
+            head="q5_K", embedding="q2_K",
+        )
+        for name in ("iq2_xs", "iq2_xxs", "iq1_m", "iq1_s")
+    ),
+    Recipe(
+        name="mxfp4_moe",
+        formats={**dict.fromkeys(Role, "q8_0"), Role.EXPERTS: "mxfp4", Role.ROUTER: "fp32", Role.SMALL: "fp32"},
+    ),
+)  # fmt: skip
 RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _RECIPES})
 _OTHER_NAMES = {
     "bfloat16": "bf16",
@@ -147,15 +195,32 @@ def recipe(name: str) -> Recipe:
 def role_bytes(model: Architecture, count: ParameterCount, kept: Recipe) -> dict[Role, float]:
     """Return the bytes of each role's weights in a recipe; MTP modules are not included."""
     sizes = {role: number * FORMAT_BITS[kept.formats[role]] / 8 for role, number in count.by_role.items()}
-    if kept.value_and_down is None:
-        return sizes
-    finer_bits = FORMAT_BITS[kept.value_and_down]
-    values = sum(layer.mixer.value_params(model.hidden) for layer in model.layers if layer.mixer is not None)
-    parts = {Role.ATTENTION: float(values)}
-    parts |= {role: count.by_role[role] * _down_share(model) for role in (Role.DENSE, Role.SHARED, Role.EXPERTS)}
-    for role, number in parts.items():
-        sizes[role] += number * kept.finer_share * (finer_bits - FORMAT_BITS[kept.formats[role]]) / 8
+    parts = _part_params(model, count)
+    is_grouped = _is_grouped(model)
+    is_eight = model.experts is not None and model.experts.experts == 8
+    applies = {"always": True, "grouped": is_grouped, "apart": not is_grouped, "eight": is_eight}
+    chosen = {finer.part: finer for finer in kept.finer if applies[finer.when]}
+    for part, finer in chosen.items():
+        for role, number in parts[part].items():
+            sizes[role] += number * finer.share * (FORMAT_BITS[finer.format] - FORMAT_BITS[kept.formats[role]]) / 8
     return sizes
+
+
+def _part_params(model: Architecture, count: ParameterCount) -> dict[str, dict[Role, float]]:
+    """Return the weights of each part that formats may keep apart, by their role."""
+    attention: Counter[str] = Counter()
+    for layer, times in Counter(model.layers).items():
+        if layer.mixer is not None:
+            attention.update({part: number * times for part, number in layer.mixer.part_params(model.hidden).items()})
+    down = _down_share(model)
+    parts = {part: {Role.ATTENTION: float(attention[part])} for part in ("query", "key", "value", "output")}
+    return {**parts, "down": {role: count.by_role[role] * down for role in (Role.DENSE, Role.SHARED, Role.EXPERTS)}}
+
+
+def _is_grouped(model: Architecture) -> bool:
+    if model.experts is not None and model.experts.experts >= 4:
+        return True
+    return model.kv_heads is not None and model.attention_heads >= 4 * model.kv_heads
 
 
 def weights_bytes(model: Architecture, count: ParameterCount, kept: Recipe, *, with_mtp: bool = False) -> float:

@@ -26,6 +26,7 @@ def test_175b_in_fp16_fits_eight_a100_80_and_not_eight_a100_40() -> None:
     }
     assert 8 * budgets[40].weights_bytes / GIB == pytest.approx(325.4, abs=0.5)
     assert not budgets[40].fits
+    assert budgets[40].usable_bytes == budgets[80].usable_bytes / 2 == 36 * GIB
     assert budgets[80].fits
     # About 222 GiB are left of the 640, which is 24 sequences of 2,048 tokens.
     assert 8 * budgets[80].kv_bytes / GIB == pytest.approx(222, rel=0.05)

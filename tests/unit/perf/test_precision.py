@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import gguf
 import pytest
 from tests.unit.perf.known_models import known, small
 
-from overspill.catalog.models import find_model
-from overspill.errors import UnknownName
+from overspill.catalog.models import find_model, read_config
+from overspill.errors import ConfigError, UnknownName
 from overspill.perf.architecture import Role, count_parameters
 from overspill.perf.checkpoint import checkpoint_recipe
 from overspill.perf.model_config import read_model
@@ -36,6 +38,50 @@ def test_gguf_formats_have_the_block_sizes_of_the_gguf_package(name: str) -> Non
 )
 def test_llama_3_1_8b_in_gguf_has_the_published_file_sizes(precision: str, gigabytes: float) -> None:
     assert bytes_of("Llama-3.1-8B", precision) / 1e9 == pytest.approx(gigabytes, rel=0.015)
+
+
+LLAMA_CPP_BITS = {
+    # Bits per weight of Llama 3.1 8B in llama.cpp's tools/quantize/README.md, made without an importance matrix where
+    # that is possible.
+    "iq1_s": 2.0042, "iq1_m": 2.1460, "iq2_xxs": 2.3824, "iq2_xs": 2.5882, "iq2_s": 2.7403, "iq2_m": 2.9294,
+    "iq3_xxs": 3.2548, "iq3_s": 3.6606, "iq3_m": 3.7628, "iq4_xs": 4.4597, "iq4_nl": 4.6818, "q2_K": 3.1593,
+    "q3_K_S": 3.6429, "q3_K_M": 3.9960, "q3_K_L": 4.2979, "q4_K_S": 4.6672, "q4_K_M": 4.8944, "q5_K_S": 5.5704,
+    "q5_K_M": 5.7036, "q6_K": 6.5633, "q8_0": 8.5008,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("precision", "bits"), LLAMA_CPP_BITS.items())
+def test_llama_3_1_8b_has_llama_cpps_bits_per_weight(precision: str, bits: float) -> None:
+    """The first layers of Q3_K_M are finer still, which is not counted."""
+    count = count_parameters(known("Llama-3.1-8B"))
+    within = 0.005 if precision == "q3_K_M" else 1e-4
+    assert bytes_of("Llama-3.1-8B", precision) * 8 / count.total == pytest.approx(bits, rel=within)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "gigabytes"),
+    [
+        ("Llama-3.1-70B", "q8_0", 74.98), ("Llama-3.1-70B", "q5_K_M", 49.95), ("Llama-3.1-70B", "q4_K_M", 42.52),
+        ("Llama-3.1-70B", "q3_K_L", 37.14), ("Llama-3.1-70B", "q3_K_M", 34.27), ("Llama-3.1-70B", "iq3_m", 31.94),
+        ("DeepSeek-V3", "q8_0", 713.0), ("DeepSeek-V3", "q4_K_M", 404.0), ("DeepSeek-V3", "q2_K", 244.0),
+        ("gpt-oss-120b", "mxfp4_moe", 63.4),
+    ],
+)  # fmt: skip
+def test_larger_models_in_gguf_have_the_published_file_sizes(name: str, precision: str, gigabytes: float) -> None:
+    assert bytes_of(name, precision) / 1e9 == pytest.approx(gigabytes, rel=0.012)
+
+
+def test_mixes_depend_on_how_many_heads_share_a_key_and_on_eight_experts() -> None:
+    apart, grouped, eight = known("BLOOM-176B"), known("Llama-3.1-8B"), known("Mixtral-8x7B")
+    for model, finer in ((apart, 3.4375), (grouped, 4.5), (eight, 8.5)):
+        count = count_parameters(model)
+        values = sum(layer.mixer.part_params(model.hidden)["value"] for layer in model.layers if layer.mixer)
+        outputs = sum(layer.mixer.part_params(model.hidden)["output"] for layer in model.layers if layer.mixer)
+        keys = sum(layer.mixer.part_params(model.hidden)["key"] for layer in model.layers if layer.mixer)
+        rest = count.by_role[Role.ATTENTION] - values - outputs - (keys if model is eight else 0)
+        output_bits, key_bits = (5.5, 8.5 * keys) if model is eight else (3.4375, 0.0)
+        expected = (values * finer + outputs * output_bits + key_bits + rest * 2.625) / 8
+        assert role_bytes(model, count, recipe("q2_K"))[Role.ATTENTION] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("name", "gib"), [("gpt-oss-120b", 60.8), ("gpt-oss-20b", 12.8)])
@@ -143,3 +189,53 @@ def test_roles_add_up_to_the_whole() -> None:
     count = count_parameters(model)
     sizes = role_bytes(model, count, recipe("bf16"))
     assert sum(sizes.values()) == 2 * count.total
+
+
+def test_checkpoints_of_mixed_precision_name_the_format_of_each_module() -> None:
+    """As NVIDIA's Qwen3.6-27B-NVFP4 and DeepSeek-V4-Flash-NVFP4 do."""
+    layers = {
+        "lm_head": {"quant_algo": "NVFP4", "group_size": 16},
+        "model.layers.0.linear_attn.in_proj_qkv": {"quant_algo": "FP8"},
+        "model.layers.1.self_attn.q_proj": {"quant_algo": "FP8"},
+        "model.layers.0.mlp.experts.0.down_proj": {"quant_algo": "W4A16_NVFP4", "group_size": 16},
+        "model.layers.0.mlp.shared_expert.down_proj": {"quant_algo": "W8A8_SQ_PER_CHANNEL"},
+        "model.visual.merger": {"quant_algo": "FP8"},
+        "model.layers.0.mlp.down_proj": "odd",
+    }
+    mixed = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": layers}
+    kept = checkpoint_recipe(small("mixtral", quantization_config=mixed))
+    assert kept.name == "mixed_fp8+int8+nvfp4"
+    assert {role.value: kept.formats[role] for role in Role} == {
+        "embedding": "bf16", "head": "nvfp4", "attention": "fp8", "dense": "bf16", "shared": "int8",
+        "experts": "nvfp4", "router": "bf16", "small": "bf16",
+    }  # fmt: skip
+    rest_in_fp8 = checkpoint_recipe(small("mixtral", quantization_config={**mixed, "quant_method": "fp8"}))
+    assert rest_in_fp8.formats[Role.DENSE] == "fp8_block"
+    nothing = {"quant_method": "modelopt", "quantized_layers": {"vision": {"quant_algo": "FP8"}}}
+    assert checkpoint_recipe(small("llama", quantization_config=nothing)).name == "bf16"
+
+
+def test_an_algorithm_that_is_not_known_is_named_with_those_supported() -> None:
+    layers = {"model.layers.0.mlp.down_proj": {"quant_algo": "W2A16"}}
+    with pytest.raises(ConfigError, match="quant_algo 'W2A16', which is not supported; supported: MXFP4, FP4"):
+        checkpoint_recipe(small("llama", quantization_config={"quant_method": "modelopt", "quantized_layers": layers}))
+    with pytest.raises(ConfigError, match="quant_algo 'mixed_precision'"):
+        quantised(quant_algo="MIXED_PRECISION", quant_method="modelopt")
+
+
+def test_what_modelopt_writes_beside_a_configuration_is_read(tmp_path: Path) -> None:
+    """NVIDIA's checkpoints of 2025 say nothing of it in config.json, by which they would be four times as large."""
+    shape = {**small("llama"), "torch_dtype": "bfloat16"}
+    (tmp_path / "config.json").write_text(json.dumps(shape), encoding="utf-8")
+    beside = tmp_path / "hf_quant_config.json"
+    assert checkpoint_recipe(read_config(str(tmp_path)).config).name == "bf16"
+    said = {"quantization": {"quant_algo": "NVFP4", "group_size": 16, "exclude_modules": ["*self_attn*"]}}
+    beside.write_text(json.dumps(said), encoding="utf-8")
+    kept = checkpoint_recipe(read_config(str(tmp_path)).config)
+    assert (kept.formats[Role.DENSE], kept.formats[Role.ATTENTION]) == ("nvfp4", "bf16")
+    beside.write_text("{}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"hf_quant_config.json: cannot be read as ModelOpt's quantisation"):
+        read_config(str(tmp_path))
+    own = {**shape, "quantization_config": {"quant_method": "fp8"}}
+    (tmp_path / "config.json").write_text(json.dumps(own), encoding="utf-8")
+    assert checkpoint_recipe(read_config(str(tmp_path)).config).name == "fp8"
