@@ -23,7 +23,7 @@ from overspill.planner.workload import TraceRequest
 
 _MODEL = "sized"
 _MOST_REPLICAS = 16
-"""More are not simulated: as many get their share of the requests, which is the harder case."""
+"""More are not simulated: as many get the requests at their share of the rate, which is the harder case."""
 _MOST_GROWTH = 4
 """More than so many times what the mean load needs is no plan any more."""
 _CHUNK_TOKENS = 8192
@@ -46,7 +46,7 @@ class Attainment(msgspec.Struct, frozen=True, kw_only=True):
     tpot_p95_s: float
     requests: int
     replicas: int
-    """Simulated; of more, as many with their share of the requests."""
+    """Simulated; of more, as many at their share of the rate."""
     alone: float
     """The share that would meet it with an engine for each request alone."""
 
@@ -123,8 +123,7 @@ def _speed(candidate: Candidate, fit: ReplicaFit, lengths: Lengths, concurrency:
 def attained(target: TargetModel, replicas: int, requests: Sequence[TraceRequest], slo: Slo) -> Attainment:
     """Return which share of the requests meets the SLO with so many replicas and nowhere to spill to."""
     simulated = min(replicas, _MOST_REPLICAS)
-    share = simulated / replicas
-    kept = requests if simulated == replicas else _thinned(requests, share)
+    kept = requests if simulated == replicas else _slowed(requests, replicas / simulated)
     policy = _policy(target, simulated, slo)
     rows = Simulator(policy, {spec.target_id: target for spec in policy.targets}).run(kept, _MODEL)
     ttfts = [math.inf if row.ttft_s is None else row.ttft_s for row in rows]
@@ -188,9 +187,9 @@ def _is_met_alone(target: TargetModel, request: TraceRequest, slo: Slo) -> bool:
     return is_in_time and (slo.tpot_s is None or request.output_tokens == 1 or tpot_s <= slo.tpot_s)
 
 
-def _thinned(requests: Sequence[TraceRequest], share: float) -> list[TraceRequest]:
-    """Return as many of the requests, evenly taken."""
-    return [request for index, request in enumerate(requests) if int((index + 1) * share) > int(index * share)]
+def _slowed(requests: Sequence[TraceRequest], factor: float) -> list[TraceRequest]:
+    """Return the requests so many times as far apart."""
+    return [msgspec.structs.replace(request, at_s=request.at_s * factor) for request in requests]
 
 
 def _policy(target: TargetModel, replicas: int, slo: Slo) -> Policy:

@@ -8,8 +8,9 @@ request alone fast enough; then the most requests at once that keep the SLO are 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 import msgspec
 
@@ -26,6 +27,13 @@ from overspill.units import GIB, format_duration
 _MOST_AT_ONCE = 1024
 """Engines take no more requests at once by default (vLLM: 1,024; SGLang and TensorRT-LLM: 2,048)."""
 _MOST_GPUS = 64
+_LACKED_FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        EngineKind.LLAMACPP: ("fp8", "mxfp8", "int8", "int4", "nf4"),
+        EngineKind.TRTLLM: ("q", "iq", "nf4"),
+    }
+)
+"""What formats' names begin with that an engine does not load: GGUF has no FP8, TensorRT-LLM reads no GGUF."""
 
 
 class Slo(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,10 +160,9 @@ def fit_replica(candidate: Candidate, layout: Layout, lengths: Lengths, slo: Slo
     notes = _format_notes(candidate)
     if isinstance(notes, str):
         return _failure(candidate, layout, Obstacle.FORMAT, notes)
-    heads = candidate.model.attention_heads
-    if layout.attention_tp > heads or heads % layout.attention_tp:
-        why = f"{layout.attention_tp} GPUs cannot share {heads} attention heads evenly"
-        return _failure(candidate, layout, Obstacle.HEADS, why)
+    unshared = _unshared_heads(candidate.model, layout.attention_tp)
+    if unshared is not None:
+        return _failure(candidate, layout, Obstacle.HEADS, unshared)
     budget = _budget(candidate, layout)
     lacking = _memory_lack(candidate, layout, lengths, budget)
     if lacking is not None:
@@ -165,7 +172,44 @@ def fit_replica(candidate: Candidate, layout: Layout, lengths: Lengths, slo: Slo
     if slow is not None:
         failure = _failure(candidate, layout, slow[0], f"{slow[1]} with one request alone")
         return msgspec.structs.replace(failure, alone=_kept_alone(candidate, alone, slo))
-    return _fill(candidate, layout, lengths, slo, budget, notes)
+    return _fill(candidate, layout, lengths, slo, budget, (*notes, *_cache_notes(candidate, layout, budget)))
+
+
+def _unshared_heads(model: Architecture, tp: int) -> str | None:
+    """Return why so many GPUs cannot share the attention of a sequence, if they cannot.
+
+    Query heads must divide; key-value heads too, or each GPU of a whole number has the same one.
+    """
+    heads, kv_heads = model.attention_heads, model.kv_heads
+    if tp > heads or heads % tp:
+        return f"{tp} GPUs cannot share {heads} attention heads evenly"
+    if kv_heads is not None and kv_heads % tp and tp % kv_heads:
+        return f"{tp} GPUs cannot share {kv_heads} key-value heads evenly"
+    return None
+
+
+def _cache_notes(candidate: Candidate, layout: Layout, budget: MemoryBudget) -> tuple[str, ...]:
+    """Return what must be set so that the cache is as it was reckoned."""
+    notes = []
+    if candidate.cache_element_bytes == 1.0:
+        notes.append(
+            "the KV cache is reckoned in FP8: set the engine so (vLLM: --kv-cache-dtype fp8) or say --kv-precision bf16"
+        )
+    context = candidate.model.context_tokens
+    if context is not None:
+        whole = kv_bytes(
+            candidate.model,
+            context,
+            element_bytes=candidate.cache_element_bytes,
+            tp=layout.attention_tp,
+            pp=layout.pp,
+        )
+        if whole > budget.kv_bytes:
+            notes.append(
+                f"no room for one request of the model's whole context, {context:,} tokens: limit it "
+                "(vLLM: --max-model-len)"
+            )
+    return tuple(notes)
 
 
 def _budget(candidate: Candidate, layout: Layout) -> MemoryBudget:
@@ -183,6 +227,9 @@ def _budget(candidate: Candidate, layout: Layout) -> MemoryBudget:
 def _format_notes(candidate: Candidate) -> tuple[str, ...] | str:
     """Return what is to be said of the formats on this GPU, or why it cannot work with one of them."""
     gpu, notes = candidate.gpu, []
+    odd = _format_of_another_engine(candidate)
+    if odd is not None:
+        return odd
     for kept in dict.fromkeys(candidate.recipe.formats.values()):
         if gpu.has_units(kept):
             continue
@@ -195,6 +242,16 @@ def _format_notes(candidate: Candidate) -> tuple[str, ...] | str:
     if not candidate.predictor.has_measured(candidate.engine):
         notes.append(f"no measurement of {candidate.engine} is behind its speed: measure some rows, say --observed")
     return tuple(notes)
+
+
+def _format_of_another_engine(candidate: Candidate) -> str | None:
+    """Return why the engine cannot load the weights, as far as that is known."""
+    lacks = _LACKED_FORMATS.get(candidate.engine, ())
+    kept = next((one for one in candidate.recipe.formats.values() if one.startswith(lacks)), None) if lacks else None
+    if kept is None:
+        return None
+    instead = "GGUF formats such as q8_0 or q4_K_M" if candidate.engine == EngineKind.LLAMACPP else "fp8, int4 or nvfp4"
+    return f"{candidate.engine} has no weights in {kept}: say --precision, as {instead}, or another --engine"
 
 
 def _memory_lack(candidate: Candidate, layout: Layout, lengths: Lengths, budget: MemoryBudget) -> Failure | None:

@@ -79,7 +79,7 @@ def stretch(workload: Workload, minutes: dict[int, int]) -> Arrivals:
 
 def _of_numbers(workload: SyntheticWorkload, options: Options, longest: float) -> Peak:
     shape = workload.shape
-    rate = max(workload.rate_at(hour * 3600 / 4) for hour in range(math.ceil(4 * min(shape.hours, 24)) + 1))
+    rate = shape.peak
     prompt, answer = math.ceil(shape.prompt_tokens), math.ceil(shape.output_tokens)
     hours = _FEW_REQUESTS / rate / 3600
     flat = (
@@ -87,7 +87,7 @@ def _of_numbers(workload: SyntheticWorkload, options: Options, longest: float) -
         f"hours={hours!r}"
     )
     drawn = SyntheticWorkload(flat, msgspec.structs.replace(options, rate_factor=1.0))
-    how = "flat" if shape.peak == shape.rps else f"the daily peak of a mean of {shape.rps:g}"
+    how = "flat" if shape.peak == shape.rps else f"the peak of a mean of {shape.rps:g}"
     return Peak(
         demand=Demand(
             requests_per_s=rate,

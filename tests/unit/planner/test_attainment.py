@@ -118,12 +118,13 @@ def test_an_slo_that_more_replicas_do_not_bring_nearer_costs_no_more_of_them() -
     assert [count for count, _ in found.failed][-1] == 8
 
 
-def test_many_replicas_are_simulated_by_some_with_their_share() -> None:
+def test_many_replicas_are_simulated_by_some_at_their_share_of_the_rate() -> None:
     one, fit = replica("H100", Layout(tp=4))
     target, requests = engine_of(one, fit, LENGTHS), drawn(40.0, count=400)
     found = attained(target, 64, requests, SLO)
-    assert found.replicas == 16
-    assert found.requests == len(requests) // 4
+    assert (found.replicas, found.requests) == (16, len(requests))
+    slow = tuple(msgspec.structs.replace(request, at_s=request.at_s * 4) for request in requests)
+    assert found == attained(target, 16, slow, SLO)
 
 
 def test_a_plan_says_how_well_the_slo_is_kept_and_why_smaller_ones_do_not() -> None:

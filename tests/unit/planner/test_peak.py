@@ -31,7 +31,7 @@ def test_numbers_are_planned_for_at_their_daily_peak() -> None:
     peak = peak_of(open_workload("rps=2,in=1000,out=300", options=options), options)
     assert peak.demand.requests_per_s == 4.0
     assert peak.demand.lengths == Lengths(prompt_tokens=1000, answer_tokens=300, longest_tokens=1300)
-    assert peak.demand.source.endswith("the daily peak of a mean of 2")
+    assert peak.demand.source.endswith("the peak of a mean of 2")
     drawn = peak.arrivals.requests
     assert len(drawn) / drawn[-1].at_s == pytest.approx(4.0, rel=0.15)
     assert "coefficient of variation of 2" in peak.arrivals.source

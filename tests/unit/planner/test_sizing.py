@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import msgspec
 from tests.unit.perf.known_models import known
 
 from overspill.catalog.gpus import load_gpus
 from overspill.catalog.latency import load_prior
 from overspill.perf.architecture import count_parameters
 from overspill.perf.memory import Layout
+from overspill.perf.model_config import read_model
 from overspill.perf.precision import recipe
 from overspill.planner.capacity import Candidate, Failure, Lengths, Obstacle, ReplicaFit, Slo, fit_replica, layouts
 from overspill.planner.prediction import Predictor
 from overspill.planner.sizing import Demand, Sizing, describe_layout, size
 
+PUBLISHED = Path(__file__).parents[1] / "perf" / "published_models.json"
 LENGTHS = Lengths(prompt_tokens=512, answer_tokens=128, longest_tokens=2048)
 
 
@@ -92,13 +98,55 @@ def test_formats_without_units_are_said() -> None:
     )
     ampere = fit_replica(candidate("Llama-3.1-8B", "A100", "fp8"), Layout(), LENGTHS, Slo())
     assert isinstance(ampere, ReplicaFit)
-    assert ampere.notes == ("A100-80GB has no units for fp8: it saves memory, not arithmetic",)
+    assert ampere.notes == (
+        "A100-80GB has no units for fp8: it saves memory, not arithmetic",
+        "the KV cache is reckoned in FP8: set the engine so (vLLM: --kv-cache-dtype fp8) or say --kv-precision bf16",
+    )
     volta = fit_replica(candidate("Llama-3.1-8B", "V100", "bf16"), Layout(), LENGTHS, Slo())
     assert isinstance(volta, ReplicaFit)
-    assert volta.notes == ("V100-32GB has no BF16 units: run it in FP16 (--dtype float16)",)
+    assert volta.notes[0] == "V100-32GB has no BF16 units: run it in FP16 (--dtype float16)"
     packed = fit_replica(candidate("Llama-3.1-8B", "V100", "q4_K_M", "llamacpp"), Layout(), LENGTHS, Slo())
     assert isinstance(packed, ReplicaFit)
-    assert packed.notes == ("no measurement of llamacpp is behind its speed: measure some rows, say --observed",)
+    assert packed.notes[0] == "no measurement of llamacpp is behind its speed: measure some rows, say --observed"
+
+
+def test_formats_that_an_engine_does_not_load_are_said() -> None:
+    for engine, precision, instead in (
+        ("llamacpp", "fp8", "llamacpp has no weights in fp8: say --precision, as GGUF formats such as q8_0 or q4_K_M"),
+        ("llamacpp", "awq", "llamacpp has no weights in int4_g128"),
+        ("trtllm", "q4_K_M", "trtllm has no weights in q4_K: say --precision, as fp8, int4 or nvfp4"),
+    ):
+        failed = fit_replica(candidate("Llama-3.1-8B", "H100", precision, engine), Layout(), LENGTHS, Slo())
+        assert isinstance(failed, Failure)
+        assert failed.obstacle is Obstacle.FORMAT
+        assert failed.why.startswith(instead)
+    for engine, precision in (("llamacpp", "mxfp4_experts"), ("vllm", "q4_K_M"), ("trtllm", "nvfp4")):
+        kept = fit_replica(candidate("gpt-oss-20b", "H100", precision, engine), Layout(), LENGTHS, Slo())
+        assert isinstance(kept, ReplicaFit)
+
+
+def test_a_context_that_the_cache_has_no_room_for_is_said() -> None:
+    whole = fit_replica(candidate("Llama-3.1-8B", "RTX-4090", "bf16"), Layout(), LENGTHS, Slo())
+    assert isinstance(whole, ReplicaFit)
+    assert whole.notes == (
+        "no room for one request of the model's whole context, 131,072 tokens: limit it (vLLM: --max-model-len)",
+    )
+    large = fit_replica(candidate("Llama-3.1-8B", "H100", "bf16"), Layout(), LENGTHS, Slo())
+    assert isinstance(large, ReplicaFit)
+    assert large.notes == ()
+
+
+def test_key_value_heads_must_divide_or_be_divided() -> None:
+    """Phi-4 has 40 heads and 10 for keys and values: vLLM takes 2 GPUs and not 4."""
+    one = candidate("Llama-3.1-8B", "H100", "bf16")
+    model = read_model(json.loads(PUBLISHED.read_bytes())["Phi-4"]["config"])
+    phi = msgspec.structs.replace(one, model=model, count=count_parameters(model))
+    assert isinstance(fit_replica(phi, Layout(tp=2), LENGTHS, Slo()), ReplicaFit)
+    failed = fit_replica(phi, Layout(tp=4), LENGTHS, Slo())
+    assert isinstance(failed, Failure)
+    assert (failed.obstacle, failed.why) == (Obstacle.HEADS, "4 GPUs cannot share 10 key-value heads evenly")
+    qwen = fit_replica(candidate("Qwen3-235B-A22B", "H200", "fp8"), Layout(tp=8, ep=8), LENGTHS, Slo())
+    assert isinstance(qwen, ReplicaFit)
 
 
 def test_an_slo_that_one_request_alone_misses_is_said() -> None:

@@ -1,7 +1,8 @@
 """A few numbers as a workload: ``rps=2,peak=8,in=1200,out=300``.
 
-The rate goes up and down once a day between a trough and ``peak`` so that its mean is ``rps``; arrivals within are
-bursty (Gamma gaps whose coefficient of variation is ``cv``). All that is not given is assumed, and said so.
+The rate goes up and down once a day, or once over what is shorter, between a trough and ``peak`` so that its mean is
+``rps``; arrivals within are bursty (Gamma gaps whose coefficient of variation is ``cv``). All that is not given is
+assumed, and said so.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class SyntheticWorkload:
         self.shape = _shape(given, options)
         self._seed = options.seed
         self._power: float = _sharpness(self.shape)
+        self._period_s = min(_DAY_S, self.shape.hours * 3600)
         self.assumptions = _assumptions(self.shape, given)
 
     @property
@@ -71,9 +73,9 @@ class SyntheticWorkload:
         return {}
 
     def rate_at(self, at_s: float) -> float:
-        """Return the requests per second at a time; the peak is in the middle of each day."""
+        """Return the requests per second at a time; the peak is in the middle of each day, or of less than one."""
         low, high = _trough(self.shape), self.shape.peak
-        height = (1 - math.cos(2 * math.pi * at_s / _DAY_S)) / 2
+        height = (1 - math.cos(2 * math.pi * at_s / self._period_s)) / 2
         return low + (high - low) * math.pow(height, self._power)
 
     def requests(self) -> Iterator[TraceRequest]:
@@ -170,8 +172,9 @@ def _assumptions(shape: Shape, given: Mapping[str, float]) -> tuple[str, ...]:
     ]
     if shape.peak > shape.rps:
         assumed = "" if "peak" in given else " (assumed: twice the mean)"
+        when = "a day" if shape.hours >= 24 else f"in {shape.hours:g} h"
         said.append(
-            f"one peak of {shape.peak:g} requests/s a day{assumed}, the trough at {_TROUGH_SHARE:.0%} of the mean"
+            f"one peak of {shape.peak:g} requests/s {when}{assumed}, the trough at {_TROUGH_SHARE:.0%} of the mean"
         )
     if "cached" not in given:
         said.append("no prompt token comes from a prefix cache (assumed; say cached=0.4 if 40 % do)")

@@ -269,6 +269,15 @@ def test_what_was_assumed_for_a_few_numbers_is_said() -> None:
     assert sum(steady.demand(600).requests) == pytest.approx(7200, rel=0.03)
 
 
+def test_less_than_a_day_has_its_mean_and_its_peak_too() -> None:
+    short = open_workload("rps=2,peak=6,in=100,out=10,hours=3,cv=1")
+    windows = [count / 600 for count in short.demand(600).requests]
+    assert sum(windows) / len(windows) == pytest.approx(2.0, rel=0.03)
+    assert max(windows) == windows[8] or max(windows) == windows[9]
+    assert max(windows) == pytest.approx(6.0, rel=0.1)
+    assert any("one peak of 6 requests/s in 3 h, the trough" in said for said in short.assumptions)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
