@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from overspill.errors import did_you_mean
+from overspill.errors import ConfigError, did_you_mean
 from overspill.perf.architecture import Architecture, Layer
 from overspill.perf.config_fields import Fields
 from overspill.perf.grouped_families import grouped_layers
@@ -137,9 +137,26 @@ def read_model(config: Mapping[str, Any], file: str | None = None) -> Architectu
         extra_params=extra + _further_params(fields, model_type, hidden, vocabulary, count),
         mtp_layers=_mtp_layers(fields, model_type, layers),
         mtp_extra_params=_mtp_modules(fields) * (2 * hidden * hidden + 3 * hidden),
-        leaves_out=("the vision and audio towers",) if fields.is_multimodal else (),
+        leaves_out=_left_out(fields),
     )
     return msgspec.structs.replace(model, unread_fields=unread_fields(fields, model))
+
+
+def _left_out(fields: Fields) -> tuple[str, ...]:
+    """Return what of a multimodal model is not counted, with the size of its vision tower where that can be told."""
+    if not fields.is_multimodal:
+        return ()
+    weights = 0
+    try:
+        vision = Fields(fields.mapping("vision_config") or {}, fields.file)
+        width = vision.whole("hidden_size", "embed_dim", "width", "vt_hidden_size", default=0)
+        depth = vision.whole("num_hidden_layers", "depth", "layers", "vt_num_hidden_layers", default=0)
+        inner = vision.whole("intermediate_size", "vt_intermediate_size", default=4 * width)
+        weights = depth * (4 * width * width + 2 * width * inner)
+    except ConfigError:
+        pass  # it is not counted anyway
+    about = f" (vision: about {weights / 1e9:.1f} B parameters)" if weights else ""
+    return (f"the vision and audio towers{about}",)
 
 
 def _model_type(fields: Fields) -> str:

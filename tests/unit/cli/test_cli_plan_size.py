@@ -153,3 +153,53 @@ def test_a_trace_without_requests_is_refused(tmp_path: Path) -> None:
     trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:00:00.0000000,0,0\n", encoding="utf-8")
     called = overspill("plan", "size", "--model", "Qwen3-8B", "--gpu", "L4", "--workload", str(trace))
     assert called.code != 0
+
+
+def test_a_plan_holds_in_the_simulator_and_one_replica_less_does_not(tmp_path: Path) -> None:
+    """The same workload, the gateway's own controller, targets as the plan says they are."""
+    workload = ("--workload", "bundled:azure-conv-2023")
+    slo = {"ttft": "1s", "tpot": "60ms"}
+    found = values("size", "--model", "Llama-3.1-8B", "--gpu", "L4", *workload, "--slo", "ttft=1s,tpot=60ms")
+    (plan,) = found["plans"]
+    assert plan["attainment"]["met"] >= 0.95
+    engine, delay_s = plan["engine"]["engine"], plan["engine"]["delay_s"]
+
+    def met(replicas: int) -> float:
+        prior = {
+            "ttft_base": f"{(engine['step_base_s'] + delay_s) * 1e6:.3f}us",
+            "prefill_per_token": f"{engine['prefill_s_per_token'] * 1e6:.3f}us",
+            "tpot_base": f"{engine['step_base_s'] * 1e6:.3f}us",
+            "tpot_per_running": f"{engine['step_s_per_running'] * 1e6:.3f}us",
+        }
+        pool = {
+            "engine": "fake", "replicas": replicas, "max_batch_size": engine["slots"],
+            "context_tokens": engine["kv_capacity_tokens"], "prior": prior,
+        }  # fmt: skip
+        config = tmp_path / f"{replicas}.json"
+        routes = [{"model": "chat", "tiers": [["local"]], "slo": slo}]
+        config.write_text(json.dumps({"pools": {"local": pool}, "routes": routes}), encoding="utf-8")
+        return float(values("simulate", "--config", str(config), "--trace", workload[1])["total"]["slo_met"])
+
+    assert met(plan["replicas"]) >= 0.95
+    assert met(plan["replicas"] - 1) < 0.9
+
+
+def test_what_is_not_in_the_figures_is_said_and_what_would_do() -> None:
+    asked = ("plan", "size", "--gpu", "H100", "--workload", "rps=1,in=1000,out=100")
+    mtp = overspill(*asked, "--model", "DeepSeek-V3", "--slo", "tpot=50ms")
+    assert "note: not counted: MTP modules, 11.6 B parameters, which speculative decoding loads" in mtp.out
+    assert "note: not counted: the vision and audio towers" in overspill(*asked, "--model", "Qwen3.5-27B").out
+    never = overspill(*asked, "--model", "Qwen3-32B", "--slo", "ttft=1ms,tpot=1ms")
+    assert "what would do: an SLO above ttft=" in never.out
+    assert "gives one request alone; a faster GPU; a smaller --precision" in " ".join(never.out.split())
+    large = overspill("plan", "size", "--gpu", "V100-16GB", "--workload", "rps=1,in=1000,out=100", "--model", "Kimi-K2",
+                      "--precision", "bf16")  # fmt: skip
+    assert "what would do: a smaller --precision or --kv-precision, shorter requests, a GPU with more" in large.out
+
+
+def test_fields_that_nothing_was_made_of_are_said(tmp_path: Path) -> None:
+    shape = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 8,
+             "intermediate_size": 128, "vocab_size": 1000, "memory_dim": 7}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(shape), encoding="utf-8")
+    shown = overspill("plan", "size", "--model", str(tmp_path), "--gpu", "L4", "--workload", "rps=1,in=10,out=10")
+    assert "note: fields of config.json that nothing was made of: memory_dim" in shown.out

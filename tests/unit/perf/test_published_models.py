@@ -213,7 +213,16 @@ def test_the_parts_that_speak_are_left_out() -> None:
     model = read_model({"model_type": "qwen3_omni_moe", "thinker_config": {"text_config": text, "vision_config": {}},
                         "talker_config": {"text_config": {"hidden_size": 7}}})  # fmt: skip
     assert model.hidden == 64
-    assert model.leaves_out
+    assert model.leaves_out == ("the vision and audio towers",)
+
+
+def test_how_large_a_vision_tower_about_is_is_told() -> None:
+    """InternVL's InternViT-6B has 5.5 B parameters; its tower is larger than many language models."""
+    vision = {"hidden_size": 3200, "num_hidden_layers": 45, "intermediate_size": 12_800}
+    model = read_model({"model_type": "internvl_chat", "llm_config": small("qwen2"), "vision_config": vision})
+    assert model.leaves_out == ("the vision and audio towers (vision: about 5.5 B parameters)",)
+    odd = read_model({**small("qwen2_vl"), "vision_config": {"depth": "deep", "embed_dim": 8}})
+    assert odd.leaves_out == ("the vision and audio towers",)
 
 
 FURTHER: list[tuple[dict[str, Any], str]] = [

@@ -230,6 +230,9 @@ def _print(
 def _model_notes(model: Architecture) -> list[str]:
     """Return what of the model is not in the figures."""
     notes = [f"not counted: {part}" for part in model.leaves_out]
+    mtp = count_parameters(model).mtp
+    if mtp:
+        notes.append(f"not counted: MTP modules, {mtp / 1e9:.1f} B parameters, which speculative decoding loads")
     if model.unread_fields:
         notes.append(f"fields of config.json that nothing was made of: {', '.join(model.unread_fields)}")
     return notes
@@ -324,11 +327,14 @@ def _prior_line(target: TargetModel) -> str:
         "tpot_per_running": engine.step_s_per_running,
     }
     said = ", ".join(f"{name}: {_in_config(seconds)}" for name, seconds in times.items())
-    return f"for plan simulate: max_batch_size: {engine.slots}, prior: {{{said}}}"
+    return (
+        f"for plan simulate: max_batch_size: {engine.slots}, context_tokens: {engine.kv_capacity_tokens}, "
+        f"prior: {{{said}}}"
+    )
 
 
 def _in_config(seconds: float) -> str:
-    return f"{seconds * 1e3:.4g}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.4g}us"
+    return f"{seconds * 1e3:.2f}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.2f}us"
 
 
 def _others(sizing: Sizing, peak: Peak, headroom: float) -> list[str]:
