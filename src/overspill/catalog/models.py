@@ -66,7 +66,8 @@ def read_config(model: str) -> CatalogModel:
     if "config" in config and "hub_id" in config:
         return msgspec.convert(config, CatalogModel)
     config = _with_quantisation_beside(config, path.with_name(_QUANTISATION))
-    name = config.get("_name_or_path") or path.parent.name or path.stem
+    folder = path.resolve().parent.name if path.name == "config.json" else ""
+    name = config.get("_name_or_path") or folder or path.stem
     return CatalogModel(name=str(name), hub_id="", source=str(path), as_of=dt.date.min, config=config)
 
 

@@ -57,8 +57,10 @@ def checkpoint_recipe(config: Mapping[str, Any], file: str | None = None) -> Rec
     Raises ``ConfigError`` if the quantisation method is not known.
     """
     fields = Fields(config, file)
-    quantised = fields.mapping("quantization_config")
+    quantised = fields.mapping("quantization_config") or fields.mapping("compression_config")
     if quantised is None:
+        if "quantization" in fields:
+            raise fields.error("quantization is MLX's, which is not supported: say the precision with --precision")
         return recipe(fields.text("torch_dtype") or fields.text("dtype") or "bf16")
     by_layer = _by_layers(quantised, file)
     if by_layer is not None:

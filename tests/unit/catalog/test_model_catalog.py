@@ -80,3 +80,10 @@ def test_a_prior_that_lacks_a_term_is_refused(tmp_path: Path) -> None:
         load_prior(str(path))
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load_prior(str(tmp_path / "other.json"))
+
+
+def test_a_configuration_is_named_by_its_file_or_its_folder(tmp_path: Path) -> None:
+    for name in ("config.json", "Falcon-7B.json"):
+        (tmp_path / name).write_text('{"model_type": "llama"}', encoding="utf-8")
+    assert read_config(str(tmp_path)).name == read_config(str(tmp_path / "config.json")).name == tmp_path.name
+    assert read_config(str(tmp_path / "Falcon-7B.json")).name == "Falcon-7B"

@@ -60,6 +60,8 @@ def test_an_unknown_quantisation_is_named_with_those_supported() -> None:
         checkpoint_recipe(small("llama", quantization_config={"quant_method": "squeeze"}))
     with pytest.raises(ConfigError, match="has 3 bits; known are 4 and 8"):
         checkpoint_recipe(small("llama", quantization_config={"quant_method": "gptq", "bits": 3}))
+    with pytest.raises(ConfigError, match="quantization is MLX's, which is not supported: say the precision"):
+        checkpoint_recipe(small("llama", quantization={"bits": 4, "group_size": 64}))
     odd = {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 2}}}}
     with pytest.raises(ConfigError, match="has 2 bits; known are 4 and 8"):
         checkpoint_recipe(small("llama", quantization_config=odd))

@@ -163,6 +163,8 @@ def test_compressed_tensors_are_read_by_their_first_group(weights: dict[str, Any
         == expected
     )
     assert quantised(config_groups={"group_0": {"weights": weights}})["dense"] == expected
+    older = {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": weights}}}
+    assert checkpoint_recipe(small("llama", compression_config=older)).formats[Role.DENSE] == expected
 
 
 def test_what_a_checkpoint_leaves_out_stays_in_bf16() -> None:
