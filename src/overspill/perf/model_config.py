@@ -24,6 +24,7 @@ from overspill.perf.hybrid_families import (
 from overspill.perf.other_families import (
     compressed_layers,
     gated_delta_layers,
+    gemma3n_layers,
     gemma4_layers,
     kimi_linear_layers,
     latent_layers,
@@ -45,6 +46,7 @@ _OTHERS: Mapping[str, _Layers] = {
     "kimi_linear": kimi_linear_layers,
     "nemotron_h": nemotron_h_layers,
     "gemma4_text": gemma4_layers,
+    "gemma3n_text": gemma3n_layers,
     "longcat_flash": longcat_layers,
     "jamba": jamba_layers,
     "bamba": bamba_layers,
@@ -59,6 +61,7 @@ _SAME_AS: Mapping[str, str] = {
     # The language part of multimodal models, and names used by remote code.
     "llama4": "llama4_text",
     "gemma3": "gemma3_text",
+    "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
@@ -99,6 +102,7 @@ _SAME_AS: Mapping[str, str] = {
 SUPPORTED: tuple[str, ...] = tuple(sorted({*STYLES, *_OTHERS, *_SAME_AS}))
 """Every ``model_type`` that can be read."""
 _TIES = {name for name, style in STYLES.items() if style.defaults.get("tie_word_embeddings")} | {
+    "gemma3n_text",
     "gemma4_text",
     "lfm2",
     "lfm2_moe",
@@ -188,9 +192,12 @@ def _further_params(fields: Fields, model_type: str, hidden: int, vocabulary: in
     if model_type == "deepseek_v4":
         streams = fields.whole("hc_mult", default=1)
         return streams * streams * hidden + streams + 1
-    width = fields.whole("hidden_size_per_layer_input", default=0) if model_type == "gemma4_text" else 0
+    if model_type not in ("gemma3n_text", "gemma4_text"):
+        return 0
+    width = fields.whole("hidden_size_per_layer_input", default=0)
     rows = fields.whole("vocab_size_per_layer_input", default=vocabulary)
-    return width * (rows * count + hidden * count + 1)
+    streams = 2 * (fields.whole("altup_num_inputs") - 1) if model_type == "gemma3n_text" else 0
+    return width * (rows * count + hidden * count + 1) + streams * hidden * hidden
 
 
 def _mtp_modules(fields: Fields) -> int:

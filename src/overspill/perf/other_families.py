@@ -252,3 +252,35 @@ def _gemma4_feed_forward(fields: Fields, hidden: int, *, is_doubled: bool) -> Fe
         return DenseFeedForward(width=width * (2 if is_doubled and fields.flag("use_double_wide_mlp") else 1))
     found = experts(fields, Style())
     return msgspec.structs.replace(found, shared_width=width, small_params=hidden + found.experts)
+
+
+def gemma3n_layers(fields: Fields, hidden: int, count: int) -> tuple[Layer, ...]:
+    """Return the layers of Gemma 3n: Gemma 3's with inputs of their own, low-rank bypasses and parallel streams."""
+    kinds = fields.per_layer("layer_types", count)
+    if kinds is None:
+        raise fields.error("layer_types is missing: it says which layers have the sliding window")
+    widths = fields.per_layer("intermediate_size", count) if isinstance(fields.get("intermediate_size"), list) else None
+    heads, kv_heads, dim = head_shape(fields, hidden)
+    window, own_cache = fields.whole("sliding_window"), count - fields.whole("num_kv_shared_layers", default=0)
+    streams, own_input = fields.whole("altup_num_inputs"), fields.whole("hidden_size_per_layer_input")
+    bypass = 2 * hidden * fields.whole("laurel_rank") + hidden
+    mixing = hidden * (streams + 2) + streams * streams * (1 + streams)
+    small = 4 * hidden + bypass + mixing + 2 * hidden * own_input + hidden
+    return tuple(
+        Layer(
+            mixer=GroupedAttention(
+                heads=heads,
+                kv_heads=kv_heads,
+                head_dim=dim,
+                v_head_dim=dim,
+                window_tokens=window if kinds[index] == "sliding_attention" else None,
+                keeps_cache=index < own_cache,
+                small_params=2 * dim if index < own_cache else dim,
+            ),
+            feed_forward=DenseFeedForward(
+                width=fields.whole("intermediate_size") if widths is None else int(widths[index])
+            ),
+            small_params=small,
+        )
+        for index in range(count)
+    )

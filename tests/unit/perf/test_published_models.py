@@ -100,6 +100,8 @@ def test_windows_bend_the_cache_of_published_models() -> None:
     """Command A: three of four layers see 4,096 tokens back; Gemma 3: five of six 1,024."""
     assert kv_bytes(published("Command-A"), 100_000) == 2 * 8 * 128 * 2 * (16 * 100_000 + 48 * 4096)
     assert kv_bytes(published("Gemma-3-4B"), 100_000) == 2 * 4 * 256 * 2 * (5 * 100_000 + 29 * 1024)
+    four_own = published("Gemma-3n-E4B")  # of seven full layers three reuse a cache, of 28 with a window twelve
+    assert kv_bytes(four_own, 10_000) == 2 * 2 * 256 * 2 * (4 * 10_000 + 16 * 512)
     neo = read_model(
         {"model_type": "gpt_neo", "hidden_size": 64, "num_layers": 4, "num_heads": 8, "vocab_size": 1000,
          "max_position_embeddings": 2048, "attention_types": [[["global", "local"], 2]], "window_size": 256}
@@ -202,6 +204,11 @@ def test_deepseek_v4_may_name_the_kinds_of_its_layers() -> None:
     assert read_model(written).layers == read_model(published_one).layers
 
 
+def test_gemma_3n_has_one_width_or_one_for_each_layer() -> None:
+    shape = PUBLISHED["Gemma-3n-E4B"]["config"]["text_config"]
+    assert read_model({**shape, "intermediate_size": 16_384}).layers == published("Gemma-3n-E4B").layers
+
+
 def test_granite_4_may_be_dense_and_have_attention_alone() -> None:
     shape = small("granitemoehybrid", num_local_experts=0, shared_intermediate_size=128, layer_types=["attention"] * 4)
     count = count_parameters(read_model({**shape, "tie_word_embeddings": True}))
@@ -268,6 +275,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (small("jamba", attn_layer_period=0, attn_layer_offset=0), "attn_layer_period must be 1 or more"),
     (small("minimax", num_local_experts=4, num_experts_per_tok=2), "layer_types is missing: it says which layers have"),
     (small("lfm2", conv_L_cache=3, layer_types=["conv", "odd"] * 2), "layer_types has 'odd'; known for"),
+    (small("gemma3n", altup_num_inputs=4), "layer_types is missing: it says which layers have the sliding window"),
     (small("opt", word_embed_proj_dim=32), "word_embed_proj_dim is not hidden_size"),
     (small("chatglm"), "ffn_hidden_size is missing"),
     (small("dbrx", n_layers=4, n_heads=8), "kv_n_heads is missing"),
