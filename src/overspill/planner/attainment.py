@@ -45,6 +45,7 @@ class Attainment(msgspec.Struct, frozen=True, kw_only=True):
     ttft_p95_s: float
     tpot_p95_s: float
     requests: int
+    """Without those that came while the engines filled up and ran empty."""
     replicas: int
     """Simulated; of more, as many at their share of the rate."""
     alone: float
@@ -125,7 +126,9 @@ def attained(target: TargetModel, replicas: int, requests: Sequence[TraceRequest
     simulated = min(replicas, _MOST_REPLICAS)
     kept = requests if simulated == replicas else _slowed(requests, replicas / simulated)
     policy = _policy(target, simulated, slo)
-    rows = Simulator(policy, {spec.target_id: target for spec in policy.targets}).run(kept, _MODEL)
+    played = Simulator(policy, {spec.target_id: target for spec in policy.targets}).run(kept, _MODEL)
+    first_s, last_s = _settled(target, kept)
+    rows = [row for row in played if first_s <= row.at_s <= last_s]
     ttfts = [math.inf if row.ttft_s is None else row.ttft_s for row in rows]
     tpots = [_tpot_s(row) for row in rows]
     in_time = [slo.ttft_s is None or value <= slo.ttft_s for value in ttfts]
@@ -139,8 +142,18 @@ def attained(target: TargetModel, replicas: int, requests: Sequence[TraceRequest
         tpot_p95_s=_p95(tpots),
         requests=count,
         replicas=simulated,
-        alone=sum(_is_met_alone(target, request, slo) for request in kept) / count,
+        alone=sum(_is_met_alone(target, request, slo) for request in kept) / len(kept),
     )
+
+
+def _settled(target: TargetModel, requests: Sequence[TraceRequest]) -> tuple[float, float]:
+    """Return from when to when requests count: before, engines fill up, and at the end they run empty."""
+    start_s, end_s = requests[0].at_s, requests[-1].at_s
+    engine = target.engine
+    answer = sum(request.output_tokens for request in requests) / len(requests)
+    stay_s = target.delay_s + answer * (engine.step_base_s + engine.step_s_per_running * engine.slots)
+    span_s = end_s - start_s
+    return start_s + min(span_s / 3, 3 * stay_s), end_s - min(span_s / 6, stay_s)
 
 
 def replicas_that_attain(

@@ -18,12 +18,14 @@ from overspill.planner.workloads.synthetic import SyntheticWorkload
 
 _MINUTE_S = 60.0
 _QUANTILE = 0.99
-_MOST_REQUESTS = 3000
-"""Simulated of a peak: enough that a share of 95 % is known within a point."""
-_FEW_REQUESTS = 1500
-"""Drawn where a few numbers are all that is known."""
+_MOST_REQUESTS = 9000
+"""Simulated of a peak."""
+_FEW_REQUESTS = 1800
+"""Enough, less those at both ends, that a share of 95 % is known within a point."""
 _LEAST_S, _MOST_S = 600.0, 3600.0
 """How long a stretch around the busiest minute is simulated."""
+_ANSWERS, _TOKEN_S = 8, 0.05
+"""A drawn stretch is long enough for so many mean answers, one after the other, at so many seconds a token."""
 
 
 class Peak(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +83,8 @@ def _of_numbers(workload: SyntheticWorkload, options: Options, longest: float) -
     shape = workload.shape
     rate = shape.peak
     prompt, answer = math.ceil(shape.prompt_tokens), math.ceil(shape.output_tokens)
-    hours = _FEW_REQUESTS / rate / 3600
+    length_s = max(_FEW_REQUESTS / rate, _ANSWERS * answer * _TOKEN_S)
+    hours = min(length_s, _MOST_REQUESTS / rate) / 3600
     flat = (
         f"rps={rate!r},peak={rate!r},in={shape.prompt_tokens!r},out={shape.output_tokens!r},cv={shape.cv!r},"
         f"hours={hours!r}"

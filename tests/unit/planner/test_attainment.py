@@ -122,7 +122,8 @@ def test_many_replicas_are_simulated_by_some_at_their_share_of_the_rate() -> Non
     one, fit = replica("H100", Layout(tp=4))
     target, requests = engine_of(one, fit, LENGTHS), drawn(40.0, count=400)
     found = attained(target, 64, requests, SLO)
-    assert (found.replicas, found.requests) == (16, len(requests))
+    assert found.replicas == 16
+    assert len(requests) / 2 <= found.requests < len(requests)
     slow = tuple(msgspec.structs.replace(request, at_s=request.at_s * 4) for request in requests)
     assert found == attained(target, 16, slow, SLO)
 
