@@ -264,7 +264,7 @@ def _memory_lack(candidate: Candidate, layout: Layout, lengths: Lengths, budget:
         reserved = budget.reserves.total_bytes * gpus / GIB
         why = (
             f"weights leave no room for a cache: {weights:,.0f} GiB and {reserved:,.0f} GiB for the engine itself > "
-            f"{budget.usable_bytes * gpus / GIB:,.0f} GiB that it takes of {has:,.0f}"
+            f"{budget.usable_bytes * gpus / GIB:,.0f} GiB that it takes of {has:,.0f} unless told otherwise"
         )
         return _failure(candidate, layout, Obstacle.WEIGHTS, why)
     longest = kv_bytes(
