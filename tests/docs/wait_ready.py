@@ -11,6 +11,8 @@ import urllib.request
 from pathlib import Path
 
 _PATIENCE_S = 20.0
+_READING_S = 0.7
+"""A reader is not quicker: meanwhile the gateway tries what a new target can do, for which the target is busy."""
 
 
 def main() -> None:
@@ -18,6 +20,7 @@ def main() -> None:
     until = time.monotonic() + _PATIENCE_S
     while time.monotonic() < until:
         if addresses.exists() and (address := addresses.read_text(encoding="utf-8").strip()) and is_ready(address):
+            time.sleep(_READING_S)
             return
         time.sleep(0.05)
     sys.exit(f"the gateway was not ready within {_PATIENCE_S:.0f} s:\n{log.read_text(encoding='utf-8')}")
