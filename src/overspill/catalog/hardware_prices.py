@@ -7,6 +7,7 @@ name and add others, so that a quotation of one's own is one row.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,8 @@ from overspill.catalog.rows import Confidence, Row
 from overspill.errors import ConfigError, UnknownName
 
 _FILES = ("instances.yaml", "onprem.yaml")
+_TERM = re.compile(r"([1-9]\d?)([ym])")
+_HOURS_A_YEAR = 8760.0
 V = TypeVar("V")
 
 
@@ -44,7 +47,7 @@ class Instance(Fact, frozen=True, kw_only=True):
     spot: tuple[float, float] | None = None
     """Lowest and highest of the zones that were seen."""
     reserved: dict[str, float] = msgspec.field(default_factory=dict)
-    """Term (``1y``, ``3y``) → effective price per hour, paid all the time."""
+    """Term (``1y``, ``3y``, ``6m``) → effective price per hour, paid all the time."""
 
     @property
     def memory_gib(self) -> float:
@@ -141,6 +144,14 @@ class HardwarePrices(msgspec.Struct, frozen=True, kw_only=True):
         return max(rows, key=lambda row: row.zones)
 
 
+def term_h(term: str) -> float:
+    """Return the hours of a reserved term, ``1y`` or ``6m``; raise ``ValueError`` if it is none."""
+    match = _TERM.fullmatch(term)
+    if match is None:
+        raise ValueError(f"{term!r} is no reserved term; write years or months, as in 1y or 6m")
+    return int(match[1]) * _HOURS_A_YEAR / (1 if match[2] == "y" else 12)
+
+
 class _Part(Row, frozen=True, kw_only=True):
     """One file: any of the sections."""
 
@@ -157,8 +168,8 @@ def load_hardware_prices(files: Sequence[Path] = ()) -> HardwarePrices:
     parts = [parse(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"), name) for name in _FILES]
     for file in files:
         try:
-            parts.append(parse(file.read_text(encoding="utf-8"), str(file)))
-        except OSError as error:
+            parts.append(_named(parse(file.read_text(encoding="utf-8"), str(file)), file.name))
+        except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read these prices: {error}", file=str(file)) from error
     finance = next(part.finance for part in reversed(parts) if part.finance is not None)
     return HardwarePrices(
@@ -180,8 +191,28 @@ def parse(text: str, file: str) -> _Part:
     return part
 
 
+def _named(part: _Part, name: str) -> _Part:
+    """Let each row's source name the file that it stands in."""
+
+    def named(row: V) -> V:
+        return msgspec.structs.replace(row, source=f"{row.source}; {name}")  # type: ignore[attr-defined, type-var]
+
+    return _Part(
+        instances=tuple(named(row) for row in part.instances),
+        spot_statistics=tuple(named(row) for row in part.spot_statistics),
+        nodes=tuple(named(row) for row in part.nodes),
+        sites=tuple(named(row) for row in part.sites),
+        finance=None if part.finance is None else named(part.finance),
+    )
+
+
 def _check(part: _Part, file: str) -> None:
     for row in part.instances:
+        for term in row.reserved:
+            try:
+                term_h(term)
+            except ValueError as error:
+                raise ConfigError(f"instance {row.name!r}: {error}", file=file) from None
         amounts = [row.on_demand, *(row.spot or ()), *row.reserved.values()]
         if row.gpus < 1 or any(amount is not None and amount <= 0 for amount in amounts):
             raise ConfigError(f"instance {row.name!r}: a price of 0 is unknown, never free; leave it out", file=file)

@@ -35,7 +35,7 @@ class Regret(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def share(self) -> float:
         """What the learned plan cost beyond the best one, as a share of that."""
-        return self.paid_usd / self.best.usd - 1 if self.best.usd else 0.0
+        return max(0.0, self.paid_usd / self.best.usd - 1) if self.best.usd else 0.0
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ def drift(
     seed: int = 1,
 ) -> Drift:
     """Say whether the last ``recent_share`` of a load still is what the plan of the rest was made for."""
-    load, market = _coarser(load, market)
+    load, market = coarser(load, market)
     found = learned_regret(load, market, 1 - recent_share)
     block = _block(len(load.units), load.window_h)
     rng = random.Random(seed)  # noqa: S311 - repeatable, and no secret
@@ -98,7 +98,7 @@ def drift(
     )
 
 
-def _coarser(load: Load, market: Market) -> tuple[Load, Market]:
+def coarser(load: Load, market: Market) -> tuple[Load, Market]:
     """Return the means of as many windows in a row as leave no more than there may be; what is left over is dropped."""
     every = -(-len(load.units) // _MOST_WINDOWS)
     if every == 1:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import msgspec
 
 from overspill.errors import ConfigError
-from overspill.planner.screening import Committed, Load, Market, cheapest_flexible
+from overspill.planner.screening import Committed, Load, Market, cheapest_flexible, whole_layers
 
 RANDOMISED = math.e / (math.e - 1)
 _GRID = 64
@@ -51,32 +51,63 @@ class OnlineCost(msgspec.Struct, frozen=True, kw_only=True):
 def ski_rental(load: Load, market: Market, tier: Committed, layers_per_unit: int = 1) -> OnlineCost:
     """Return what ski rental pays for a tier that, once committed to, is paid for as long as the log is.
 
-    Layers are thinner than a unit with ``layers_per_unit``, for a market whose units are divisible.
+    What is paid once for all units (staff) is committed to when the layers together have cost so much more than their
+    own commitments. Layers are thinner than a unit with ``layers_per_unit``, for a market whose units are divisible.
     """
     width = 1 / layers_per_unit
-    fee = tier.usd_per_unit_hour * load.hours * width
+    fee, setup = tier.usd_per_unit_hour * load.hours * width, tier.setup_usd_per_hour * load.hours
     scaled = Load(units=tuple(demand * layers_per_unit for demand in load.units), window_h=load.window_h)
-    deterministic = randomised = clairvoyant = 0.0
-    committed = 0
-    for number in range(math.ceil(scaled.peak - 1e-9)):
-        running, saved = 0.0, 0.0
-        for window, part in enumerate(scaled.layer(number)):
-            if not part:
-                continue
-            flexible = cheapest_flexible(market, window, part * width)[1]
-            own = min(flexible, tier.usd_per_busy_hour * width)
-            running += own * load.window_h
-            saved += (flexible - own) * load.window_h
-        deterministic += running + (saved if saved < fee else 2 * fee)
-        randomised += running + RANDOMISED * min(saved, fee)
-        clairvoyant += running + min(saved, fee)
-        committed += saved >= fee
+    alone = msgspec.structs.replace(market, committed=(tier,))
+    layers = whole_layers(scaled, alone, width)
+    running = math.fsum(layer.busy_usd[0] for layer in layers)
+    saved = [layer.flexible_usd - layer.busy_usd[0] for layer in layers]
+    gained = math.fsum(max(0.0, amount - fee) for amount in saved) - setup
+    clairvoyant = running + math.fsum(saved) - max(0.0, gained)
+    if gained < 0:  # what would make the rule commit is never reached
+        deterministic, committed = running + math.fsum(saved), 0
+    else:
+        before = _before_setup(scaled, alone, fee, setup, width) if setup else [fee] * len(saved)
+        paid = [fee + max(fee, first) if amount >= fee else amount for amount, first in zip(saved, before, strict=True)]
+        deterministic, committed = running + setup + math.fsum(paid), sum(amount >= fee for amount in saved)
     return OnlineCost(
         deterministic_usd=deterministic,
-        randomised_usd=randomised,
+        randomised_usd=running + RANDOMISED * (clairvoyant - running),
         clairvoyant_usd=clairvoyant,
         layers_committed=committed,
     )
+
+
+def _before_setup(load: Load, alone: Market, fee: float, setup: float, width: float) -> list[float]:
+    """Return what each layer has cost beyond its running cost when what is paid once for all of them is committed to.
+
+    Layers below the others lead; a layer that has not cost its own fee by then commits later, by itself.
+    """
+    busy = alone.committed[0].usd_per_busy_hour * width
+    saved = [0.0] * math.ceil(load.peak)
+    for window, demand in enumerate(load.units):
+        full_usd = cheapest_flexible(alone, window, width)[1]
+        rest = demand - int(demand)
+        more = [max(0.0, full_usd - busy) * load.window_h] * int(demand)
+        if rest:
+            more.append(max(0.0, cheapest_flexible(alone, window, rest * width)[1] - busy) * load.window_h)
+        after = [amount + each for amount, each in zip(saved, more, strict=False)] + saved[len(more) :]
+        if math.fsum(max(0.0, amount - fee) for amount in after) >= setup:
+            return _reached(saved, after, fee, setup)
+        saved = after
+    return saved
+
+
+def _reached(before: Sequence[float], after: Sequence[float], fee: float, setup: float) -> list[float]:
+    """Return the amounts within a window at which the excesses over ``fee`` add up to ``setup``."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        between = [first + (last - first) * middle for first, last in zip(before, after, strict=True)]
+        if math.fsum(max(0.0, amount - fee) for amount in between) >= setup:
+            high = middle
+        else:
+            low = middle
+    return [first + (last - first) * high for first, last in zip(before, after, strict=True)]
 
 
 def reservations(load: Load, usd_per_unit_hour: float, fee_usd: float, alpha: float, term_windows: int) -> OnlineCost:

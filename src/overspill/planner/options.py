@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import msgspec
 
+from overspill.catalog.hardware_prices import term_h
 from overspill.planner.case import OWNED, Case
-from overspill.planner.hindsight import Drift, Regret, drift, learned_regret
+from overspill.planner.hindsight import Drift, Regret, coarser, drift, learned_regret
 from overspill.planner.online import OnlineCost, rented, reservations, ski_rental
-from overspill.planner.screening import Committed, Market, Plan, Use, optimum, uses
+from overspill.planner.screening import Committed, Load, Market, Plan, Use, optimum, uses
 from overspill.planner.tco import HOURS_A_YEAR
 
 OPTIMUM = "optimum"
@@ -17,7 +19,10 @@ _MIN_WINDOWS = 8
 """Fewer cannot be split into a part to learn from and a part to pay on."""
 _DRIFT_HOURS = 6 * 24.0
 """Three days to learn from and as many to compare: with less, a day's own shape looks like drift."""
-_TERM_HOURS = {"reserved_1y": HOURS_A_YEAR, "reserved_3y": 3 * HOURS_A_YEAR}
+_MOST_STEPS = 400_000
+"""Layers times windows that an online rule is played on; of more, layers are several units thick."""
+Progress = Callable[[float], object]
+"""Is told which part has been reckoned, from 0 to 1."""
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +72,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return next((option for option in self.options if option.name == name), None)
 
 
-def compare(case: Case, *, draws: int = 100) -> Comparison:
+def compare(case: Case, *, draws: int = 100, progress: Progress = lambda _: None) -> Comparison:
     """Reckon all options of a case; ``draws`` are those of the drift alarm."""
     load, market = case.load, case.market
     best = optimum(load, market)
@@ -80,16 +85,26 @@ def compare(case: Case, *, draws: int = 100) -> Comparison:
         plans[f"{tier.name}_for_peak"] = (market, {tier.name: peak})
         alone = msgspec.structs.replace(market, committed=(tier,))
         plans[f"{tier.name}_and_spill"] = (alone, dict(optimum(load, alone).units))
-    options = [_option(case, name, offered, units) for name, (offered, units) in plans.items()]
+    options = []
+    for name, (offered, units) in plans.items():
+        options.append(_option(case, name, offered, units))
+        progress(0.4 * len(options) / len(plans))
     is_long = len(load.units) >= _MIN_WINDOWS
     tier_of_most = _most_used(market, best)
+    regret = learned_regret(load, market) if is_long else None
+    progress(0.5)
+    drifted = drift(load, market, draws=draws) if is_long and load.hours >= _DRIFT_HOURS else None
+    progress(0.8)
+    started = _rented(case, best)
+    progress(0.9)
+    bound = optimum(load, msgspec.structs.replace(market, is_divisible=True)).usd
     return Comparison(
         options=tuple(sorted(options, key=lambda option: option.usd_per_year)),
         best=best,
-        bound_usd_per_year=_per_year(case, optimum(load, msgspec.structs.replace(market, is_divisible=True)).usd),
-        regret=learned_regret(load, market) if is_long else None,
-        drift=drift(load, market, draws=draws) if is_long and load.hours >= _DRIFT_HOURS else None,
-        rented=_rented(case, best),
+        bound_usd_per_year=_per_year(case, min(bound, best.usd)),
+        regret=regret,
+        drift=drifted,
+        rented=started,
         online=None if tier_of_most is None else _online(case, tier_of_most),
     )
 
@@ -113,25 +128,47 @@ def _option(case: Case, name: str, market: Market, units: dict[str, float]) -> O
 
 
 def _online(case: Case, tier: Committed) -> OnlineCost:
-    term_h = _TERM_HOURS.get(tier.name, math.inf)
-    if term_h >= case.load.hours:
+    kind, _, term = tier.name.partition("_")
+    hours = term_h(term) if kind == "reserved" else math.inf
+    if hours >= case.load.hours:
         return ski_rental(case.load, case.market, tier)
+    load, width = _thicker(coarser(case.load, case.market)[0])
     spill = optimum(case.load, msgspec.structs.replace(case.market, committed=())).usd / case.load.unit_hours
-    windows = round(term_h / case.load.window_h)
     alpha = min(0.99, tier.usd_per_busy_hour / spill)
-    return reservations(case.load, spill, tier.usd_per_unit_hour * term_h, alpha, windows)
+    windows = round(hours / load.window_h)
+    return reservations(load, spill * width, tier.usd_per_unit_hour * hours * width, alpha, windows)
+
+
+def _thicker(load: Load) -> tuple[Load, float]:
+    """Return a load in layers so thick that a rule can be played on each, and their units."""
+    width = max(1.0, load.peak * len(load.units) / _MOST_STEPS)
+    return Load(units=tuple(demand / width for demand in load.units), window_h=load.window_h), width
 
 
 def _rented(case: Case, best: Plan) -> Rented | None:
     names = {tier.name for tier in case.market.flexible}
     if not {"on_demand", "tokens"} <= names:
         return None
-    found = rented(case.load.above(best.committed_units), case.market.without("spot"), "on_demand", case.start_h)
+    load, width = _thicker(case.load.above(best.committed_units))
+    market = _times(case.market.without("spot"), width)
+    found = rented(load, market, "on_demand", case.start_h)
     return Rented(
         online_usd_per_year=_per_year(case, found.online_usd),
         clairvoyant_usd_per_year=_per_year(case, found.clairvoyant_usd),
-        starts=found.starts,
+        starts=round(found.starts * width),
     )
+
+
+def _times(market: Market, factor: float) -> Market:
+    """Return the market with the prices of so many units."""
+
+    def dearer(prices: float | tuple[float, ...]) -> float | tuple[float, ...]:
+        return tuple(price * factor for price in prices) if isinstance(prices, tuple) else prices * factor
+
+    flexible = tuple(
+        msgspec.structs.replace(tier, usd_per_unit_hour=dearer(tier.usd_per_unit_hour)) for tier in market.flexible
+    )
+    return msgspec.structs.replace(market, flexible=flexible)
 
 
 def _most_used(market: Market, best: Plan) -> Committed | None:

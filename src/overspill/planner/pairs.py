@@ -219,6 +219,8 @@ def sentence(found: Sequence[Difference], names: tuple[str, str]) -> str:
     keeps = _better(slo, names, larger=True)
     cheaper = None if cost is None else _better(cost, names, larger=False)
     slo_words = f"keeps the SLO for {points:.2f} points more of the requests"
+    if all(one.low == one.difference == one.high == 0 for one in found):
+        return "Both did the same with every request: on this trace nothing tells them apart."
     if keeps is None and cheaper is None:
         of_cost = "the cost is unknown" if cost is None else f"nor does the cost ({cost.difference:+,.2f} $ an hour)"
         return (

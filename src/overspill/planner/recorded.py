@@ -22,6 +22,8 @@ from overspill.planner.attempts import Attempts
 from overspill.planner.scenario import model_of_prior
 from overspill.planner.simulated import SimulatedRequest, TargetModel
 from overspill.planner.workload import TraceRequest
+from overspill.planner.workloads.ledger import SQLITE
+from overspill.planner.workloads.source import Source
 
 _REFUSED = (Outcome.REJECTED, Outcome.EVICTED, Outcome.FAILED)
 _REASONS = frozenset(RejectReason)
@@ -159,6 +161,10 @@ def _row(number: int, row: Mapping[str, Any], origin_s: float) -> SimulatedReque
 
 
 def _cells(path: Path, table: Table) -> Iterator[Mapping[str, Any]]:
+    if not Source(path).head().startswith(SQLITE):
+        raise TraceError(
+            f"{path} is not the ledger's own file; its exports lack the attempts, which say how fast a target was"
+        )
     with contextlib.closing(LedgerStore.open(path, read_only=True)) as store:
         for values in store.rows(table):
             yield dict(zip(table.columns, values, strict=True))

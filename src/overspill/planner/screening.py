@@ -216,18 +216,22 @@ def cheapest_flexible(market: Market, window: int, part: float) -> tuple[str, fl
     return best, least
 
 
-class _Layer(msgspec.Struct, gc=False):
+class Layer(msgspec.Struct, gc=False):
+    """What the work of a layer costs over a load."""
+
     width: float
+    """In units."""
     flexible_usd: float
+    """With nothing committed."""
     busy_usd: list[float]
-    """By committed tier: what is paid for its work."""
+    """By committed tier: what is paid for its work, without what is paid all the time."""
 
 
 def _cheapest_layers(load: Load, market: Market) -> Plan:
     """Choose for each layer by itself; every tier that is still in the market pays its set-up once it has a unit."""
     units = {tier.name: 0.0 for tier in market.committed}
     usd = 0.0
-    layers = _divisible_layers(load, market) if market.is_divisible else _whole_layers(load, market)
+    layers = _divisible_layers(load, market) if market.is_divisible else whole_layers(load, market)
     for layer in layers:
         best, least = None, layer.flexible_usd
         for tier, busy in zip(market.committed, layer.busy_usd, strict=True):
@@ -241,8 +245,11 @@ def _cheapest_layers(load: Load, market: Market) -> Plan:
     return Plan(units={name: count for name, count in units.items() if count}, usd=usd + setup)
 
 
-def _whole_layers(load: Load, market: Market) -> list[_Layer]:
-    """Return the layers of one unit each: windows in which a layer is full are summed by their number of full units."""
+def whole_layers(load: Load, market: Market, width: float = 1.0) -> list[Layer]:
+    """Return the layers of one unit each: windows in which a layer is full are summed by their number of full units.
+
+    With another ``width`` the load is in layers of so many units.
+    """
     count = math.ceil(load.peak)
     options = len(market.committed) + 1
     full = [[0.0] * (count + 1) for _ in range(options)]
@@ -250,22 +257,22 @@ def _whole_layers(load: Load, market: Market) -> list[_Layer]:
     for demand, by_part, by_machine in zip(load.units, *_prices(load, market), strict=True):
         whole = int(demand)
         rest = demand - whole
-        unit_usd = min(by_part, by_machine)
-        rest_usd = min(by_part * rest, by_machine) if rest else 0.0
+        unit_usd = min(by_part * width, by_machine)
+        rest_usd = min(by_part * rest * width, by_machine) if rest else 0.0
         full[0][whole] += unit_usd
         part[0][whole] += rest_usd
         for option, tier in enumerate(market.committed, start=1):
-            full[option][whole] += min(unit_usd, tier.usd_per_busy_hour)
-            part[option][whole] += min(rest_usd, tier.usd_per_busy_hour)
+            full[option][whole] += min(unit_usd, tier.usd_per_busy_hour * width)
+            part[option][whole] += min(rest_usd, tier.usd_per_busy_hour * width)
     above = [list(itertools.accumulate(reversed(column)))[::-1] for column in full]
     layers = []
     for layer in range(count):
         usd = [(above[option][layer + 1] + part[option][layer]) * load.window_h for option in range(options)]
-        layers.append(_Layer(1.0, usd[0], usd[1:]))
+        layers.append(Layer(width, usd[0], usd[1:]))
     return layers
 
 
-def _divisible_layers(load: Load, market: Market) -> list[_Layer]:
+def _divisible_layers(load: Load, market: Market) -> list[Layer]:
     """Return layers as wide as the steps of the load-duration curve: each window fills a layer or is below it."""
     options = len(market.committed) + 1
     sums = [0.0] * options
@@ -281,7 +288,7 @@ def _divisible_layers(load: Load, market: Market) -> list[_Layer]:
         width = load.units[window] - below
         if width > 0:
             usd = [total * load.window_h * width for total in sums]
-            layers.append(_Layer(width, usd[0], usd[1:]))
+            layers.append(Layer(width, usd[0], usd[1:]))
     layers.reverse()
     return layers
 

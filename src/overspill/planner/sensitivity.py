@@ -12,6 +12,9 @@ from overspill.planner.screening import Committed, Flexible, Load, Market, Plan,
 
 _STEPS = 24
 _FURTHEST = 8.0
+_MOST_UNITS = 300
+_STEEPEST = 64.0
+_HALVINGS = 30
 Judge = Callable[[Load, Market, Plan], str]
 """Returns a word for what a plan amounts to."""
 
@@ -21,9 +24,9 @@ LEVERS: Final[Mapping[str, str]] = {
     "token_price": "price of tokens",
     "load": "number of requests",
     "unit_capacity": "what one unit carries within the SLO",
-    "peaks": "height of the peaks above the mean",
+    "utilisation": "mean demand by peak demand, at the same load",
 }
-"""What can be moved, in words. Utilisation follows from load, capacity and peaks."""
+"""What can be moved, in words. Utilisation is that of units for the peak: the lower, the higher the peaks."""
 
 
 class Swing(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,21 +57,34 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 def thinned(load: Load, market: Market, most: int = 1000) -> tuple[Load, Market]:
     """Return a load of at most ``most`` windows with nearly the same load-duration curve: every n-th by size.
 
-    Each stands for its neighbours, so that what is reckoned hundreds of times takes a second, not minutes.
+    Each stands for its neighbours, so that what is reckoned hundreds of times takes a second, not minutes. Of very many
+    units, several count as one.
     """
     every = -(-len(load.units) // most)
-    if every == 1:
+    if every > 1:
+        order = sorted(range(len(load.units)), key=lambda window: load.units[window])
+        kept = sorted(order[every // 2 :: every])
+        flexible = tuple(
+            msgspec.structs.replace(tier, usd_per_unit_hour=tuple(prices[window] for window in kept))
+            if isinstance(prices := tier.usd_per_unit_hour, tuple)
+            else tier
+            for tier in market.flexible
+        )
+        load = Load(units=tuple(load.units[window] for window in kept), window_h=load.hours / len(kept))
+        market = msgspec.structs.replace(market, flexible=flexible)
+    return _bundled(load, market, max(1.0, load.peak / _MOST_UNITS))
+
+
+def _bundled(load: Load, market: Market, units: float) -> tuple[Load, Market]:
+    """Return the same in units that are so many times as large."""
+    if units == 1:
         return load, market
-    order = sorted(range(len(load.units)), key=lambda window: load.units[window])
-    kept = sorted(order[every // 2 :: every])
-    flexible = tuple(
-        msgspec.structs.replace(tier, usd_per_unit_hour=tuple(prices[window] for window in kept))
-        if isinstance(prices := tier.usd_per_unit_hour, tuple)
-        else tier
-        for tier in market.flexible
+    dearer = _priced(market, units, lambda _: True)
+    committed = tuple(
+        msgspec.structs.replace(tier, setup_usd_per_hour=before.setup_usd_per_hour)
+        for tier, before in zip(dearer.committed, market.committed, strict=True)
     )
-    thin = Load(units=tuple(load.units[window] for window in kept), window_h=load.hours / len(kept))
-    return thin, msgspec.structs.replace(market, flexible=flexible)
+    return _scaled(load, 1 / units), msgspec.structs.replace(dearer, committed=committed)
 
 
 def tornado(load: Load, market: Market, span: float = 0.3) -> tuple[Swing, ...]:
@@ -83,7 +99,9 @@ def tornado(load: Load, market: Market, span: float = 0.3) -> tuple[Swing, ...]:
     return tuple(sorted(swings, key=lambda swing: swing.width_usd, reverse=True))
 
 
-def turns(load: Load, market: Market, judge: Judge) -> tuple[Turn, ...]:
+def turns(
+    load: Load, market: Market, judge: Judge, progress: Callable[[float], object] = lambda _: None
+) -> tuple[Turn, ...]:
     """Return, for each figure and direction, the smallest change up to 8 times that changes what ``judge`` says."""
     today = judge(load, market, optimum(load, market))
 
@@ -92,7 +110,9 @@ def turns(load: Load, market: Market, judge: Judge) -> tuple[Turn, ...]:
         return judge(*world, optimum(*world))
 
     found = []
-    for lever in _movable(market):
+    levers = _movable(market)
+    for place, lever in enumerate(levers):
+        progress(place / len(levers))
         for direction in (1.0, -1.0):
             turn = _first_turn(lambda factor, lever=lever: judged(lever, factor), today, direction)  # type: ignore[misc]
             if turn is not None:
@@ -113,11 +133,8 @@ def moved(load: Load, market: Market, lever: str, factor: float) -> tuple[Load, 
             return _scaled(load, factor), market
         case "unit_capacity":  # fewer units, each of which replaces more tokens
             return _scaled(load, 1 / factor), _priced(market, factor, lambda name: name == "tokens")
-        case "peaks":
-            mean = sum(load.units) / len(load.units)
-            return Load(
-                units=tuple(max(0.0, mean + (demand - mean) * factor) for demand in load.units), window_h=load.window_h
-            ), market
+        case "utilisation":
+            return _flattened(load, factor), market
         case _:
             raise AssertionError(lever)
 
@@ -148,6 +165,29 @@ def _first_turn(judged: Callable[[float], str], today: str, direction: float) ->
                 factor = middle
         return factor
     return None
+
+
+def _flattened(load: Load, factor: float) -> Load:
+    """Return a load of the same sum whose mean is ``factor`` times as near to its peak, as far as that can be.
+
+    Windows are raised to one power, which keeps their order and those without demand.
+    """
+    mean, peak = sum(load.units) / len(load.units), load.peak
+    shares = [demand / peak for demand in load.units]
+
+    def steep(power: float) -> list[float]:
+        return [math.pow(share, power) if share else 0.0 for share in shares]
+
+    low, high = 0.0, _STEEPEST
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if sum(steep(middle)) / len(shares) > factor * mean / peak:
+            low = middle
+        else:
+            high = middle
+    found = steep(high)
+    total = mean * len(found) / sum(found)
+    return Load(units=tuple(share * total for share in found), window_h=load.window_h)
 
 
 def _scaled(load: Load, factor: float) -> Load:

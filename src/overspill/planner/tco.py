@@ -12,11 +12,13 @@ staff        for all machines together
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import msgspec
 
 from overspill.catalog.hardware_prices import Fact, Finance, Node, Site
 from overspill.errors import ConfigError
+from overspill.planner.remarks import Remark
 from overspill.planner.screening import Committed
 
 HOURS_A_YEAR = 8760.0
@@ -27,7 +29,7 @@ class CostLine(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     usd_per_year: float
-    how: str
+    how: Remark
     """The arithmetic, with units."""
     source: str
 
@@ -96,51 +98,61 @@ def owned_cost(node: Node, site: Site, finance: Finance, utilisation: float = 1.
 
 
 def _lines(node: Node, site: Site, finance: Finance, utilisation: float, machines: float) -> list[CostLine]:
-    rate = finance.cost_of_capital
+    return [*_of_machine(node, finance, machines), *_of_site(node, site, utilisation, machines)]
+
+
+def _of_machine(node: Node, finance: Finance, machines: float) -> Iterator[CostLine]:
+    rate, price = finance.cost_of_capital, f"{_times(machines)}{_usd(node.usd)}"
     capital = machines * annuity_usd(node.usd, node.usd * node.residual, node.years, rate)
+    yield CostLine(
+        name="capital",
+        usd_per_year=capital,
+        how=Remark(
+            f"{price}, {node.residual:.0%} left after {node.years:g} years, {rate:.1%} a year",
+            f"{price}，{node.years:g} 年后残值 {node.residual:.0%}，年利率 {rate:.1%}",
+        ),
+        source=_cited(node, finance),
+    )
+    yield CostLine(
+        name="support",
+        usd_per_year=machines * node.usd * node.support,
+        how=Remark(f"{node.support:.0%} of the price a year", f"每年为价格的 {node.support:.0%}"),
+        source=_cited(node),
+    )
+    yield CostLine(
+        name="spares",
+        usd_per_year=capital * finance.spare_share,
+        how=Remark(f"{finance.spare_share:.0%} of the capital", f"资本的 {finance.spare_share:.0%}"),
+        source=_cited(finance),
+    )
+
+
+def _of_site(node: Node, site: Site, utilisation: float, machines: float) -> Iterator[CostLine]:
     mean_kw = machines * (node.kw_idle + (node.kw_max - node.kw_idle) * utilisation)
     tariff = 0.0 if site.has_power else site.usd_per_kwh
-    kept = f"{node.residual:.0%} left after {node.years:g} years"
-    return [
-        CostLine(
-            name="capital",
-            usd_per_year=capital,
-            how=f"{_times(machines)}{_usd(node.usd)}, {kept}, {rate:.1%} a year",
-            source=_cited(node, finance),
+    power = f"{mean_kw:.2f} kW × PUE {site.pue:g} × {HOURS_A_YEAR:g} h × {tariff:g} $/kWh"
+    kept_kw, operations = f"{machines * node.kw_max:g} kW", _usd(site.operations_usd_per_node_year)
+    yield CostLine(
+        name="electricity",
+        usd_per_year=electricity_usd(mean_kw, site.pue, HOURS_A_YEAR, tariff),
+        how=Remark("in the rent", "已含在机位租金中") if site.has_power else Remark(power, power),
+        source=_cited(site, node),
+    )
+    yield CostLine(
+        name="rent",
+        usd_per_year=machines * node.kw_max * site.usd_per_kw_month * 12,
+        how=Remark(
+            f"{kept_kw} × {site.usd_per_kw_month:g} $/kW/month × 12",
+            f"{kept_kw} × {site.usd_per_kw_month:g} $/kW/月 × 12",
         ),
-        CostLine(
-            name="support",
-            usd_per_year=machines * node.usd * node.support,
-            how=f"{node.support:.0%} of the price a year",
-            source=_cited(node),
-        ),
-        CostLine(
-            name="spares",
-            usd_per_year=capital * finance.spare_share,
-            how=f"{finance.spare_share:.0%} of the capital",
-            source=_cited(finance),
-        ),
-        CostLine(
-            name="electricity",
-            usd_per_year=electricity_usd(mean_kw, site.pue, HOURS_A_YEAR, tariff),
-            how="in the rent"
-            if site.has_power
-            else f"{mean_kw:.2f} kW × PUE {site.pue:g} × {HOURS_A_YEAR:g} h × {tariff:g} $/kWh",
-            source=_cited(site, node),
-        ),
-        CostLine(
-            name="rent",
-            usd_per_year=machines * node.kw_max * site.usd_per_kw_month * 12,
-            how=f"{machines * node.kw_max:g} kW × {site.usd_per_kw_month:g} $/kW/month × 12",
-            source=_cited(site, node),
-        ),
-        CostLine(
-            name="operations",
-            usd_per_year=machines * site.operations_usd_per_node_year,
-            how=f"{_times(machines)}${site.operations_usd_per_node_year:,.0f} by machine and year",
-            source=_cited(site),
-        ),
-    ]
+        source=_cited(site, node),
+    )
+    yield CostLine(
+        name="operations",
+        usd_per_year=machines * site.operations_usd_per_node_year,
+        how=Remark(f"{_times(machines)}{operations} by machine and year", f"{_times(machines)}每台每年 {operations}"),
+        source=_cited(site),
+    )
 
 
 def _usd(amount: float) -> str:

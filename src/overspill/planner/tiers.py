@@ -55,18 +55,19 @@ def spot(
     statistics: SpotStatistics,
     start_h: float,
     stand_in: Flexible,
+    egress_usd_per_hour: float = 0.0,
 ) -> SpotTerms | None:
     """Return spot's price with its interruptions paid for, or ``None`` if its price is unknown.
 
     A machine is to be had for ``availability`` of the time, in runs of ``mean_up_h``, each of which begins with
-    ``start_h`` in which it is paid for and serves nothing. ``stand_in`` serves all that is left. The price is the
-    middle of what was seen over the zones.
+    ``start_h`` in which it is paid for and serves nothing. ``stand_in`` serves all that is left, its egress paid. The
+    price is the middle of what was seen over the zones.
     """
     if instance.spot is None:
         return None
     usd_per_hour = sum(instance.spot) / 2 * machines
     served = statistics.availability * max(0.0, 1 - start_h / statistics.mean_up_h)
-    paid = statistics.availability * usd_per_hour
+    paid = statistics.availability * usd_per_hour + served * egress_usd_per_hour
     prices = stand_in.usd_per_unit_hour
     effective = (
         tuple(paid + (1 - served) * price for price in prices)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import enum
 import math
+from typing import NamedTuple
 
 import msgspec
 
 from overspill.planner.case import OWNED, Case
-from overspill.planner.options import Comparison, candidate
-from overspill.planner.screening import Load, Market, Plan, optimum, uses
+from overspill.planner.options import Comparison, Progress, candidate
+from overspill.planner.screening import Load, Market, Plan, cheapest_flexible, optimum, uses
 from overspill.planner.sensitivity import Swing, Turn, thinned, tornado, turns
 from overspill.planner.tco import HOURS_A_YEAR
 
@@ -66,12 +67,22 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     owned_for_peak_usd_per_year: float | None
     usd_per_mtok: float | None
     spilled_share: float
+    hurdle_share: float
+    """What committing must save over the best without commitment."""
+    best_saved_share: float
+    """What the cheapest plan would, whether that is enough or not."""
     unit_usd_per_hour: float
-    """Of the candidate to commit to, whether it works or not."""
+    """Of the candidate's first unit, whether it works or not, with its share of what is paid once (staff)."""
+    has_shared_cost: bool
+    """True if that share is above 0."""
     spill_usd_per_unit_hour: float
-    """Of the same work without commitment."""
+    """Of the first unit's work without commitment."""
+    running_usd_per_unit_hour: float
+    """Of that work, what the candidate itself costs while it works: energy, egress."""
     candidate: str
+    """The tier that the numbers are about; empty if only one way to serve it was offered."""
     numbers: tuple[Number, Number, Number]
+    """``r``, ``utilisation``, ``break_even``: the first unit pays if its utilisation is ``r`` or more."""
     cautions: tuple[Caution, ...]
     turns: tuple[Turn, ...]
     tornado: tuple[Swing, ...]
@@ -97,7 +108,14 @@ def judge(load: Load, market: Market, plan: Plan, hurdle_share: float) -> tuple[
     return (Advice.BUY_TOKENS if dearest is None or dearest.name == "tokens" else Advice.RENT), advised
 
 
-def decide(case: Case, comparison: Comparison, *, hurdle_share: float = 0.10, assumed: bool = False) -> Verdict:
+def decide(
+    case: Case,
+    comparison: Comparison,
+    *,
+    hurdle_share: float = 0.10,
+    assumed: bool = False,
+    progress: Progress = lambda _: None,
+) -> Verdict:
     """Return the verdict on a case; ``assumed`` says that its workload was drawn and not recorded."""
     load, market = case.load, case.market
     advice, advised = judge(load, market, comparison.best, hurdle_share)
@@ -108,10 +126,8 @@ def decide(case: Case, comparison: Comparison, *, hurdle_share: float = 0.10, as
     def word(load: Load, market: Market, plan: Plan) -> str:
         return judge(load, market, plan, hurdle_share)[0].value
 
-    changes = turns(*thin, word)
-    spill = free_usd / load.unit_hours
-    unit, busy, name = _candidate(market, advised, spill)
-    ratio = unit / (spill - busy) if spill > busy else math.inf
+    changes = turns(*thin, word, progress)
+    first = _first_unit(load, market, comparison.best, advised)
     committed = sum(use.unit_hours for use in uses(load, market, advised.units) if use.units is not None)
     peak = comparison.option(f"{OWNED}_for_peak")
     return Verdict(
@@ -123,13 +139,17 @@ def decide(case: Case, comparison: Comparison, *, hurdle_share: float = 0.10, as
         owned_for_peak_usd_per_year=None if peak is None else peak.usd_per_year,
         usd_per_mtok=advised.usd / case.tokens * 1e6 if case.tokens else None,
         spilled_share=max(0.0, 1 - committed / load.unit_hours),
-        unit_usd_per_hour=unit,
-        spill_usd_per_unit_hour=spill,
-        candidate=name,
+        hurdle_share=hurdle_share,
+        best_saved_share=max(0.0, 1 - comparison.best.usd / free_usd),
+        unit_usd_per_hour=first.fixed,
+        has_shared_cost=first.has_shared,
+        spill_usd_per_unit_hour=first.spill,
+        running_usd_per_unit_hour=first.running,
+        candidate=first.name,
         numbers=(
-            Number(name="r", value=ratio, unit="committed $ per unit-hour ÷ spill $ per unit-hour"),
+            Number(name="r", value=first.ratio, unit="committed $ per unit-hour ÷ $ saved by an hour of its work"),
             Number(name="utilisation", value=sum(load.layer(0)) / len(load.units), unit="share, of the first unit"),
-            Number(name="break_even", value=ratio * HOURS_A_YEAR, unit="h of full work a year, of 8,760"),
+            Number(name="break_even", value=first.ratio * HOURS_A_YEAR, unit="h of full work a year, of 8,760"),
         ),
         cautions=_cautions(case, comparison, changes, assumed),
         turns=changes,
@@ -137,17 +157,57 @@ def decide(case: Case, comparison: Comparison, *, hurdle_share: float = 0.10, as
     )
 
 
-def _candidate(market: Market, advised: Plan, spill: float) -> tuple[float, float, str]:
-    """Return price, running price and name of what is or could be committed to, else of a machine that is rented."""
-    chosen = [tier for tier in market.committed if advised.units.get(tier.name)]
-    tier = max(chosen, key=lambda tier: advised.units[tier.name]) if chosen else candidate(market)
+class _FirstUnit(NamedTuple):
+    """What the first unit of a tier costs and saves, in $ per hour."""
+
+    name: str
+    fixed: float
+    has_shared: bool
+    spill: float
+    running: float
+
+    @property
+    def ratio(self) -> float:
+        """The utilisation from which on it pays; ``nan`` if there is nothing to compare with."""
+        saved = self.spill - self.running
+        return self.fixed / saved if saved > 0 else math.inf
+
+
+def _first_unit(load: Load, market: Market, best: Plan, advised: Plan) -> _FirstUnit:
+    """Return that of what is or could be committed to, else of a machine that is rented rather than tokens bought.
+
+    What is paid once counts in the share of one of the best plan's units; so the first unit's utilisation is ``ratio``
+    or more exactly where that plan has any unit of the tier.
+    """
+    chosen = advised.units or best.units
+    names = sorted(chosen, key=lambda name: chosen[name], reverse=True)
+    tier = next((tier for tier in market.committed if tier.name in names[:1]), None) or candidate(market)
     if tier is not None:
-        return tier.usd_per_unit_hour, tier.usd_per_busy_hour, tier.name
+        shared = tier.setup_usd_per_hour / max(1.0, chosen.get(tier.name, 1.0))
+        spill, running, _ = _work(load, market, tier.usd_per_busy_hour)
+        return _FirstUnit(tier.name, tier.usd_per_unit_hour + shared, shared > 0, spill, running)
     whole = [option for option in market.flexible if not option.is_divisible]
-    if not whole:
-        return spill, 0.0, "tokens"
-    prices = whole[0].usd_per_unit_hour
-    return (sum(prices) / len(prices) if isinstance(prices, tuple) else prices), 0.0, whole[0].name
+    others = market.without(*(option.name for option in whole))
+    if not whole or not others.flexible:
+        spill, _, _ = _work(load, market, 0.0)
+        return _FirstUnit("", math.nan, False, spill, 0.0)
+    machine = min(whole, key=lambda option: option.price(0))
+    spill, _, on_share = _work(load, others, 0.0)
+    mean = math.fsum(machine.price(window) for window in range(len(load.units))) / len(load.units)
+    return _FirstUnit(machine.name, mean * on_share, False, spill, 0.0)
+
+
+def _work(load: Load, market: Market, busy_usd: float) -> tuple[float, float, float]:
+    """Return what a unit-hour of the first unit's work costs elsewhere and by itself, and the share of time it has."""
+    spilled = own = 0.0
+    parts = load.layer(0)
+    for window, part in enumerate(parts):
+        if part:
+            usd = cheapest_flexible(market, window, part)[1]
+            spilled += usd
+            own += min(usd, busy_usd * (part if market.is_divisible else 1.0))
+    worked = math.fsum(parts)
+    return spilled / worked, own / worked, sum(part > 0 for part in parts) / len(parts)
 
 
 def _cautions(case: Case, comparison: Comparison, changes: tuple[Turn, ...], assumed: bool) -> tuple[Caution, ...]:
@@ -157,8 +217,7 @@ def _cautions(case: Case, comparison: Comparison, changes: tuple[Turn, ...], ass
         Caution.DRIFTED: drifted is not None and drifted.is_alarm,
         Caution.LARGE_REGRET: drifted is not None and regret is not None and regret.share > _LARGE_REGRET,
         Caution.CLOSE_CALL: any(1 / _CLOSE <= turn.factor <= _CLOSE for turn in changes),
-        Caution.NO_DATES: case.demand.starts_at_unix_s is None
-        and any(t.name == "tokens" for t in case.market.flexible),
+        Caution.NO_DATES: case.is_tariff_unused,
         Caution.DRAWN: assumed,
     }
     return tuple(caution for caution, holds in found.items() if holds)

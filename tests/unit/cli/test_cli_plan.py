@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ DRAWN = ("-w", "rps=2,in=1200,out=300,hours=6", "--unit", "in=9000,out=1800", "-
 def test_cost_prints_every_option_and_how_far_it_can_be_trusted() -> None:
     called = overspill("plan", "cost", *CASE)
     assert called.code == 0, called.err
-    for word in ("optimum", "owned for peak", "on demand only", "capital", "operations", "regret", "ski rental"):
+    for word in ("optimum", "owned, for the peak", "on demand only", "capital", "operations", "regret", "ski rental"):
         assert word in called.out
 
 
@@ -49,6 +50,8 @@ def test_the_verdict_is_words_in_two_languages_and_figures() -> None:
     english = overspill("plan", "verdict", *DRAWN)
     assert english.code == 0, english.err
     assert "Do not buy machines." in english.out
+    for words in ("What the cost depends on", "× 0.7, $ a year", "price of tokens", "utilisation: mean by peak demand"):
+        assert words in english.out
     chinese = overspill("plan", "verdict", *DRAWN, "--lang", "zh")
     assert "不要购买机器" in chinese.out
     found = json.loads(overspill("plan", "verdict", *DRAWN, "--json").out)
@@ -97,7 +100,15 @@ def test_what_is_wrong_is_said_in_one_line(change: tuple[str, str], why: str) ->
         (("--reserved", "1y=free"), "must be a number above 0"),
         (("--token-price", "in=1"), "needs in= and out="),
         (("--token-price", "in=1,out=1", "--tokens", "deepseek/deepseek-flash"), "give either"),
+        (("--reserved", "=3"), "is no reserved term; write years or months"),
+        (("--reserved", "1y=3", "--reserved", "1y=4"), "another price for 1y"),
+        (("--unit", "rps=1,rps=2"), "rps is given twice"),
+        (("--token-price", "in=¥1,out=1"), "in US dollars by million tokens"),
+        (("--tokens", "deepseek"), "name a model too, as in deepseek/MODEL; known: deepseek-flash"),
         (("--window", "soon"), "is not a duration"),
+        (("--window", "0"), "shorter than a second"),
+        (("--gpu", "H100"), "--gpu is for units that are sized"),
+        (("--slo", "ttft=1s", "--engine", "vllm"), "--slo, --engine says more of a model to size here"),
         (("--starts-at", "soon"), "is not a time"),
     ],
 )
@@ -105,6 +116,90 @@ def test_a_wrong_call_is_a_usage_error(change: tuple[str, ...], why: str) -> Non
     called = overspill("plan", "cost", *CASE, *change)
     assert called.code == 2
     assert why in " ".join(called.err.split())
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("--staff", "50000", "--capex", "1"), "--capex, --staff says more of a machine to buy: add --own NODE"),
+        (("--cost-of-capital", "0"), "add --own NODE"),
+        (("--reserved", "1y=3"), "add --rent INSTANCE"),
+        (("--spot-zones", "2"), "add --rent INSTANCE"),
+        (("--machines", "2"), "add --own NODE or --rent INSTANCE"),
+        (("--unit", "size.json", "--own", "8xH100", "--machines", "2"), "a sized unit says itself"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(change: tuple[str, ...], why: str) -> None:
+    asked = ("-w", "rps=1,in=10,out=10,hours=1", "--unit", "rps=1", "--token-price", "in=1,out=1")
+    called = overspill("plan", "verdict", *asked, *change)
+    assert called.code == 2
+    assert why in " ".join(called.err.split())
+
+
+def test_a_users_file_of_prices_and_the_rate_of_capital_are_named_as_sources(tmp_path: Path) -> None:
+    own = tmp_path / "ours.yaml"
+    own.write_text(
+        "nodes:\n  - {name: our-node, gpu: H200, gpus: 8, gpu_mem_gib: 141, usd: 298000, years: 4, kw_max: 10.2, "
+        "kw_idle: 3.0, as_of: 2026-11-20, source: quotation 4711}\n"
+    )
+    asked = ("-w", "rps=1,in=10,out=10,hours=1", "--unit", "rps=1", "--token-price", "in=1,out=1", "--own", "our-node")
+    found = json.loads(
+        overspill("plan", "cost", *asked, "--prices", str(own), "--cost-of-capital", "0.05", "--json").out
+    )
+    (capital,) = [line["source"] for line in found["owned"]["lines"] if line["name"] == "capital"]
+    assert "quotation 4711; ours.yaml (2026-11-20)" in capital
+    assert "--cost-of-capital 0.05; " in capital
+    own.write_bytes("ähm".encode("latin-1"))
+    assert "cannot read these prices" in overspill("plan", "cost", *asked, "--prices", str(own)).err
+    own.write_text(
+        "instances:\n  - {name: x/y, gpu: H200, gpus: 8, gpu_mem_gib: 141, region: r, reserved: {forever: 3}, "
+        "as_of: 2026-11-20, source: q}\n"
+    )
+    assert "'forever' is no reserved term" in overspill("plan", "cost", *asked, "--prices", str(own)).err
+
+
+def test_a_unit_is_sized_with_ones_own_gpus(tmp_path: Path) -> None:
+    shipped = Path("src/overspill/catalog/gpus.yaml").read_text(encoding="utf-8")
+    own = tmp_path / "gpus.yaml"
+    own.write_text(shipped.replace("name: H100-SXM", "name: H100-SXM-ours", 1), encoding="utf-8")
+    asked = ("plan", "verdict", "-w", "rps=1,in=1000,out=100,hours=1", "--model-config", "Qwen3-32B", "--token-price",
+             "in=1,out=1", "--gpus", str(own))  # fmt: skip
+    assert overspill(*asked, "--gpu", "H100-SXM-ours").code == 0
+    assert "No such file" in overspill(*asked[:-1], str(tmp_path / "none.yaml"), "--gpu", "H100-SXM").err
+
+
+def test_chinese_words_leave_no_english_sentence() -> None:
+    called = overspill("plan", "cost", *DRAWN, "--staff", "50000", "--rent", "nebius/gpu-h100-sxm_8gpu",
+                       "--spot-zones", "2", "--reserved", "6m=15", "--lang", "zh")  # fmt: skip
+    assert called.code == 0, called.err
+    for word in ("个请求", "变异系数", "对数正态", "出口流量费", "竞价实例承担", "资本", "年利率", "已含在机位租金中",
+                 "每单元合计", "人员", "预留 6 个月，按高峰配置", "全部按 token", "后悔值", "滑雪租赁"):  # fmt: skip
+        assert word in called.out
+    for word in ("requests", "units", "left after", "a year", "drawn", "optimum", "Learned", "stand"):
+        assert word not in called.out
+
+
+def test_a_log_within_one_window_is_annualised_by_its_own_length() -> None:
+    asked = ("-w", "rps=2,peak=2,in=100,out=10,hours=1", "--unit", "rps=1", "--token-price", "in=1,out=1")
+    day = json.loads(overspill("plan", "cost", *asked, "--window", "24h", "--json").out)
+    hour = json.loads(overspill("plan", "cost", *asked, "--window", "1h", "--json").out)
+    assert day["options"] == hour["options"]
+    assert any("shorter than a window of 24 h" in said for said in day["assumptions"])
+
+
+def test_a_start_that_the_log_knows_better_is_not_used_and_said_so() -> None:
+    asked = ("-w", "bundled:azure-conv-2023", "--unit", "rps=1", "--token-price", "in=1,out=1")
+    found = json.loads(overspill("plan", "cost", *asked, "--starts-at", "2026-11-23", "--json").out)
+    assert "--starts-at is not used: the log has dates" in found["assumptions"]
+
+
+def test_the_article_is_checked_in_chinese_with_plain_figures() -> None:
+    called = overspill("plan", "check-article", "--lang", "zh")
+    assert "67,869 / 40,000 $/年 = 1.70" in called.out
+    assert re.search(r"共 \d\d 处陈述：\d+ 处正确、\d+ 处错误", called.out)
+    assert "全年运行 $" in called.out
+    assert "计入后：资本 $46,564、电费 $7,972、运维 $13,333。" in called.out
+    assert "e+0" not in called.out
 
 
 def test_tokens_without_a_known_price_are_never_free() -> None:

@@ -141,3 +141,23 @@ def test_several_routes_need_a_name_and_a_log_has_one_course(tmp_path: Path, con
     assert "has the routes m, n; name one with --model" in one_line(overspill("plan", "simulate", "-c", str(two)))
     called = overspill("plan", "compare", config, config, "--seeds", "2")
     assert "--seeds is for drawn requests" in called.err
+
+
+def test_the_same_configuration_twice_is_said_to_do_the_same(config: str) -> None:
+    found = values("compare", config, config, *DRAWN, "--seeds", "2")
+    assert found["verdict"] == "Both did the same with every request: on this trace nothing tells them apart."
+    assert {(row["low"], row["difference"], row["high"]) for row in found["figures"]} == {(0.0, 0.0, 0.0)}
+    once = values("compare", config, config, *DRAWN)
+    assert found["requests"] > once["requests"]
+
+
+def test_too_short_a_trace_shows_no_interval(config: str) -> None:
+    called = overspill("plan", "compare", config, config, "--trace", "rps=2,in=200,out=60,hours=0.02")
+    assert "inf" not in called.out
+    assert "It cannot be told" in called.out
+
+
+def test_an_export_cannot_say_how_fast_a_target_was(tmp_path: Path, config: str) -> None:
+    export = tmp_path / "requests.csv"
+    export.write_text("request_id,arrived_at\n1,2\n")
+    assert "exports lack the attempts" in one_line(overspill("plan", "simulate", "-c", config, "--check", str(export)))

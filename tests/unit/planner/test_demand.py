@@ -30,12 +30,26 @@ def test_a_log_without_dates_starts_at_its_first_request() -> None:
         demand.times_unix_s()
 
 
-def test_a_log_shorter_than_two_windows_is_kept_as_it_is() -> None:
-    assert summed(requests(0, 1), 60, lambda: None).requests == (2,)
+def test_a_log_without_a_whole_window_is_one_of_its_own_length() -> None:
+    crossing = summed(requests(0, 100, 200, 300), 600, lambda: 1_000_000_200.0)  # two windows, each in part
+    assert (crossing.requests, crossing.window_s, crossing.starts_at_unix_s) == ((4,), 300, 1_000_000_200.0)
+    assert (crossing.prompt_tokens, crossing.cached_tokens, crossing.output_tokens) == ((400,), (160,), (40,))
+    short = summed(requests(0, 1), 600, lambda: None)
+    assert (short.requests, short.window_s) == ((2,), 60)  # of less than a minute nothing is known of a rate
+    assert summed(requests(0), 30, lambda: None).window_s == 30
+    known = summed_over(requests(0, 70), 600, 100, None)
+    assert (known.requests, known.window_s) == ((2,), 100)
+
+
+def test_demand_needs_requests_and_windows_that_can_be_reckoned_with() -> None:
     with pytest.raises(TraceError, match="no request is left"):
         summed([], 60, lambda: None)
     with pytest.raises(ValueError, match="longer than 0"):
         summed(requests(0), 0, lambda: None)
+    with pytest.raises(TraceError, match="look for a wrong date in the log"):
+        summed(requests(0, 1e9), 60, lambda: None)
+    with pytest.raises(TraceError, match="take longer windows"):
+        summed_over(requests(0), 0.01, 86_400, None)
 
 
 def test_a_known_length_makes_windows_without_requests_too() -> None:

@@ -190,3 +190,37 @@ def test_a_log_of_short_windows_gives_the_alarm_of_longer_ones() -> None:
     assert long.is_alarm
     assert short.regret_share == pytest.approx(long.regret_share, rel=0.15)
     assert short.block_h == 24
+
+
+def test_ski_rental_hires_people_once_the_layers_together_would_pay_them() -> None:
+    rng = random.Random(3)
+    units = tuple(rng.choice((0.0, 1.0, 2.0, 3.0)) for _ in range(400))
+    load = Load(units=units, window_h=1.0)
+    tier = Committed(name="own", usd_per_unit_hour=0.3, usd_per_busy_hour=0.1, setup_usd_per_hour=0.2)
+    market = Market(committed=(tier,), flexible=(TOKENS,))
+    found = ski_rental(load, market, tier)
+    fee, staff = 0.3 * load.hours, 0.2 * load.hours
+    paid, hired, bills, committed = 0.0, False, [0.0] * 3, [False] * 3
+    for demand in units:
+        for layer in range(int(demand)):
+            paid += 0.1 if committed[layer] else 1.0
+            bills[layer] += 0.0 if committed[layer] else 0.9
+        if not hired and sum(max(0.0, bill - fee) for bill in bills) >= staff:
+            hired, paid = True, paid + staff
+        for layer in range(3):
+            if hired and not committed[layer] and bills[layer] >= fee:
+                committed[layer], paid = True, paid + fee
+    assert hired
+    assert found.layers_committed == sum(committed)
+    assert found.deterministic_usd == pytest.approx(paid, rel=0.01)  # it acts within an hour, the rule at once
+    assert found.clairvoyant_usd == pytest.approx(optimum(load, market).usd)
+    assert found.deterministic_usd <= 2 * found.clairvoyant_usd
+    dear = Committed(name="own", usd_per_unit_hour=0.3, usd_per_busy_hour=0.1, setup_usd_per_hour=50.0)
+    never = ski_rental(load, market, dear)
+    assert never.layers_committed == 0
+    assert never.deterministic_usd == pytest.approx(never.clairvoyant_usd) == pytest.approx(sum(units))
+
+
+def test_a_regret_is_never_below_nothing() -> None:
+    load = Load(units=(1 / 3, 0.1, 0.7) * 40, window_h=1 / 6)
+    assert str(learned_regret(load, Market(flexible=(TOKENS,))).share) == "0.0"

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from overspill.catalog.hardware_prices import load_hardware_prices
+from overspill.catalog.load import load
 from overspill.core.types import Price
 from overspill.errors import ConfigError
 from overspill.planner.capacity_units import UnitCapacity
@@ -18,7 +19,7 @@ from overspill.planner.options import OPTIMUM, Comparison, compare
 from overspill.planner.screening import Committed, Flexible, Load, Market, optimum
 from overspill.planner.sensitivity import LEVERS, moved, thinned, tornado, turns
 from overspill.planner.verdict import Advice, Caution, Verdict, decide, judge
-from overspill.planner.verdict_words import in_words
+from overspill.planner.verdict_words import in_words, tier_name
 from overspill.planner.workloads.reading import open_workload
 from overspill.planner.workloads.rows import Options
 
@@ -157,7 +158,8 @@ def test_the_tornado_moves_one_figure_at_a_time_and_widest_first() -> None:
     assert by_lever["unit_capacity"].low_usd >= by_lever["unit_capacity"].base_usd
     assert by_lever["owned_price"].low_usd <= by_lever["owned_price"].base_usd <= by_lever["owned_price"].high_usd
     alone = Market(flexible=(Flexible(name="tokens", usd_per_unit_hour=1.0, is_divisible=True),))
-    assert {swing.lever for swing in tornado(made.load, alone)} == {"token_price", "load", "unit_capacity", "peaks"}
+    levers = {swing.lever for swing in tornado(made.load, alone)}
+    assert levers == {"token_price", "load", "unit_capacity", "utilisation"}
     assert turns(made.load, alone, lambda *_: "always") == ()
 
 
@@ -177,8 +179,14 @@ def test_a_thinned_load_costs_nearly_the_same() -> None:
 
 
 def test_cautions_name_what_to_beware_of() -> None:
-    short = case(20.0, offer(0.5, 2.0), days=2)
-    undated = msgspec.structs.replace(short, demand=msgspec.structs.replace(short.demand, starts_at_unix_s=None))
+    tariff = load().tariffs[0]
+    undated = build_case(
+        msgspec.structs.replace(demand(20.0, 2), starts_at_unix_s=None),
+        UNIT,
+        PRICES.finance,
+        offer=msgspec.structs.replace(offer(0.5, 2.0), tariff=tariff),
+    )
+    assert undated.notes == ("the workload tells no date: tokens are reckoned at their peak price all the time",)
     found = compare(undated, draws=20)
     said = decide(undated, found, assumed=True)
     assert {Caution.SHORT_LOG, Caution.NO_DATES, Caution.DRAWN} <= set(said.cautions)
@@ -221,7 +229,7 @@ def test_spot_and_reservations_stand_beside_the_others_with_what_was_assumed() -
     )
     assert {tier.name for tier in made.market.committed} == {"reserved_1y", "reserved_3y"}
     assert {tier.name for tier in made.market.flexible} == {"on_demand", "spot"}
-    assert any("stands in for the rest" in note for note in made.notes)
+    assert any("stand in for the rest" in note for note in made.notes)
     _, said = decided(made)
     assert said.candidate in {"reserved_1y", "reserved_3y"}
     assert not said.is_not_to_buy
@@ -235,7 +243,8 @@ def test_what_is_taken_to_be_equal_is_said() -> None:
     assert any("the same on H100-SXM and on H200" in note for note in notes)
     assert any("same prefix hits" in note for note in notes)
     same = Rental(instance=PRICES.instance("nebius/gpu-h100-sxm_8gpu"))
-    assert build_case(demand(1.0, 1), UNIT, PRICES.finance, purchase=node, rental=same, offer=offer(1, 1)).notes == ()
+    (egress,) = build_case(demand(1.0, 1), UNIT, PRICES.finance, purchase=node, rental=same, offer=offer(1, 1)).notes
+    assert "for egress (0.09 $/GB, 300 bytes by answer token)" in egress
 
 
 def test_a_log_longer_than_a_reservations_term_renews_it() -> None:
@@ -263,7 +272,7 @@ def test_a_synthetic_workload_makes_a_case_from_end_to_end() -> None:
     made = build_case(workload.demand(600), UNIT, PRICES.finance, offer=offer(0.3, 0.6))
     found, said = decided(made)
     assert said.advice is Advice.BUY_TOKENS
-    assert said.candidate == "tokens"
+    assert said.candidate == ""
     assert said.owned_for_peak_usd_per_year is None
     assert found.online is None
 
@@ -274,3 +283,94 @@ def test_tokens_of_a_workload_without_token_counts_are_not_taken_for_free() -> N
     sums = msgspec.structs.replace(counted, prompt_tokens=none, output_tokens=none)
     with pytest.raises(ConfigError, match="no token counts"):
         build_case(sums, UnitCapacity(requests_per_s=1), PRICES.finance, offer=offer(1, 1))
+
+
+def paying(tier: Committed, units: tuple[float, ...], usd: float) -> tuple[Verdict, Comparison]:
+    """Decide on one tier against tokens at one price."""
+    made = case(5.0, offer(1.0, 1.0), days=1)
+    market = Market(committed=(tier,), flexible=(Flexible(name="tokens", usd_per_unit_hour=usd, is_divisible=True),))
+    made = msgspec.structs.replace(made, load=Load(units=units, window_h=1.0), market=market)
+    found = compare(made, draws=2)
+    return decide(made, found, hurdle_share=0.0), found
+
+
+@pytest.mark.parametrize("staff", [0.0, 0.2, 0.6, 2.0])
+@pytest.mark.parametrize("usd", [0.9, 1.2, 1.6, 3.0])
+@pytest.mark.parametrize("units", [(1.0, 0.4, 0.1, 0.8), (3.0, 2.5, 0.2, 1.1), (0.3, 0.0, 0.9, 0.0)])
+def test_the_three_numbers_decide_whatever_people_and_energy_cost(
+    staff: float, usd: float, units: tuple[float, ...]
+) -> None:
+    tier = Committed(name="owned", usd_per_unit_hour=0.5, usd_per_busy_hour=0.3, setup_usd_per_hour=staff)
+    said, found = paying(tier, units, usd)
+    ratio, used, hours = said.numbers
+    assert (used.value > ratio.value) == bool(found.best.units)
+    assert hours.value == pytest.approx(ratio.value * 8760)
+    assert said.has_shared_cost == (staff > 0)
+    saved = said.spill_usd_per_unit_hour - said.running_usd_per_unit_hour
+    assert ratio.value == pytest.approx(said.unit_usd_per_hour / saved)
+
+
+def test_a_saving_that_is_too_small_is_said_to_be() -> None:
+    made = case(100.0, offer(0.24, 0.9))
+    found = compare(made, draws=2)
+    said = decide(made, found, hurdle_share=0.9)
+    assert said.units == {}
+    assert found.best.units
+    assert said.numbers[1].value > said.numbers[0].value
+    assert f"would save {said.best_saved_share:.1%}; a commitment must save 90%" in in_words(said, "en")[1]
+    assert f"可节省 {said.best_saved_share:.1%}，而承诺至少须节省 90%" in in_words(said, "zh")[1]
+
+
+def test_with_nothing_to_compare_the_words_say_so_and_there_is_no_number() -> None:
+    made = build_case(demand(1.0, 1), UNIT, PRICES.finance, offer=offer(1, 1))
+    _, said = decided(made)
+    assert said.candidate == ""
+    assert math.isnan(said.numbers[0].value)
+    assert "nothing to weigh" in in_words(said, "en")[1]
+    assert "无从比较" in in_words(said, "zh")[1]
+
+
+def test_a_machine_by_the_hour_is_weighed_against_tokens() -> None:
+    rental = Rental(instance=PRICES.instance("nebius/gpu-h100-sxm_8gpu"))
+    for price, advice in ((0.05, Advice.BUY_TOKENS), (5.0, Advice.RENT)):
+        made = build_case(demand(20.0, 1), UNIT, PRICES.finance, rental=rental, offer=offer(price, 4 * price))
+        _, said = decided(made)
+        assert (said.candidate, said.advice) == ("on_demand", advice)
+        assert (said.numbers[1].value > said.numbers[0].value) == (advice is Advice.RENT)
+
+
+def test_utilisation_moves_at_the_same_load() -> None:
+    load, market = Load(units=(0.0, 1.0, 2.0, 5.0), window_h=1.0), Market(flexible=())
+    for factor in (0.7, 1.3):
+        there, _ = moved(load, market, "utilisation", factor)
+        assert there.unit_hours == pytest.approx(load.unit_hours)
+        assert 2.0 / there.peak == pytest.approx(factor * 2.0 / load.peak)
+        assert there.units[0] == 0.0
+        assert sorted(there.units) == list(there.units)
+    flattest, _ = moved(load, market, "utilisation", 8.0)
+    assert flattest.peak == pytest.approx(8 / 3, rel=1e-6)
+
+
+def test_a_change_of_less_than_a_percent_is_not_called_once() -> None:
+    made = case(50.0, offer(0.30, 1.20))
+    _, said = decided(made)
+    near = msgspec.structs.replace(said.turns[0], factor=1.004)
+    words = " ".join(in_words(msgspec.structs.replace(said, turns=(near,)), "en"))
+    assert " 1.004 times" in words
+
+
+def test_reserved_terms_are_named_by_their_length() -> None:
+    names = [tier_name(f"reserved_{term}", "en") for term in ("1y", "3y", "6m")]
+    assert names == ["reserved for 1 year", "reserved for 3 years", "reserved for 6 months"]
+    assert tier_name("reserved_6m", "zh") == "预留 6 个月"
+
+
+def test_of_very_many_units_several_count_as_one_at_the_same_cost() -> None:
+    load = Load(units=tuple(3000.0 + 900 * math.sin(hour) for hour in range(200)), window_h=1.0)
+    market = Market(
+        committed=(Committed(name="owned", usd_per_unit_hour=0.5, setup_usd_per_hour=10.0),),
+        flexible=(Flexible(name="tokens", usd_per_unit_hour=1.0, is_divisible=True),),
+    )
+    thin = thinned(load, market)
+    assert thin[0].peak == pytest.approx(300)
+    assert optimum(*thin).usd == pytest.approx(optimum(load, market).usd, rel=1e-3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,27 +10,24 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+from click.core import ParameterSource
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from overspill.catalog.hardware_prices import HardwarePrices, load_hardware_prices
-from overspill.catalog.registry import load_catalog
+from overspill.catalog.hardware_prices import Finance, HardwarePrices, load_hardware_prices
 from overspill.cli.numbers import Finite
+from overspill.cli.plan.offering import numbers, offer_of, purchase_of, rental_of
 from overspill.cli.plan.sized import SizedUnit, read_sized, sized_from
-from overspill.core.cost import is_peak
-from overspill.core.types import Price, Tariff
-from overspill.errors import ConfigError, UnknownName
-from overspill.gateway.places import config_dir
+from overspill.cli.plan.watching import bar
 from overspill.planner.capacity_units import UnitCapacity
 from overspill.planner.case import Case, Purchase, Rental, TokenOffer, build_case
 from overspill.planner.demand import DemandSeries
+from overspill.planner.remarks import Remark, length_zh
 from overspill.planner.workloads.reading import FORMATS, Workload, open_workload
 from overspill.planner.workloads.rows import Options
-from overspill.units import parse_duration_s
+from overspill.units import format_duration, parse_duration_s
 
 F = TypeVar("F", bound=Callable[..., Any])
 _CARRIES = ("rps", "in", "out")
-_PRICE = ("in", "out", "hit")
 _DRAWN = ("servegen", "synthetic")
 _SCALED = (*_DRAWN, "openai_usage", "rates")
 """Formats that take a factor of their own."""
@@ -64,6 +61,14 @@ def duration_s(ctx: click.Context, param: click.Parameter, text: str | None) -> 
         raise click.BadParameter(str(error)) from None
 
 
+def window_s(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
+    """Read the length of a window, which is a second at least."""
+    length_s = duration_s(ctx, param, text)
+    if length_s is not None and not length_s >= 1:
+        raise click.BadParameter(f"{text!r} is shorter than a second, in which nothing can be planned")
+    return length_s
+
+
 def moment_s(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:  # noqa: ARG001
     """Read a date or a time; without a zone it is UTC."""
     if text is None:
@@ -80,11 +85,12 @@ _OPTIONS = (
     click.option("--format", "form", type=click.Choice(FORMATS), default="auto", help="What the log is.  [auto]"),
     click.option("--model", help="Only requests for this model, where the log names models."),
     click.option("--starts-at", callback=moment_s, help="When it begins, for logs that tell no date."),
-    click.option("--window", default="10m", callback=duration_s, help="Windows that it is summed into.  [10m]"),
+    click.option("--window", default="10m", callback=window_s, help="Windows that it is summed into.  [10m]"),
     click.option("--load", default=1.0, type=Finite(0.0001, 100_000), help="Multiplies the requests.  [1]"),
     click.option("--unit", metavar="RATES|FILE", help="in=9000,out=1800, rps=2, or plan size --json's."),
     click.option("--model-config", metavar="NAME|FILE", help="Instead: the model, for which a unit is sized here."),
     click.option("--gpu", help="To size it for.  [that of --own or --rent]"),
+    click.option("--gpus", metavar="YAML", help="A catalogue of GPUs of your own, to size it with."),
     click.option("--slo", default="ttft=2s,tpot=50ms", help="To size it for.  [ttft=2s,tpot=50ms]"),
     click.option("--precision", help="To size it for.  [checkpoint]"),
     click.option("--engine", default="vllm", help="To size it for.  [vllm]"),
@@ -117,25 +123,22 @@ def case_options(command: F) -> F:
 
 def ask(console: Console, **given: Any) -> Asked:
     """Make the case that the options describe; progress is shown where somebody watches."""
+    _refuse_idle(given)
     prices = _with_own(load_hardware_prices([Path(file) for file in given["prices"]]), given)
     options = Options(
         model=given["model"], seed=given["seed"], starts_at_unix_s=given["starts_at"], rate_factor=given["load"]
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"reading {given['workload']}", total=1.0)
-        workload = open_workload(
-            given["workload"], given["form"], options, lambda part: progress.update(task, completed=part)
-        )
+    purchase, rental, offer = purchase_of(given, prices), rental_of(given, prices), offer_of(given)
+    with bar(console, f"reading {given['workload']}") as progress:
+        workload = open_workload(given["workload"], given["form"], options, progress)
         demand = workload.demand(given["window"])
     if given["load"] != 1 and workload.format not in _SCALED:
         demand = demand.scaled(given["load"])
-    purchase, rental = _purchase(given, prices), _rental(given, prices)
-    offer = _offer(given)
-    notes: tuple[str, ...] = ()
-    sized = _sized(given, workload, demand, purchase, rental)
+    notes = _length_notes(demand, given, workload)
+    with contextlib.nullcontext() if given["model_config"] is None else bar(console, "sizing a unit"):
+        sized = _sized(given, workload, demand, purchase, rental)
     if sized is not None:
-        notes = sized.notes(*_mean_lengths(demand))
+        notes += sized.notes(*_mean_lengths(demand))
         if purchase is not None:
             purchase = msgspec.structs.replace(purchase, machines=sized.machines(purchase.node.gpus))
         if rental is not None:
@@ -143,7 +146,7 @@ def ask(console: Console, **given: Any) -> Asked:
     case = build_case(
         demand,
         _capacity(given["unit"]) if sized is None else sized.capacity,
-        prices.finance,
+        _cited(prices.finance, given),
         purchase=purchase,
         rental=rental,
         offer=offer,
@@ -168,7 +171,7 @@ def _sized(
         raise click.UsageError(
             "say what a unit carries: --unit RATES or size.json; or --model-config NAME, which sizes it here"
         )
-    if unit is not None and Path(unit).suffix != ".json":
+    if unit is not None and not _is_file(unit):
         return None
     gpus = [purchase.node.gpus] if purchase is not None else []
     gpus += [rental.instance.gpus] if rental is not None else []
@@ -194,7 +197,7 @@ def _mean_lengths(demand: DemandSeries) -> tuple[float, float]:
 
 
 def _capacity(text: str) -> UnitCapacity:
-    rates = _numbers(text, _CARRIES, "--unit")
+    rates = numbers(text, _CARRIES, "--unit")
     capacity = UnitCapacity(
         requests_per_s=rates.get("rps"),
         prompt_tokens_per_s=rates.get("in"),
@@ -207,103 +210,67 @@ def _capacity(text: str) -> UnitCapacity:
 
 def _with_own(prices: HardwarePrices, given: dict[str, Any]) -> HardwarePrices:
     finance = prices.finance
-    if given["staff"] is not None:
-        finance = msgspec.structs.replace(finance, staff_usd_per_year=given["staff"])
-    if given["cost_of_capital"] is not None:
-        finance = msgspec.structs.replace(finance, cost_of_capital=given["cost_of_capital"])
+    for option, name in (("staff", "staff_usd_per_year"), ("cost_of_capital", "cost_of_capital")):
+        if given[option] is not None:
+            finance = msgspec.structs.replace(finance, **{name: given[option]})
     return msgspec.structs.replace(prices, finance=finance)
 
 
-def _purchase(given: dict[str, Any], prices: HardwarePrices) -> Purchase | None:
-    if given["own"] is None:
-        return None
-    node = prices.node(given["own"])
-    if given["capex"] is not None:
-        node = msgspec.structs.replace(node, usd=given["capex"], source=f"--capex {given['capex']:g}; {node.source}")
-    return Purchase(node=node, site=prices.site(given["site"]), machines=given["machines"])
+def _cited(finance: Finance, given: dict[str, Any]) -> Finance:
+    """Let the costs of capital cite the option that set its rate."""
+    rate = given["cost_of_capital"]
+    if rate is None:
+        return finance
+    return msgspec.structs.replace(finance, source=f"--cost-of-capital {rate:g}; {finance.source}")
 
 
-def _rental(given: dict[str, Any], prices: HardwarePrices) -> Rental | None:
-    if given["rent"] is None:
-        if given["reserved"] or given["spot_zones"]:
-            raise click.UsageError("--reserved and --spot-zones need --rent INSTANCE")
-        return None
-    instance = prices.instance(given["rent"])
-    terms = dict(instance.reserved)
-    for text in given["reserved"]:
-        term, _, amount = text.partition("=")
-        terms[term.strip()] = _number(amount, f"--reserved {text}", "1y=14.20")
-    zones = given["spot_zones"]
-    return Rental(
-        instance=msgspec.structs.replace(instance, reserved=terms),
-        machines=given["machines"],
-        spot_statistics=None if zones is None else prices.spot(instance.gpus, zones),
-        start_h=given["start"] / 3600,
-    )
+_NEEDS: tuple[tuple[tuple[str, ...], str, tuple[str, ...]], ...] = (
+    (("site", "capex", "staff", "cost_of_capital"), "a machine to buy: add --own NODE", ("own",)),
+    (("reserved", "spot_zones", "start"), "a machine to rent: add --rent INSTANCE", ("rent",)),
+    (("machines",), "a machine: add --own NODE or --rent INSTANCE", ("own", "rent")),
+    (("slo", "precision", "engine", "observed", "gpus"), "a model to size here: add --model-config", ("model_config",)),
+)
+"""Options that say more of another one, which one that is, and any of which must be there."""
 
 
-def _offer(given: dict[str, Any]) -> TokenOffer | None:
-    if given["token_price"] is not None:
-        if given["tokens"] is not None:
-            raise click.UsageError("give either --tokens or --token-price")
-        numbers = _numbers(given["token_price"], _PRICE, "--token-price")
-        if not {"in", "out"} <= set(numbers):
-            raise click.UsageError("--token-price needs in= and out=, in $ by million tokens")
-        price = Price(
-            input_usd_per_mtok=numbers["in"],
-            output_usd_per_mtok=numbers["out"],
-            cached_input_usd_per_mtok=numbers.get("hit"),
+def _refuse_idle(given: dict[str, Any]) -> None:
+    """Refuse options that would do nothing, rather than pass over them in silence."""
+    for names, what, needed in _NEEDS:
+        idle = [name for name in names if _is_given(name)]
+        if idle and all(given[other] is None for other in needed):
+            raise click.UsageError(f"{_options(idle)} says more of {what}")
+    is_sized = given["model_config"] is not None or _is_file(given["unit"])
+    if is_sized and _is_given("machines"):
+        raise click.UsageError("--machines is for units whose rates are given; a sized unit says itself what makes it")
+    if not is_sized and (idle := [name for name in ("gpu", "headroom") if _is_given(name)]):
+        raise click.UsageError(f"{_options(idle)} is for units that are sized: --model-config, or --unit size.json")
+
+
+def _options(names: list[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def _is_given(name: str) -> bool:
+    found = click.get_current_context().get_parameter_source(name)
+    return found not in {None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}
+
+
+def _is_file(unit: str | None) -> bool:
+    return unit is not None and Path(unit).suffix == ".json"
+
+
+def _length_notes(demand: DemandSeries, given: dict[str, Any], workload: Workload) -> tuple[Remark, ...]:
+    """Return what to say of a log that is shorter than a window, or has dates of its own."""
+    notes = []
+    if demand.window_s < given["window"]:
+        asked_s, is_s = given["window"], demand.window_s
+        notes.append(
+            Remark(
+                f"the log is shorter than a window of {format_duration(asked_s)}: it counts as one of "
+                f"{format_duration(is_s)}",
+                f"日志不足一个 {length_zh(asked_s)}的窗口：按一个 {length_zh(is_s)}的窗口计算",
+            )
         )
-        return TokenOffer(name="given", price_at=lambda _: price, source=f"--token-price {given['token_price']}")
-    return None if given["tokens"] is None else _catalogue_offer(given["tokens"])
-
-
-def _catalogue_offer(name: str) -> TokenOffer:
-    catalog = load_catalog(config_dir(os.environ))
-    provider_name, _, model = name.partition("/")
-    provider = catalog.provider(provider_name)
-    if provider is None:
-        raise UnknownName("provider", provider_name, [row.name for row in catalog.providers])
-    offer = provider.offer(model)
-    if offer is None:
-        raise UnknownName(f"model of {provider_name}", model, [row.id for row in provider.models])
-    price = offer.known_price
-    if price is None:
-        raise ConfigError(f"the price of {name} is unknown, which is never free; give one with --token-price")
-    tariff = catalog.tariff(provider_name, model)
-    return TokenOffer(
-        name=name,
-        price_at=_price_at(price, tariff),
-        source=f"{name}: {offer.source or provider.source} ({offer.as_of or provider.as_of})",
-        as_of=offer.as_of or provider.as_of,
-        tariff=None if tariff is None else next(row for row in catalog.tariffs if row.name == provider.tariff),
-    )
-
-
-def _price_at(price: Price, tariff: Tariff | None) -> Callable[[float | None], Price | None]:
-    def at(unix_s: float | None) -> Price | None:
-        if tariff is None or unix_s is None or is_peak(tariff, unix_s):
-            return price
-        return tariff.off_peak
-
-    return at
-
-
-def _numbers(text: str, keys: tuple[str, ...], option: str) -> dict[str, float]:
-    found = {}
-    for part in text.split(","):
-        key, _, number = (piece.strip() for piece in part.partition("="))
-        if key not in keys:
-            raise click.UsageError(str(UnknownName(f"number of {option}", key, keys)))
-        found[key] = _number(number, f"{option} {text}", f"{key}=2")
-    return found
-
-
-def _number(text: str, where: str, example: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise click.UsageError(f"{where}: {text.strip()!r} must be a number above 0, as in {example}")
-    return value
+    if given["starts_at"] is not None and workload.starts_at_unix_s != given["starts_at"]:
+        notes.append(Remark("--starts-at is not used: the log has dates", "未使用 --starts-at：日志自带日期"))
+    return tuple(notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def compare(first: str, second: str, seeds: int, as_json: bool, **given: Any) ->
     blocks = Blocks(
         (worlds[0].promise, worlds[1].promise), (worlds[0].units_usd_per_hour, worlds[1].units_usd_per_hour)
     )
-    count = 0
+    counts = []
     with Watching(console_for(stderr=True)) as watching:
         for run in range(seeds):
             workload = workload_of(given, given["seed"] + run)
@@ -57,9 +58,10 @@ def compare(first: str, second: str, seeds: int, as_json: bool, **given: Any) ->
             for which, world in enumerate(worlds):
                 told = watching.of(f"{names[which]}, trace {run + 1} of {seeds}")
                 requests = requests_of(workload, given, told)
-                count = world.play(requests, blocks.seen(which, run), starts_at_unix_s=begins)
-    if not count:
+                counts.append(world.play(requests, blocks.seen(which, run), starts_at_unix_s=begins))
+    if not min(counts):
         raise ConfigError(f"nothing of the trace {given['trace']} is left to compare on; raise --length")
+    count = sum(counts) // len(worlds)
     found, pieces = blocks.differences(given["seed"])
     said = _said(found, pieces, names)
     if as_json:
@@ -113,7 +115,7 @@ def _table(found: list[Difference], names: tuple[str, str]) -> Table:
             first,
             second,
             _signed(one.difference, is_share),
-            f"{_signed(one.low, is_share)} … {_signed(one.high, is_share)}",
+            "-" if math.isinf(one.low) else f"{_signed(one.low, is_share)} … {_signed(one.high, is_share)}",
             style="bold" if one.is_told else None,
         )
     return table

@@ -5,37 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 import msgspec
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from overspill import __version__
 from overspill.cli.numbers import Finite
 from overspill.cli.plan.asking import Asked, ask, case_options
 from overspill.cli.plan.showing import (
     case_values,
+    compared,
     comparison_values,
     console_for,
+    decided,
     options_table,
     print_case,
     print_json,
-    trust_lines,
+    tornado_table,
     verdict_values,
 )
+from overspill.cli.plan.trusting import trust_lines
+from overspill.cli.plan.watching import bar
 from overspill.errors import ConfigError
-from overspill.planner.options import OPTIMUM, compare
+from overspill.planner.options import OPTIMUM
+from overspill.planner.remarks import LANGUAGES, Language
 from overspill.planner.report.contents import Report, contents
 from overspill.planner.report.inputs import Given
 from overspill.planner.report.page import page
 from overspill.planner.report.script import plotly_script
 from overspill.planner.report.simulation import SimulatedDay, read_simulation
-from overspill.planner.report.words import NOT_MODELLED, say
-from overspill.planner.verdict import decide
-from overspill.planner.verdict_words import Language, in_words
+from overspill.planner.report.words import NOT_MODELLED, colon, left_out, say
+from overspill.planner.verdict_words import in_words
 from overspill.planner.workloads.served import Served, read_served
 from overspill.planner.workloads.source import Source
 from overspill.units import format_duration
@@ -48,7 +51,7 @@ _OPTION_OF = {"node_usd": "capex", "staff": "staff", "cost_of_capital": "cost_of
 @click.command()
 @case_options
 @click.option("--hurdle", default=0.10, type=Finite(0, 0.9), help="What committing must save, as a share.  [0.1]")
-@click.option("--lang", type=click.Choice(["en", "zh"]), default="en", help="Language of page and summary.  [en]")
+@click.option("--lang", type=click.Choice(LANGUAGES), default="en", help="Language of page and summary.  [en]")
 @click.option(
     "--simulated",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -56,7 +59,7 @@ _OPTION_OF = {"node_usd": "capex", "staff": "staff", "cost_of_capital": "cost_of
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page into this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON, with sources, not a summary.")
-def report(hurdle: float, lang: Literal["en", "zh"], out: Path | None, as_json: bool, **given: Any) -> None:
+def report(hurdle: float, lang: Language, out: Path | None, as_json: bool, **given: Any) -> None:
     """Report a verdict with its plots, its tables, and where every figure is from.
 
     --out writes one HTML file that needs no network and prints well; it needs the extra `report`. Without it, the
@@ -79,24 +82,20 @@ def report(hurdle: float, lang: Literal["en", "zh"], out: Path | None, as_json: 
 
 
 def _made(asked: Asked, hurdle: float, given: dict[str, Any], console: Console) -> Report:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("comparing options", total=3)
-        compared = compare(asked.case)
-        progress.update(task, advance=1, description="looking for what would turn the verdict")
-        said = decide(asked.case, compared, hurdle_share=hurdle, assumed=asked.is_drawn)
-        progress.update(task, advance=1, description="drawing up")
+    found = compared(asked, console)
+    said = decided(asked, found, hurdle, console)
+    with bar(console, "drawing up"):
         simulated = _simulated(asked, given["simulated"])
-        shown = contents(asked.case, compared, said, _given(asked, hurdle, given), _served(asked, given), simulated)
+        shown = contents(asked.case, found, said, _given(asked, hurdle, given), _served(asked, given), simulated)
     return Report(
         made_on=datetime.now(UTC).date().isoformat(),
         version=__version__,
         workload=asked.workload.name,
         format=asked.workload.format,
         assumptions=asked.workload.assumptions,
-        left_out={reason.value: count for reason, count in asked.workload.dropped.items()},
+        left_out=left_out(asked.workload.dropped, asked.case.demand),
         case=asked.case,
-        comparison=compared,
+        comparison=found,
         verdict=said,
         contents=shown,
     )
@@ -167,17 +166,19 @@ def _summarise(asked: Asked, found: Report, language: Language) -> None:
     for paragraph in others:
         console.print(paragraph, markup=False)
     console.print()
-    print_case(asked, console)
-    console.print(options_table(found.comparison))
+    print_case(asked, console, language)
+    console.print(options_table(found.comparison, language))
+    console.print(tornado_table(asked, found.verdict, language))
     best = found.comparison.option(OPTIMUM)
     assert best is not None  # it always is among the options
-    for line in trust_lines(found.comparison, best):
+    for line in trust_lines(found.comparison, best, language):
         console.print(line)
     for line in _latency_lines(found, language):
         console.print(line)
     dated = sorted({row.as_of for row in found.contents.inputs if row.as_of is not None})
     span = f", {dated[0]} – {dated[-1]}" if dated else ""
-    console.print(f"{say('inputs_title', language)}: --out, --json ({len(found.contents.inputs)}{span})")
+    count = f"{len(found.contents.inputs)}{span}"
+    console.print(f"{say('inputs_title', language)}{colon(language)}--out, --json ({count})")
 
 
 def _latency_lines(found: Report, language: Language) -> Iterator[str]:
@@ -185,8 +186,9 @@ def _latency_lines(found: Report, language: Language) -> Iterator[str]:
     for row in latencies.recorded:
         where = say("local" if row.where == "local" else "spilled_where", language)
         at = ", ".join(f"p{percent:g} {format_duration(row.at(percent))}" for percent in (50.0, 90.0, 99.0))
-        yield f"{say(row.measure, language)}, {where}: {at} ({row.requests:,})"
+        yield f"{say(row.measure, language)}, {where}{colon(language)}{at} ({row.requests:,})"
     if latencies.predicted is not None:
         for measure, interval in (("ttft", latencies.predicted.ttft), ("tpot", latencies.predicted.tpot)):
             low, high = format_duration(interval.low_s), format_duration(interval.high_s)
-            yield f"{say(measure, language)}: {format_duration(interval.expected_s)} ({low} – {high})"
+            expected = format_duration(interval.expected_s)
+            yield f"{say(measure, language)}{colon(language)}{expected} ({low} – {high})"

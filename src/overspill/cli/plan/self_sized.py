@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,12 +21,15 @@ from overspill.planner.workloads.reading import Workload
 
 _SUMS = ("openai_usage", "rates")
 """Formats that tell nothing of single requests, so that the longest one is unknown."""
+_DRAWN = ("servegen", "synthetic")
+_MOST_SEEN = 1_000_000
+"""Requests among which the longest of a drawn workload is looked for: it may have any number."""
 
 
 def size_for(given: dict[str, Any], workload: Workload, demand: DemandSeries, gpu: str) -> Any:
     """Return the answer of ``plan size --json`` for a workload on a kind of GPU."""
     found = read_config(given["model_config"])
-    model, gpus = read_model(found.config, found.name), load_gpus(None)
+    model, gpus = read_model(found.config, found.name), load_gpus(given["gpus"])
     wanted = _demand(workload, demand)
     peak = Peak(demand=wanted, arrivals=busiest_stretch(workload))
     slo = read_slo(given["slo"])
@@ -54,7 +58,8 @@ def _demand(workload: Workload, demand: DemandSeries) -> Demand:
     mean = math.ceil(prompt) + math.ceil(answer)
     longest = mean
     if workload.format not in _SUMS:
-        longest = max(request.prompt_tokens + request.output_tokens for request in workload.requests())
+        seen = islice(workload.requests(), _MOST_SEEN if workload.format in _DRAWN else None)
+        longest = max(request.prompt_tokens + request.output_tokens for request in seen)
     return Demand(
         requests_per_s=max(demand.requests) / demand.window_s,
         lengths=Lengths(

@@ -11,10 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from overspill.cli.plan.asking import Asked
-from overspill.planner.options import Comparison, Option
+from overspill.cli.plan.watching import bar
+from overspill.planner.options import OPTIMUM, Comparison, compare
+from overspill.planner.remarks import LANGUAGES, Language, Remark, in_language, length_zh
+from overspill.planner.report.curves import swung
+from overspill.planner.report.words import colon, left_out, lever_name, option_name, say
 from overspill.planner.tco import HOURS_A_YEAR, OwnedCost
-from overspill.planner.verdict import Verdict
-from overspill.planner.verdict_words import LANGUAGES, in_words
+from overspill.planner.verdict import Verdict, decide
+from overspill.planner.verdict_words import in_words, tier_name
 from overspill.units import format_duration
 
 _WIDTH = 120
@@ -31,7 +35,25 @@ def console_for(*, stderr: bool = False) -> Console:
 
 def print_json(values: dict[str, Any]) -> None:
     """Print values as JSON; what is infinite becomes null."""
-    click.echo(msgspec.json.encode(values).decode())
+    click.echo(msgspec.json.encode(values, enc_hook=_plain).decode())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Remark):
+        return str(value)
+    raise NotImplementedError(f"{type(value)} has no place in JSON")
+
+
+def compared(asked: Asked, console: Console) -> Comparison:
+    """Reckon all options, and show how far that is."""
+    with bar(console, "comparing options") as progress:
+        return compare(asked.case, progress=progress)
+
+
+def decided(asked: Asked, found: Comparison, hurdle: float, console: Console) -> Verdict:
+    """Decide, and show that it takes a while."""
+    with bar(console, "looking for what would turn the verdict") as progress:
+        return decide(asked.case, found, hurdle_share=hurdle, assumed=asked.is_drawn, progress=progress)
 
 
 def case_values(asked: Asked) -> dict[str, Any]:
@@ -97,83 +119,79 @@ def verdict_values(said: Verdict) -> dict[str, Any]:
     return {**msgspec.to_builtins(said), "saved_share": said.saved_share, "words": words}
 
 
-def print_case(asked: Asked, console: Console) -> None:
+def print_case(asked: Asked, console: Console, language: Language = "en") -> None:
     """Print what is asked for and what was assumed."""
     case, demand = asked.case, asked.case.demand
-    mean = case.load.unit_hours / case.load.hours
-    console.print(
-        f"[bold]{escape(asked.workload.name)}[/bold] ({asked.workload.format}): {sum(demand.requests):,.0f} requests "
-        f"in {format_duration(demand.length_s)}, {case.tokens:,.0f} tokens; {mean:.2f} units "
-        f"busy on average, {case.load.peak:.2f} at the peak"
-    )
-    for reason, count in asked.workload.dropped.items():
-        console.print(f"  left out: {count:,} {reason.value}", style="dim")
-    for said in (*asked.workload.assumptions, *case.notes):
-        console.print(f"  {escape(said)}", style="dim")
+    name = f"[bold]{escape(asked.workload.name)}[/bold]"
+    requests, length = f"{sum(demand.requests):,.0f}", format_duration(demand.length_s)
+    mean, peak = f"{case.load.unit_hours / case.load.hours:.2f}", f"{case.load.peak:.2f}"
+    if language == "zh":
+        console.print(
+            f"{name}（{asked.workload.format}）：{length_zh(demand.length_s)}内 {requests} 个请求、"
+            f"{case.tokens:,.0f} token；"
+            f"平均占用 {mean} 个单元，高峰 {peak} 个"
+        )
+    else:
+        console.print(
+            f"{name} ({asked.workload.format}): {requests} requests in {length}, {case.tokens:,.0f} tokens; {mean} "
+            f"units busy on average, {peak} at the peak"
+        )
+    for reason, count in left_out(asked.workload.dropped, demand).items():
+        said = f"未计入 {count:,.0f}：" if language == "zh" else f"left out {count:,.0f}: "
+        console.print(f"  {said}{in_language(reason, language)}", style="dim")
+    for assumed in (*asked.workload.assumptions, *case.notes):
+        console.print(f"  {escape(in_language(assumed, language))}", style="dim")
 
 
-def owned_table(owned: OwnedCost) -> Table:
+def owned_table(owned: OwnedCost, language: Language = "en") -> Table:
     """Return a machine of one's own, term by term."""
-    table = Table(title=f"A unit of one's own: {owned.node.name}", title_justify="left")
-    for column in ("term", "$ a year", "how"):
-        table.add_column(column, justify="right" if column == "$ a year" else "left")
+    title = f"{say('owned_title', language)}{colon(language)}{owned.node.name}"
+    table = Table(title=title, title_justify="left")
+    for column in ("term", "usd_per_year", "how"):
+        table.add_column(say(column, language), justify="right" if column == "usd_per_year" else "left")
     for line in owned.lines:
-        table.add_row(line.name, f"{line.usd_per_year:,.0f}", line.how)
+        name = say("site_rent" if line.name == "rent" else line.name, language)
+        table.add_row(name, f"{line.usd_per_year:,.0f}", in_language(line.how, language))
+    hourly = f"${owned.usd_per_year / HOURS_A_YEAR:,.2f}"
+    said = f"按此利用率每小时 {hourly}" if language == "zh" else f"{hourly} an hour at this use"
+    table.add_row(say("by_unit", language), f"{owned.usd_per_year:,.0f}", said, style="bold")
     if owned.shared_usd_per_year:
-        table.add_row("staff", f"{owned.shared_usd_per_year:,.0f}", "for all machines together")
-    table.add_row("[bold]all[/bold]", f"[bold]{owned.usd_per_year:,.0f}[/bold]", _hourly(owned))
+        table.add_row(say("staff", language), f"{owned.shared_usd_per_year:,.0f}", "")
     return table
 
 
-def options_table(found: Comparison) -> Table:
+def options_table(found: Comparison, language: Language = "en") -> Table:
     """Return every way to serve the workload, the cheapest first."""
-    table = Table(title="Every way to serve it", title_justify="left")
-    for column in ("option", "committed", "$ a year", "$/M tokens", "$/M answer", "used", "spilled"):
-        table.add_column(column, justify="left" if column in {"option", "committed"} else "right")
+    table = Table(title=say("options", language), title_justify="left")
+    for column in ("option", "committed", "usd_per_year", "usd_per_mtok", "usd_per_mtok_output", "used", "spilled"):
+        table.add_column(say(column, language), justify="left" if column in {"option", "committed"} else "right")
     for option in found.options:
         table.add_row(
-            option.name.replace("_", " "),
-            " + ".join(f"{count:g} {name}" for name, count in option.units.items()) or "-",
+            option_name(option.name, language),
+            " + ".join(f"{count:g} × {tier_name(name, language)}" for name, count in option.units.items()) or "-",
             f"{option.usd_per_year:,.0f}",
             _money(option.usd_per_mtok),
             _money(option.usd_per_mtok_output),
             "-" if option.utilisation is None else f"{option.utilisation:.0%}",
             f"{option.spilled_share:.1%}",
-            style="bold" if option.name == "optimum" else None,
+            style="bold" if option.name == OPTIMUM else None,
         )
     return table
 
 
-def trust_lines(found: Comparison, best: Option) -> list[str]:
-    """Return how far the best plan can be trusted, in words."""
-    lines = [
-        f"The optimum of whole units is {best.usd_per_year / found.bound_usd_per_year - 1:.1%} above the bound for "
-        "units of any size."
-        if found.bound_usd_per_year
-        else "No cost at all."
-    ]
-    if found.regret is not None:
-        lines.append(f"Learned on the first half of the log and paid on the second: regret {found.regret.share:.1%}.")
-    if found.drift is not None:
-        said = "has drifted: plan anew" if found.drift.is_alarm else "has not drifted"
-        lines.append(
-            f"Demand {said} (regret {found.drift.regret_share:.1%}; below {found.drift.threshold_share:.1%} in all but "
-            f"{found.drift.false_alarm_share:.0%} of unchanged logs)."
-        )
-    if found.drift is None:
-        lines.append("Whether demand drifts cannot be told from less than six days.")
-    if found.rented is not None and found.rented.online_usd_per_year > 0:
-        lines.append(
-            f"Serving what goes beyond the committed units by starting and stopping machines on demand: "
-            f"${found.rented.online_usd_per_year:,.0f} a year by the bill of tokens, {found.rented.starts:,} starts in "
-            f"the log; ${found.rented.clairvoyant_usd_per_year:,.0f} by one who knew it, starts paid."
-        )
-    if found.online is not None:
-        lines.append(
-            f"Knowing nothing of the future, ski rental would have paid {found.online.deterministic_ratio:.2f} times "
-            f"the best ({found.online.randomised_ratio:.2f} randomised)."
-        )
-    return lines
+def tornado_table(asked: Asked, said: Verdict, language: Language = "en") -> Table:
+    """Return what the best plan costs a year with each figure alone lower and higher, the widest first."""
+    table = Table(title=say("sensitivity_title", language), title_justify="left")
+    table.add_column(say("figure", language))
+    swings = swung(asked.case, said)
+    base = swings[0].base_usd_per_year
+    for words in (f"× {swings[0].low_factor:g}", say("today", language), f"× {swings[0].high_factor:g}"):
+        unit = say("usd_per_year", language)
+        table.add_column(f"{words}（{unit}）" if language == "zh" else f"{words}, {unit}", justify="right")
+    for swing in swings:
+        amounts = (swing.low_usd_per_year, base, swing.high_usd_per_year)
+        table.add_row(lever_name(swing.lever, language), *(f"{usd:,.0f}" for usd in amounts))
+    return table
 
 
 def _owned_values(owned: OwnedCost) -> dict[str, Any]:
@@ -182,12 +200,8 @@ def _owned_values(owned: OwnedCost) -> dict[str, Any]:
         "shared_usd_per_year": owned.shared_usd_per_year,
         "fixed_usd_per_hour": owned.fixed_usd_per_hour,
         "busy_usd_per_hour": owned.busy_usd_per_hour,
-        "lines": msgspec.to_builtins(owned.lines),
+        "lines": [{**msgspec.structs.asdict(line), "how": str(line.how)} for line in owned.lines],
     }
-
-
-def _hourly(owned: OwnedCost) -> str:
-    return f"${owned.usd_per_year / HOURS_A_YEAR:,.2f} an hour at this use"
 
 
 def _money(amount: float | None) -> str:

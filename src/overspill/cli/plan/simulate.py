@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from overspill.cli.plan.asking import duration_s
+from overspill.cli.plan.asking import window_s
 from overspill.cli.plan.playing import (
     Watching,
     policy_at,
@@ -39,7 +39,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
     "--config", "-c", "config_path", required=True, type=click.Path(exists=True, dir_okay=False), help="Plan."
 )
 @trace_options
-@click.option("--window", default="1h", callback=duration_s, help="Length of the windows that are shown.  [1h]")
+@click.option("--window", default="1h", callback=window_s, help="Length of the windows that are shown.  [1h]")
 @click.option("--observed", type=_FILE, metavar="LEDGER", help="Targets as fast as this ledger saw them.")
 @click.option("--check", "checked", type=_FILE, metavar="LEDGER", help="Compare with what this ledger recorded.")
 @click.option("--json", "as_json", is_flag=True, help="Print figures as JSON instead of tables.")

@@ -10,6 +10,7 @@ import msgspec
 
 from overspill.errors import ConfigError
 from overspill.planner.capacity_units import UnitCapacity
+from overspill.planner.remarks import Remark
 from overspill.planner.report.latency import Interval, PredictedSpeed
 
 
@@ -27,15 +28,17 @@ class SizedUnit(msgspec.Struct, frozen=True, kw_only=True):
         """Return how many machines with as many GPUs make a unit."""
         return self.gpus / gpus_of_machine
 
-    def notes(self, mean_prompt: float, mean_answer: float) -> tuple[str, ...]:
+    def notes(self, mean_prompt: float, mean_answer: float) -> tuple[Remark, ...]:
         """Return what to beware of where a workload's lengths are not those that were sized for."""
         if math.isclose(mean_prompt, self.prompt_tokens, rel_tol=0.2) and math.isclose(
             mean_answer, self.answer_tokens, rel_tol=0.2
         ):
             return ()
-        said = (
+        said = Remark(
             f"units were sized for prompts of {self.prompt_tokens:,} and answers of {self.answer_tokens:,} tokens; "
-            f"this workload has {mean_prompt:,.0f} and {mean_answer:,.0f} on average: size again with it"
+            f"this workload has {mean_prompt:,.0f} and {mean_answer:,.0f} on average: size again with it",
+            f"单元按输入 {self.prompt_tokens:,}、输出 {self.answer_tokens:,} token 估算；本负载平均为 "
+            f"{mean_prompt:,.0f} 与 {mean_answer:,.0f}：请据此重新估算",
         )
         return (said,)
 
@@ -44,8 +47,10 @@ def read_sized(path: Path, gpu: str | None, machine_gpus: list[int], headroom: f
     """Read the plan for ``gpu``, or the only one; raise ``ConfigError`` if there is none that works."""
     try:
         answer = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigError(f"this is no answer of plan size --json: {error!r}", file=str(path)) from error
+    except OSError as error:
+        raise ConfigError(f"cannot read this answer of plan size --json: {error.strerror}", file=str(path)) from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"this is no answer of plan size --json: {error}", file=str(path)) from error
     return sized_from(answer, gpu, machine_gpus, headroom, str(path))
 
 
@@ -61,7 +66,7 @@ def sized_from(answer: Any, gpu: str | None, machine_gpus: list[int], headroom: 
         unit = _unit(found[0], lengths, machine_gpus, headroom, Path(file).name)
         return msgspec.structs.replace(unit, predicted=_predicted(answer, found[0], Path(file).name))
     except (KeyError, TypeError) as error:
-        raise ConfigError(f"this is no answer of plan size --json: {error!r}", file=file) from error
+        raise ConfigError(f"this is no answer of plan size --json: {error} is not as it must be", file=file) from error
 
 
 def _unit(plan: Any, lengths: Any, machine_gpus: list[int], headroom: float, name: str) -> SizedUnit:

@@ -16,6 +16,14 @@ from overspill.planner.tco import HOURS_A_YEAR, electricity_usd, owned_cost
 _CLOSE: Final = 0.05
 _LOADS: Final = (1.0, 0.5, 0.2, 0.05)
 _OWN_ROOM: Final = "own_room"
+_TERMS_ZH: Final = {
+    "capital": "资本",
+    "support": "维保",
+    "spares": "备件",
+    "electricity": "电费",
+    "rent": "机位租金",
+    "operations": "运维",
+}
 
 
 class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +146,7 @@ def _local(article: Article, local: LocalStatement, prices: HardwarePrices) -> I
     node = msgspec.structs.replace(prices.node(article.machine.node), usd=local.capex_usd, years=local.years)
     full = owned_cost(node, prices.site(_OWN_ROOM), prices.finance)
     terms = ", ".join(f"{line.name} ${line.usd_per_year:,.0f}" for line in full.lines)
+    terms_zh = "、".join(f"{_TERMS_ZH[line.name]} ${line.usd_per_year:,.0f}" for line in full.lines)
     yield Flag(
         code="capital_only",
         finding=Finding.MISSING,
@@ -148,7 +157,7 @@ def _local(article: Article, local: LocalStatement, prices: HardwarePrices) -> I
         quote=local.quote,
         en="The stated cost is the price of the machine and nothing else: electricity and staff, which its own formula "
         f"names, are 0. With them: {terms}.",
-        zh=f"所给成本只有硬件价格：其公式中的电力与人力都按 0 计。计入后（资金、电力、运维等）：{terms}。",
+        zh=f"所给成本只有硬件价格：其公式中的电力与人力都按 0 计。计入后：{terms_zh}。",
         sources=tuple(line.source for line in full.lines),
     )
 

@@ -8,6 +8,7 @@ import msgspec
 
 from overspill.planner.case import Case
 from overspill.planner.options import Comparison
+from overspill.planner.remarks import Remark
 from overspill.planner.report.curves import (
     BreakEvenCurve,
     DemandCurve,
@@ -80,7 +81,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     format: str
     assumptions: tuple[str, ...]
     """What is not in the log and was assumed, in words."""
-    left_out: dict[str, int]
+    left_out: dict[Remark, float]
     case: Case
     comparison: Comparison
     verdict: Verdict

@@ -106,7 +106,7 @@ def break_even(case: Case, verdict: Verdict) -> BreakEvenCurve:
         CostLine(
             option=tier.name,
             fixed_usd_per_year=0.0,
-            usd_per_busy_hour=_mean_price(tier.usd_per_unit_hour, case.load.units),
+            usd_per_busy_hour=_mean_price(tier.usd_per_unit_hour, case.load.layer(0)),
             is_committed=False,
         )
         for tier in case.market.flexible
@@ -130,8 +130,8 @@ def load_duration(case: Case, verdict: Verdict) -> LoadDuration:
         bands.append(Band(tier=tier.name, first_unit=level, last_unit=level + verdict.units[tier.name]))
         level += verdict.units[tier.name]
     return LoadDuration(
-        time_share=tuple((place + 1) / len(units) for place in places),
-        units=tuple(units[place] for place in places),
+        time_share=(0.0, *((place + 1) / len(units) for place in places)),
+        units=(units[0], *(units[place] for place in places)),
         bands=tuple(bands),
     )
 
@@ -200,7 +200,7 @@ def _committed_line(tier: Committed) -> CostLine:
 
 
 def _mean_price(prices: float | tuple[float, ...], units: Sequence[float]) -> float:
-    """Return the price of an hour's full work, weighted by when the work came."""
+    """Return the price of an hour's full work, weighted by when the work comes."""
     if not isinstance(prices, tuple):
         return prices
     return sum(price * busy for price, busy in zip(prices, units, strict=True)) / sum(units)

@@ -17,7 +17,7 @@ class Hour(msgspec.Struct, frozen=True, kw_only=True):
     demand_units: float
     spilled_units: float
     peak_price_share: float | None
-    """Of the log's windows in this hour, those at the provider's dearer price; ``None`` without dates or tokens."""
+    """Of the log's windows in this hour, those at the provider's dearer price; ``None`` without dates or a tariff."""
     usd_per_mtok_output: float | None
     """What a million answer tokens cost, on average over those windows."""
 
@@ -60,7 +60,7 @@ def _hour(hour: int, rows: list[tuple[float, float | None]], committed: float, o
         prices = [price for _, at_s in rows if at_s is not None and (price := offer.price_at(at_s)) is not None]
         if prices:
             usd = sum(price.output_usd_per_mtok for price in prices) / len(prices)
-            share = sum(price == dearest for price in prices) / len(prices)
+            share = None if offer.tariff is None else sum(price == dearest for price in prices) / len(prices)
     return Hour(
         hour=hour,
         demand_units=sum(units) / len(units),

@@ -128,7 +128,7 @@ def _of_a_rental(rental: Rental, finance: Finance) -> Iterator[Input]:
 def _of_tokens(offer: TokenOffer) -> Iterator[Input]:
     dearest = offer.price_at(None)
     cheaper = [] if dearest is None else _cheaper(offer, dearest)
-    for kind, price in (("", dearest), *(("_off_peak", price) for price in cheaper)):
+    for kind, price in (("_peak" if cheaper else "", dearest), *(("_off_peak", price) for price in cheaper)):
         if price is None:
             continue
         for name, usd in (

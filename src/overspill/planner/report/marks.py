@@ -30,7 +30,7 @@ def text(value: str) -> Markup:
 def number(value: float | None, style: Style, absent: str = "–") -> Markup:
     """Return a figure with its full value beside what is shown; ``absent`` for none and what is infinite."""
     if value is None or not math.isfinite(value):
-        return text("∞" if value is not None else absent)
+        return text(absent if value is None or math.isnan(value) else "∞")
     return Markup(f'<data value="{value!r}">{shown(value, style)}</data>')
 
 

@@ -16,7 +16,7 @@ from overspill.planner.report.tables import (
     verdict_section,
     workload_section,
 )
-from overspill.planner.report.words import say
+from overspill.planner.report.words import colon, say
 from overspill.planner.verdict_words import Language
 
 _POLICY = (
@@ -98,7 +98,7 @@ def page(report: Report, language: Language, script: str) -> str:
             limits_section(report, language),
         )
     )
-    title = text(f"{say('title', language)}: {report.workload}")
+    title = text(f"{say('title', language)}{colon(language)}{report.workload}")
     tag = "zh-CN" if language == "zh" else "en"
     return f"""<!DOCTYPE html>
 <html lang="{tag}">

@@ -11,7 +11,7 @@ from overspill.planner.report.curves import BreakEvenCurve, DemandCurve, LoadDur
 from overspill.planner.report.daily import SpillByHour
 from overspill.planner.report.latency import Latencies, Quantiles
 from overspill.planner.report.simulation import SimulatedDay
-from overspill.planner.report.words import say
+from overspill.planner.report.words import lever_name, say
 from overspill.planner.tco import HOURS_A_YEAR
 from overspill.planner.verdict_words import Language, tier_name
 
@@ -23,6 +23,7 @@ _COLOURS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """Okabe and Ito's, which the colour-blind can tell apart; dashes and patterns say the same without colour."""
 _GREY, _INK, _BLUE, _ORANGE = "#8a8a8a", "#222222", "#0072B2", "#E69F00"
+_FEW_DAYS_H = 72
 _HOUR_TICKS = (0, 2190, 4380, 6570, 8760)
 
 
@@ -95,7 +96,11 @@ def demand_plot(curve: DemandCurve, starts_at_unix_s: float | None, language: La
         }
     )  # fmt: skip
     title = "UTC" if starts_at_unix_s is not None else say("hours_from_start", language)
-    return _figure(traces, _layout(title, say("units", language)))
+    layout = _layout(title, say("units", language))
+    if starts_at_unix_s is not None:  # numbers alone: plotly's months are English
+        is_short = curve.hours[-1] < _FEW_DAYS_H
+        layout["xaxis"] |= {"tickformat": "%m-%d %H:%M" if is_short else "%Y-%m-%d", "hoverformat": "%Y-%m-%d %H:%M"}
+    return _figure(traces, layout)
 
 
 def spill_plot(curve: SpillByHour, language: Language) -> Figure:
@@ -205,7 +210,7 @@ def sensitivity_plot(swings: Sequence[Swung], language: Language) -> Figure:
     traces = [
         {
             "type": "bar", "orientation": "h", "name": say(name, language), "base": base,
-            "y": [say(row.lever, language) for row in rows], "x": [usd - base for usd in ends],
+            "y": [lever_name(row.lever, language) for row in rows], "x": [usd - base for usd in ends],
             "marker": {"color": colour, "pattern": {"shape": pattern, "solidity": 0.4}},
         }
         for name, ends, colour, pattern in (

@@ -21,7 +21,7 @@ from overspill.planner.report.plots import (
     spill_plot,
 )
 from overspill.planner.report.simulation import SimulatedDay
-from overspill.planner.report.words import say
+from overspill.planner.report.words import colon, lever_name, say
 from overspill.planner.verdict_words import Language, tier_name
 
 _MOST_ROWS = 25
@@ -85,7 +85,7 @@ def _break_even(report: Report, plots: Plots) -> Markup:
         ],
     )
     note = say("break_even_note", language)
-    used = inline(say("utilisation", language), ": ", number(curve.utilisation, "share"))
+    used = inline(say("utilisation", language), colon(language), number(curve.utilisation, "share"))
     section = plots.section("break_even", break_even_plot(curve, language), note, lines)
     return joined((section, crossings if curve.crossings else "", paragraph(used)))
 
@@ -125,14 +125,16 @@ def _demand(report: Report, plots: Plots) -> Markup:
 
 def _spill(report: Report, plots: Plots) -> Markup:
     curve, language = report.contents.curves.spill_by_hour, plots.language
+    has_tariff = any(row.peak_price_share is not None for row in curve.hours)
+    names = ("hour", "demand", "spill_units", *(("at_peak",) if has_tariff else ()), "usd_output")
     rows = table(
-        [say(name, language) for name in ("hour", "demand", "spill_units", "at_peak", "usd_output")],
+        [say(name, language) for name in names],
         [
             (
                 number(row.hour, "count"),
                 number(row.demand_units, "units"),
                 number(row.spilled_units, "units"),
-                number(row.peak_price_share, "share"),
+                *((number(row.peak_price_share, "share"),) if has_tariff else ()),
                 number(row.usd_per_mtok_output, "price"),
             )
             for row in curve.hours
@@ -183,11 +185,11 @@ def _latency(report: Report, plots: Plots) -> Markup:
         recorded = [row for row in found.recorded if row.measure == measure]
         if recorded:
             figure = recorded_plot(recorded, measure, language)
-            note = f"{say(measure, language)}: {say('recorded_note', language)}"
+            note = f"{say(measure, language)}{colon(language)}{say('recorded_note', language)}"
             parts.append(plots.figure(f"recorded-{measure}", title, figure, note, _recorded_rows(recorded, language)))
     if found.recorded_spilled_share is not None:
         share = number(found.recorded_spilled_share, "share")
-        parts.append(paragraph(inline(say("recorded_spill", language), ": ", share)))
+        parts.append(paragraph(inline(say("recorded_spill", language), colon(language), share)))
     if found.predicted is not None:
         speed = found.predicted
         rows = table(
@@ -196,10 +198,9 @@ def _latency(report: Report, plots: Plots) -> Markup:
         )
         note = say("predicted_note", language)
         parts.append(plots.figure("predicted", title, predicted_plot(found, language), note, rows))
-        parts.append(
-            paragraph(f"{say('replica', language)}: {speed.model}, {speed.gpu}, {speed.layout}, {speed.precision}")
-        )
-        parts.append(paragraph(inline(say("at_once", language), ": ", number(speed.concurrency, "count"))))
+        replica = f"{speed.model}, {speed.gpu}, {speed.layout}, {speed.precision}"
+        parts.append(paragraph(f"{say('replica', language)}{colon(language)}{replica}"))
+        parts.append(paragraph(inline(say("at_once", language), colon(language), number(speed.concurrency, "count"))))
     if not found.recorded and found.predicted is None:
         parts.append(paragraph(say("no_latency", language)))
     return joined((*parts, "</section>"))
@@ -225,7 +226,7 @@ def _sensitivity(report: Report, plots: Plots) -> Markup:
         [say(name, language) for name in ("figure", "factor", "lower", "today", "factor", "higher")],
         [
             (
-                say(row.lever, language),
+                lever_name(row.lever, language),
                 number(row.low_factor, "factor"),
                 number(row.low_usd_per_year, "usd"),
                 number(row.base_usd_per_year, "usd"),
@@ -239,7 +240,7 @@ def _sensitivity(report: Report, plots: Plots) -> Markup:
     turns = table(
         [say(name, language) for name in ("figure", "factor", "becomes")],
         [
-            (say(turn.lever, language), number(turn.factor, "factor"), say(turn.becomes, language))
+            (lever_name(turn.lever, language), number(turn.factor, "factor"), say(turn.becomes, language))
             for turn in report.verdict.turns
         ],
         caption=say("turns", language),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from overspill.planner.remarks import Language, in_language
 from overspill.planner.report.contents import Report
 from overspill.planner.report.inputs import Input
 from overspill.planner.report.marks import (
@@ -20,8 +21,8 @@ from overspill.planner.report.marks import (
     table,
     text,
 )
-from overspill.planner.report.words import NOT_MODELLED, input_name, option_name, say
-from overspill.planner.verdict_words import Language, in_words, tier_name
+from overspill.planner.report.words import NOT_MODELLED, colon, hours_named, input_name, option_name, say, unit_name
+from overspill.planner.verdict_words import in_words, tier_name
 
 _NUMBER_STYLES: dict[str, Style] = {"r": "factor", "utilisation": "share", "break_even": "usd"}
 
@@ -58,16 +59,16 @@ def workload_section(report: Report, language: Language) -> Markup:
     ]
     if demand.starts_at_unix_s is not None:
         facts.insert(0, ("begins", moment(demand.starts_at_unix_s)))
-    rows: list[tuple[Cell, Cell]] = [
-        (f"{say(name, language)}, h" if name == "length" else say(name, language), value) for name, value in facts
-    ]
+    rows: list[tuple[Cell, Cell]] = [(say(name, language), value) for name, value in facts]
     rows += [
-        (f"{say('left_out', language)}: {reason}", number(count, "count")) for reason, count in report.left_out.items()
+        (f"{say('left_out', language)}{colon(language)}{in_language(reason, language)}", number(count, "count"))
+        for reason, count in report.left_out.items()
     ]
-    said = [*report.assumptions, *case.notes]
+    title = inline(say("workload", language), colon(language), report.workload)
+    said = [in_language(remark, language) for remark in (*report.assumptions, *case.notes)]
     return joined(
         (
-            f'<section id="workload"><h2>{text(say("workload", language))}: {text(report.workload)}</h2>',
+            f'<section id="workload"><h2>{title}</h2>',
             table((report.format, ""), rows),
             f"<h3>{text(say('assumed', language))}</h3>{listed(said)}" if said else "",
             "</section>",
@@ -132,16 +133,16 @@ def owned_section(report: Report, language: Language) -> Markup:
     rows: list[tuple[Cell, ...]] = [
         (
             say("site_rent" if line.name == "rent" else line.name, language),
-            line.how,
+            in_language(line.how, language),
             number(line.usd_per_year, "usd"),
             Markup(f'<span class="source">{text(line.source)}</span>'),
         )
         for line in owned.lines
     ]
+    rows.append((say("by_unit", language), "", number(owned.usd_per_year, "usd"), ""))
     if owned.shared_usd_per_year:
         rows.append((say("staff", language), "", number(owned.shared_usd_per_year, "usd"), ""))
-    rows.append((say("all", language), "", number(owned.usd_per_year, "usd"), ""))
-    title = inline(say("owned_title", language), ": ", owned.node.name)
+    title = inline(say("owned_title", language), colon(language), owned.node.name)
     columns = [say(name, language) for name in ("term", "how", "usd_per_year", "source")]
     return Markup(f'<section id="owned"><h2>{title}</h2>{table(columns, rows)}</section>')
 
@@ -183,7 +184,7 @@ def limits_section(report: Report, language: Language) -> Markup:
             number(speed.observed_ttft_rows, "count"),
             " TTFT",
         )
-        here = paragraph(inline(say("observed_here", language), ": ", *counts))
+        here = paragraph(inline(say("observed_here", language), colon(language), *counts))
     return joined(
         (
             f'<section id="limits"><h2>{text(say("not_modelled", language))}</h2>{listed(NOT_MODELLED[language])}',
@@ -206,8 +207,10 @@ def _input_group(source: str, as_of: str | None, rows: list[Input], report: Repo
 
 def _input_cells(row: Input, report: Report, language: Language) -> str:
     name = input_name(row.name, language)
-    subject = "" if row.subject in {"", report.workload} else f" ({row.subject})"
+    if row.subject not in {"", report.workload}:
+        name += f"（{row.subject}）" if language == "zh" else f" ({row.subject})"
     if isinstance(row.value, str):
-        return f'<th scope="row">{text(name + subject)}</th><td colspan="2">{text(row.value)}</td>'
+        return f'<th scope="row">{text(name)}</th><td colspan="2">{text(hours_named(row.value, language))}</td>'
     value = number(row.value, "plain")
-    return f'<th scope="row">{text(name + subject)}</th><td class="n">{value}</td><td>{text(row.unit)}</td>'
+    unit = text(unit_name(row.unit, language))
+    return f'<th scope="row">{text(name)}</th><td class="n">{value}</td><td>{unit}</td>'

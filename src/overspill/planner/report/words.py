@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
-from overspill.planner.verdict_words import Language, tier_name
+from overspill.planner.demand import DemandSeries
+from overspill.planner.remarks import Language, Remark
+from overspill.planner.verdict_words import tier_name
+from overspill.planner.workload import Dropped
 
 _COLUMN: Final[Mapping[Language, int]] = {"en": 0, "zh": 1}
 
@@ -16,7 +20,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "workload": ("Workload", "负载"),
     "requests": ("requests", "请求数"),
     "begins": ("begins", "开始时间"),
-    "length": ("length", "时长"),
+    "length": ("length, h", "时长（小时）"),
     "prompt_tokens": ("prompt tokens", "输入 token"),
     "cached_tokens": ("of these in the prefix cache", "其中前缀缓存命中"),
     "output_tokens": ("answer tokens", "输出 token"),
@@ -24,7 +28,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "peak_units": ("units busy at the peak", "高峰占用单元数"),
     "left_out": ("left out", "未计入"),
     "assumed": ("Assumed", "假设"),
-    "r": ("r: committed by spill price of a unit-hour", "r：承诺价与外溢价之比（单元小时）"),
+    "r": ("r: committed price of a unit-hour by what its work saves", "r：单元小时的承诺价与其工作所省之比"),
     "utilisation": ("use of the first unit", "第一个单元的利用率"),
     "break_even": ("hours of full work a year from which on it pays", "每年满负荷多少小时后回本"),
     "never": ("never", "不会"),
@@ -32,14 +36,14 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "option": ("option", "方案"),
     "committed": ("committed", "承诺"),
     "usd_per_year": ("$ a year", "每年 $"),
-    "usd_per_mtok": ("$ by M tokens", "每百万 token $"),
-    "usd_per_mtok_output": ("$ by M answer tokens", "每百万输出 token $"),
+    "usd_per_mtok": ("$/M tokens", "$/百万 token"),
+    "usd_per_mtok_output": ("$/M answer tokens", "$/百万输出 token"),
     "used": ("used", "利用率"),
-    "spilled": ("spilled", "外溢"),
+    "spilled": ("spilled", "转出"),
     "optimum": ("best mix", "最优组合"),
-    "only": ("{tier} only", "仅{tier}"),
-    "for_peak": ("{tier}, for the peak", "按高峰配置{tier}"),
-    "and_spill": ("{tier}, and spill", "{tier}加外溢"),
+    "only": ("{tier} only", "全部{tier}"),
+    "for_peak": ("{tier}, for the peak", "{tier}，按高峰配置"),
+    "and_spill": ("{tier}, and spill", "{tier}，其余转出"),
     "as_table": ("The same figures as a table", "同样的数字（表格）"),
     "no_script": (
         "Plots need JavaScript, which is off; the tables below them have the same figures.",
@@ -75,11 +79,11 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "hours_from_start": ("hours from the beginning", "距开始的小时数"),
     "mean": ("mean", "平均"),
     "highest": ("highest", "最高"),
-    "spill_title": ("Spill over the day, against tariff windows", "一天中的外溢与分时价格"),
+    "spill_title": ("Spill over the day, against tariff windows", "一天中的转出与分时价格"),
     "spill_note": (
         ("The mean day of the log. Spill is reckoned from the demand above the committed units, not from a simulation: "
         "queues, faults and caches are not in it."),
-        "日志的平均一天。外溢量由超过承诺单元的需求推算，并非来自仿真：未包含排队、故障与缓存。",
+        "日志的平均一天。转出量由超过承诺单元的需求推算，并非来自仿真：未包含排队、故障与缓存。",
     ),
     "simulated_note": (
         ("As simulated with the gateway's own controller and the configuration {config}: shares of the requests that "
@@ -94,19 +98,19 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "clock": ("The hours are those of the clock at", "小时按此时区计算："),
     "hour": ("hour", "小时"),
     "demand": ("demand, units", "需求（单元）"),
-    "spill_units": ("spilled, units", "外溢（单元）"),
+    "spill_units": ("spilled, units", "转出（单元）"),
     "held": ("by committed units", "由承诺单元承担"),
     "at_peak": ("windows at the peak price", "处于高峰价的窗口"),
-    "usd_output": ("$ by M answer tokens", "每百万输出 token $"),
+    "usd_output": ("$/M answer tokens", "$/百万输出 token"),
     "latency_title": ("Latency", "延迟"),
     "recorded_note": (
         "As the ledger recorded it: the share of answered requests that were at least as fast.",
         "按账本记录：不慢于该值的已回答请求占比。",
     ),
-    "recorded_spill": ("answered requests that the ledger has as spilled", "账本记录为外溢的已回答请求"),
+    "recorded_spill": ("answered requests that the ledger has as spilled", "账本记录为转出的已回答请求"),
     "predicted_note": (
         "Predicted for a replica at the most requests at once that keep the SLO; the bars hold nine times of ten.",
-        "对单个副本在满足 SLO 的最大并发下的预测；误差条的置信度为十分之九。",
+        "对单个副本在满足 SLO 的最大并发下的预测；误差条为九成的预测区间。",
     ),
     "no_latency": (
         ("What a unit carries was given, not sized, and the workload is no ledger: nothing is known of latency. Give "
@@ -116,7 +120,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "ttft": ("time to the first token", "首 token 时间"),
     "tpot": ("time per output token", "每输出 token 时间"),
     "local": ("local", "本地"),
-    "spilled_where": ("spilled", "外溢"),
+    "spilled_where": ("spilled", "转出"),
     "percentile": ("percentile", "百分位"),
     "expected": ("expected", "预期"),
     "low": ("low", "下限"),
@@ -140,20 +144,21 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "token_price": ("price of tokens", "token 价格"),
     "load": ("number of requests", "请求数"),
     "unit_capacity": ("what a unit carries", "单元承载能力"),
-    "peaks": ("height of the peaks", "高峰幅度"),
     "turns": ("What would turn the verdict", "什么会改变结论"),
     "factor": ("factor", "倍数"),
     "becomes": ("becomes", "变为"),
     "own": ("own", "自建"),
-    "hybrid": ("own the base", "自建加外溢"),
+    "hybrid": ("own the base", "自建加转出"),
     "reserve": ("reserve", "预留"),
     "rent": ("rent by the hour", "按小时租用"),
     "buy_tokens": ("buy tokens", "按 token 购买"),
     "regret_title": ("What not knowing the future costs", "不知道未来的代价"),
     "regret_note": (
         ("Each way to decide, as a factor on the best plan of one who knew the log. The learned plan was made on the "
-        "first half and is paid on the second, beside that half's best."),
-        "各种决策方式相对于预知日志的最优方案的倍数。“学得的方案”由前半段得出，在后半段结算，并与后半段的最优比较。",
+        "first half and is paid on the second, beside that half's best; ski rental stands beside the best with the "
+        "same two choices for each unit."),
+        ("各种决策方式相对于预知日志的最优方案的倍数。“学得的方案”由前半段得出，在后半段结算，并与后半段的最优比较；"
+        "滑雪租赁规则则与每个单元只有同样两种选择时的最优比较。"),
     ),
     "way": ("way to decide", "决策方式"),
     "clairvoyant": ("knows the log", "预知日志"),
@@ -168,10 +173,13 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "second_half": ("its second half", "后半段"),
     "trust": ("How far the plan can be trusted", "方案的可信程度"),
     "bound": ("bound for units of any size, $ a year", "单元可任意分割时的下界，每年 $"),
-    "drift_regret": ("regret of the earlier days' plan on the later", "前期方案在后期的遗憾值"),
+    "drift_regret": ("regret of the earlier days' plan on the later", "前期方案在后期的后悔值"),
     "drift_threshold": ("drift alarm above", "漂移报警阈值"),
     "drift_alarm": ("Demand has drifted: plan anew.", "需求已漂移：请重新规划。"),
-    "drift_none": ("Demand has not drifted.", "需求没有漂移。"),
+    "drift_none": (
+        "Demand has not drifted so far that another plan would be better.",
+        "需求没有漂移到需要更换方案的程度。",
+    ),
     "drift_unknown": (
         "Whether demand drifts cannot be told from a log this short.",
         "日志太短，无法判断需求是否漂移。",
@@ -192,6 +200,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "operations": ("operations", "运维"),
     "staff": ("staff, for all machines together", "人员（全部机器合计）"),
     "all": ("all", "合计"),
+    "by_unit": ("all, by unit", "每单元合计"),
     "inputs_title": ("Every figure that went in, and where it is from", "全部输入数字及其来源"),
     "value": ("value", "数值"),
     "unit": ("unit", "单位"),
@@ -212,6 +221,8 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "tpot_error": ("error of TPOT", "TPOT 误差"),
     "ttft_error": ("error of TTFT", "TTFT 误差"),
 }  # fmt: skip
+
+_MOVED_UTILISATION: Final = ("utilisation: mean by peak demand", "利用率：均值与峰值之比")
 
 _INPUTS: Final[Mapping[str, tuple[str, str]]] = {
     "window": ("window into which demand is summed", "需求汇总窗口"),
@@ -243,14 +254,27 @@ _INPUTS: Final[Mapping[str, tuple[str, str]]] = {
     "start": ("start of a rented machine", "租用机器启动时间"),
     "egress": ("traffic out of the cloud", "云出口流量"),
     "egress_bytes": ("bytes sent by answer token", "每输出 token 的字节数"),
-    "tokens_in": ("input, peak price", "输入（高峰价）"),
-    "tokens_hit": ("input from the cache, peak price", "缓存命中输入（高峰价）"),
-    "tokens_out": ("output, peak price", "输出（高峰价）"),
+    "tokens_in": ("input", "输入"),
+    "tokens_hit": ("input from the cache", "缓存命中输入"),
+    "tokens_out": ("output", "输出"),
+    "tokens_in_peak": ("input, peak price", "输入（高峰价）"),
+    "tokens_hit_peak": ("input from the cache, peak price", "缓存命中输入（高峰价）"),
+    "tokens_out_peak": ("output, peak price", "输出（高峰价）"),
     "tokens_in_off_peak": ("input, off-peak", "输入（低谷价）"),
     "tokens_hit_off_peak": ("input from the cache, off-peak", "缓存命中输入（低谷价）"),
     "tokens_out_off_peak": ("output, off-peak", "输出（低谷价）"),
     "tariff": ("peak hours", "高峰时段"),
 }
+
+_UNITS_ZH: Final[Mapping[str, str]] = {
+    "share": "占比", "share/year": "占比/年", "years": "年", "1/unit": "台/单元", "1/s": "个/秒", "s": "秒",
+    "h": "小时", "tokens/s": "token/秒", "$/h": "$/小时", "$/year": "$/年", "$/machine/year": "$/台/年",
+    "$/kW/month": "$/kW/月", "$/M tokens": "$/百万 token", "bytes/token": "字节/token",
+}  # fmt: skip
+_DAYS_ZH: Final[Mapping[str, str]] = {
+    "mon": "周一", "tue": "周二", "wed": "周三", "thu": "周四", "fri": "周五", "sat": "周六", "sun": "周日",
+}  # fmt: skip
+_DAY_SPAN: Final = re.compile(r"([a-z]{3})-([a-z]{3})")
 
 NOT_MODELLED: Final[Mapping[Language, tuple[str, ...]]] = {
     "en": (
@@ -272,16 +296,64 @@ NOT_MODELLED: Final[Mapping[Language, tuple[str, ...]]] = {
         "增长：方案针对日志中的负载乘以 --load。",
         "故障与维修（备件占比除外）。",
         "隐私、可用性以及模型之间的质量差异：此处均没有价格。",
-        "网关的排队、救援与缓存：外溢即超过承诺单元的需求。",
+        "网关的排队、续写与缓存：转出即超过承诺单元的需求。",
         "投机解码、CPU 卸载、LoRA、视觉、预填充分离、引擎版本：除非观测行包含，否则速度预测不考虑。",
         "税费、议定折扣以及标注日期之后的价格变化。",
     ),
 }
 
 
+_LEFT_OUT: Final[Mapping[Dropped, Remark]] = {
+    Dropped.NO_PROMPT: Remark("no prompt tokens (no_prompt)", "没有输入 token（no_prompt）"),
+    Dropped.NO_OUTPUT: Remark("no answer tokens: a failed call (no_output)", "没有输出 token：调用失败（no_output）"),
+    Dropped.NOT_ANSWERED: Remark("refused or failed (not_answered)", "被拒绝或失败（not_answered）"),
+    Dropped.NOT_GENERATED: Remark(
+        "embeddings, or answered from the gateway's cache (not_generated)", "嵌入，或由网关缓存回答（not_generated）"
+    ),
+    Dropped.OTHER_MODEL: Remark("for another model (other_model)", "其他模型（other_model）"),
+    Dropped.BATCH: Remark("sent as a batch (batch)", "批处理（batch）"),
+}
+_ENDS: Final = Remark(
+    "in the windows at both ends, which the log covers only in part", "位于首尾窗口，日志只覆盖其中一部分"
+)
+
+
+def left_out(dropped: Mapping[Dropped, int], demand: DemandSeries) -> dict[Remark, float]:
+    """Return what was not planned for, in words, and how many of it."""
+    found: dict[Remark, float] = {_LEFT_OUT[reason]: count for reason, count in dropped.items()}
+    if demand.left_out_requests:
+        found[_ENDS] = demand.left_out_requests
+    return found
+
+
+def colon(language: Language) -> str:
+    """Return a colon as it is set in a language."""
+    return "：" if language == "zh" else ": "
+
+
 def say(key: str, language: Language, **values: str) -> str:
     """Return some words, with ``values`` put in."""
     return WORDS[key][_COLUMN[language]].format(**values)
+
+
+def lever_name(lever: str, language: Language) -> str:
+    """Return what a figure is called that the sensitivity moves."""
+    return _MOVED_UTILISATION[_COLUMN[language]] if lever == "utilisation" else say(lever, language)
+
+
+def unit_name(unit: str, language: Language) -> str:
+    """Return the unit of an input."""
+    return _UNITS_ZH.get(unit, unit) if language == "zh" else unit
+
+
+def hours_named(text: str, language: Language) -> str:
+    """Return a tariff's hours, ``mon-fri 09:00-12:00``, with the days of the week in a language."""
+    if language == "zh":
+        text = _DAY_SPAN.sub(lambda match: f"{_DAYS_ZH[match[1]]}至{_DAYS_ZH[match[2]]}", text)
+        for day, name in _DAYS_ZH.items():
+            text = text.replace(day, name)
+        text = text.replace(", ", "、")
+    return text
 
 
 def input_name(name: str, language: Language) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from overspill.errors import TraceError
-from overspill.planner.demand import DemandSeries
+from overspill.planner.demand import DemandSeries, whole_windows
+from overspill.planner.remarks import Remark, length_zh
 from overspill.planner.workload import Dropped, TraceRequest
 from overspill.planner.workloads.arrivals import gamma_gaps, generator, lognormal, squeezed, whole_count
 from overspill.planner.workloads.rows import Options
@@ -58,9 +59,10 @@ class BucketWorkload:
         self._options = options
         longest_s = max(bucket.end_s - bucket.start_s for bucket in self._buckets)
         self.assumptions = (
-            (
+            Remark(
                 f"the log has sums of {format_duration(longest_s)}: demand is even within them, peaks that are shorter "
-                "are not seen"
+                "are not seen",
+                f"日志只有每 {length_zh(longest_s)}的合计：视为期间均匀分布，看不到更短的高峰",
             ),
         )
 
@@ -85,17 +87,23 @@ class BucketWorkload:
                 yield TraceRequest(at_s, tokens, output(), cached_tokens=min(tokens, round(tokens * hit_share)))
 
     def demand(self, window_s: float) -> DemandSeries:
-        """Spread each stretch evenly over the windows that it touches."""
+        """Spread each stretch evenly over the windows that it touches; a window less than whole is left out."""
         if not window_s > 0:
             raise ValueError(f"a window must be longer than 0 s, not {window_s}")
         whole_s = max(bucket.end_s for bucket in self._buckets) - self._origin_s
-        count = max(1, math.ceil(whole_s / window_s - 1e-9))
+        window_s = min(window_s, whole_s)
+        count = whole_windows(whole_s, window_s)
         sums = [[0.0] * count for _ in range(4)]
+        left_out = 0.0
         for bucket in self._buckets:
             amounts = (bucket.requests, bucket.prompt_tokens, bucket.cached_tokens, bucket.output_tokens)
             for place, share in _shares(bucket, self._origin_s, window_s):
+                factor = share * self._options.rate_factor
+                if place >= count:
+                    left_out += bucket.requests * factor
+                    continue
                 for column, amount in zip(sums, amounts, strict=True):
-                    column[min(place, count - 1)] += amount * share * self._options.rate_factor
+                    column[place] += amount * factor
         return DemandSeries(
             window_s=window_s,
             requests=tuple(sums[0]),
@@ -103,6 +111,7 @@ class BucketWorkload:
             cached_tokens=tuple(sums[2]),
             output_tokens=tuple(sums[3]),
             starts_at_unix_s=self.starts_at_unix_s,
+            left_out_requests=left_out,
         )
 
 

@@ -84,7 +84,8 @@ def is_usage_csv(first_line: str) -> bool:
 
 def is_usage_json(head: str) -> bool:
     """Tell whether a JSON text is usage in one of its forms."""
-    return any(f'"{key}"' in head for key in ("num_model_requests", "n_context_tokens_total", "results", "bucket"))
+    keys = ("num_model_requests", "n_context_tokens_total", "results", "bucket", "has_more")
+    return any(f'"{key}"' in head for key in keys)
 
 
 def read_usage(source: Source, options: Options) -> BucketWorkload:

@@ -9,6 +9,7 @@ from typing import Final, Literal, Protocol, get_args
 
 from overspill.errors import TraceError, UnknownName
 from overspill.planner.demand import DemandSeries
+from overspill.planner.remarks import Remark
 from overspill.planner.workload import Dropped, Trace, TraceRequest
 from overspill.planner.workloads import azure, burstgpt, json_lines, ledger, openai_usage, rates, servegen, synthetic
 from overspill.planner.workloads.rows import Options, RequestLog
@@ -70,12 +71,14 @@ def open_workload(
     ``progress`` is told the part that was read, while it is. Raise ``TraceError`` for what is no known log.
     """
     if isinstance(place, str) and format == "auto" and synthetic.is_numbers(place) and not Path(place).exists():
-        return synthetic.SyntheticWorkload(place, options)
+        return synthetic.SyntheticWorkload(place, options, progress)
     path = _place(place)
     if path.is_dir():
-        return servegen.read_folder(path, options)
+        return servegen.read_folder(path, options, progress)
     source = Source(path, progress)
     name = _detect(source) if format == "auto" else format
+    if name == "servegen":  # reading its rates is quick, drawing from them is not
+        return servegen.read_clients(Source(path), options, progress)
     return _reader(name, source, options)
 
 
@@ -113,6 +116,8 @@ def _detect(source: Source) -> str:
     if head.startswith((ledger.SQLITE, ledger.PARQUET)):
         return "ledger"
     first = source.first_line()
+    if not first:
+        raise TraceError(f"{source.path} is empty: there is no request in it")
     tests = {
         "azure": azure.is_azure,
         "burstgpt": burstgpt.is_burstgpt,
@@ -124,8 +129,9 @@ def _detect(source: Source) -> str:
     for name, is_this in tests.items():
         if is_this(first):
             return name
-    if first.startswith(("{", "[")):
-        return _detect_json(first, head.decode("utf-8", "replace"))
+    found = _detect_json(first, head.decode("utf-8", "replace")) if first.startswith(("{", "[")) else None
+    if found is not None:
+        return found
     raise TraceError(
         f"{source.path}:1: this is no known trace: expected the header {azure.HEADER} (azure), that of BurstGPT, of a "
         "ledger's export, of OpenAI's usage export or of a table of rates (window_start_s,requests_per_s), or JSON "
@@ -133,10 +139,12 @@ def _detect(source: Source) -> str:
     )
 
 
-def _detect_json(first: str, head: str) -> str:
+def _detect_json(first: str, head: str) -> str | None:
     if '"input_length"' in first:
         return "mooncake"
-    return "openai_usage" if openai_usage.is_usage_json(head) else "jsonl"
+    if openai_usage.is_usage_json(head):
+        return "openai_usage"
+    return "jsonl" if '"prompt_tokens"' in first else None
 
 
 def _reader(name: str, source: Source, options: Options) -> Workload:
@@ -150,8 +158,6 @@ def _reader(name: str, source: Source, options: Options) -> Workload:
         case "burstgpt":
             rows = burstgpt.rows_of(source, options.model)
             return RequestLog(source.name, name, rows, starts_at_unix_s=start)
-        case "servegen":
-            return servegen.read_clients(source, options)
         case "ledger":
             return _ledger(source, options)
         case "openai_usage":
@@ -175,6 +181,12 @@ def _ledger(source: Source, options: Options) -> RequestLog:
     return RequestLog(source.name, "ledger", rows, has_dates=True)
 
 
-def _cache_assumption(options: Options) -> tuple[str, ...]:
-    size = "without a bound" if options.cache_blocks is None else f"of {options.cache_blocks} blocks"
-    return (f"prefix hits are those of one cache {size}, shared by all requests, in blocks of 512 tokens",)
+def _cache_assumption(options: Options) -> tuple[Remark, ...]:
+    blocks = options.cache_blocks
+    size, size_zh = ("without a bound", "容量不限") if blocks is None else (f"of {blocks} blocks", f"容量 {blocks} 块")
+    return (
+        Remark(
+            f"prefix hits are those of one cache {size}, shared by all requests, in blocks of 512 tokens",
+            f"前缀命中按一个所有请求共享的缓存计算（{size_zh}，每块 512 token）",
+        ),
+    )

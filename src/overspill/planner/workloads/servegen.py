@@ -22,10 +22,11 @@ import msgspec
 
 from overspill.errors import TraceError
 from overspill.planner.demand import DemandSeries, summed_over
+from overspill.planner.remarks import Remark
 from overspill.planner.workload import Dropped, TraceRequest
 from overspill.planner.workloads.arrivals import Family, drawn_from, gaps, generator, squeezed, whole_count
 from overspill.planner.workloads.rows import Options
-from overspill.planner.workloads.source import Source
+from overspill.planner.workloads.source import Progress, Source
 
 HEADER: Final = "client,window_start_s,rate,cv,pattern,shape,scale"
 RATES_HEADER: Final = "window_start_s,requests_per_s"
@@ -84,9 +85,15 @@ class ServeGenWorkload:
     format = "servegen"
 
     def __init__(
-        self, name: str, windows: list[_Window], densities: Mapping[str, _Densities], options: Options
+        self,
+        name: str,
+        windows: list[_Window],
+        densities: Mapping[str, _Densities],
+        options: Options,
+        progress: Progress | None = None,
     ) -> None:
         self.name = name
+        self._progress = progress
         self.starts_at_unix_s = options.starts_at_unix_s
         self._seed = options.seed
         self._factor = options.rate_factor
@@ -99,14 +106,21 @@ class ServeGenWorkload:
         self._origin_s = self._windows[0].start_s
         missing = sum(window.rate for window in windows) - sum(window.rate for window in known)
         self.assumptions = (
-            (
+            Remark(
                 f"requests are drawn (seed {options.seed}) from the rates, families of gaps and lengths of "
-                f"{len(self._lengths)} clients; prompts and answers are drawn independently"
+                f"{len(self._lengths)} clients; prompts and answers are drawn independently",
+                f"请求按 {len(self._lengths)} 个客户端的速率、间隔分布与长度抽取（种子 {options.seed}）；"
+                "输入与输出长度各自独立抽取",
             ),
             *(
                 ()
                 if missing <= 0
-                else (f"{missing * self.window_s:.0f} requests of clients without known lengths are left out",)
+                else (
+                    Remark(
+                        f"{missing * self.window_s:.0f} requests of clients without known lengths are left out",
+                        f"长度未知的客户端的 {missing * self.window_s:.0f} 个请求未计入",
+                    ),
+                )
             ),
         )
 
@@ -127,6 +141,8 @@ class ServeGenWorkload:
                 place += 1
             drawn.sort(key=lambda request: request.at_s)
             yield from drawn
+            if self._progress is not None:
+                self._progress(place / len(self._windows))
 
     def demand(self, window_s: float) -> DemandSeries:
         """Sum what ``requests`` yields; windows begin at its first one, and all of them are whole."""
@@ -143,7 +159,7 @@ class ServeGenWorkload:
             yield TraceRequest(at_s, prompt, output, window.client)
 
 
-def read_folder(folder: Path, options: Options) -> ServeGenWorkload:
+def read_folder(folder: Path, options: Options, progress: Progress | None = None) -> ServeGenWorkload:
     """Read the release's layout; raise ``TraceError`` if the folder has none of it."""
     windows: list[_Window] = []
     densities: dict[str, _Densities] = {}
@@ -159,17 +175,18 @@ def read_folder(folder: Path, options: Options) -> ServeGenWorkload:
             densities[client] = _read_json(Source(dataset), _Densities)
     if not any(window.rate > 0 for window in windows):
         raise TraceError(f"{folder}: no chunk-N-trace.csv of ServeGen with a rate above 0 is in this folder")
-    return ServeGenWorkload(folder.name, windows, densities, options)
+    return ServeGenWorkload(folder.name, windows, densities, options, progress)
 
 
-def read_clients(source: Source, options: Options) -> ServeGenWorkload:
+def read_clients(source: Source, options: Options, progress: Progress | None = None) -> ServeGenWorkload:
     """Read the layout with one file for all clients; raise ``TraceError`` if its densities are not beside it."""
     windows = [_window(source, number, text, text.split(",")) for number, text in source.lines() if text != HEADER]
     stem = source.name.removesuffix(".gz").removesuffix(".csv").removesuffix("_clients")
     for ending in ("_pdfs.json", "_pdfs.json.gz"):
         beside = source.path.with_name(stem + ending)
         if beside.exists():
-            return ServeGenWorkload(stem, windows, _read_json(Source(beside), dict[str, _Densities]), options)
+            densities = _read_json(Source(beside), dict[str, _Densities])
+            return ServeGenWorkload(stem, windows, densities, options, progress)
     raise TraceError(
         f"{source.path}: the densities of the lengths, {stem}_pdfs.json, are not beside this file of clients"
     )

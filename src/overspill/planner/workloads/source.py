@@ -88,6 +88,8 @@ class Source:
         try:
             yield
         except UnicodeDecodeError as error:
-            raise TraceError(f"{self.path}: this trace is no UTF-8 text ({error.reason}); unpack it first") from error
+            raise TraceError(
+                f"{self.path}: this trace is no UTF-8 text ({error.reason}); save it as UTF-8, or unpack it"
+            ) from error
         except (OSError, EOFError, zlib.error) as error:
             raise TraceError(f"{self.path}: cannot read this trace: {error}") from error

@@ -13,16 +13,20 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from overspill.errors import TraceError, UnknownName
-from overspill.planner.demand import DemandSeries, summed_over
+from overspill.planner.demand import DemandSeries, summed_over, whole_windows
+from overspill.planner.remarks import Remark
 from overspill.planner.workload import Dropped, TraceRequest
 from overspill.planner.workloads.arrivals import gamma_gaps, generator, lognormal
 from overspill.planner.workloads.buckets import OUTPUT_CV, PROMPT_CV
 from overspill.planner.workloads.rows import Options
+from overspill.planner.workloads.source import Progress
 
 _DAY_S = 86_400.0
 _STEP_S = 60.0
 _TROUGH_SHARE = 0.25
 """The trough's rate as a part of the mean: 0.27 in a day of ServeGen's deepseek-r1."""
+_MOST_DRAWN = 1_000_000
+"""Of more requests only the sums of each window are drawn: a million take some seconds."""
 KEYS = {
     "rps": "mean requests per second",
     "peak": "requests per second at the daily peak",
@@ -57,8 +61,9 @@ class SyntheticWorkload:
 
     format = "synthetic"
 
-    def __init__(self, text: str, options: Options) -> None:
+    def __init__(self, text: str, options: Options, progress: Progress | None = None) -> None:
         self.name = text
+        self._progress = progress
         self.starts_at_unix_s = options.starts_at_unix_s
         given = _read(text)
         self.shape = _shape(given, options)
@@ -96,10 +101,38 @@ class SyntheticWorkload:
                 due += gap()
             passed += rate * step_s
             at_s += step_s
+            if self._progress is not None:
+                self._progress(at_s / end_s)
 
     def demand(self, window_s: float) -> DemandSeries:
-        """Sum what ``requests`` yields into windows from its beginning on."""
-        return summed_over(self.requests(), window_s, self.shape.hours * 3600, self.starts_at_unix_s)
+        """Sum what ``requests`` yields into windows from its beginning on; of very many, draw the sums themselves."""
+        length_s = self.shape.hours * 3600
+        if self.shape.rps * length_s > _MOST_DRAWN:
+            return self._sums(min(window_s, length_s), length_s)
+        return summed_over(self.requests(), window_s, length_s, self.starts_at_unix_s)
+
+    def _sums(self, window_s: float, length_s: float) -> DemandSeries:
+        """Draw each window's sums from the normal distributions that renewal counts and sums of lengths tend to."""
+        rng, shape = generator(self._seed), self.shape
+        steps = math.ceil(window_s / _STEP_S)
+        step_s = window_s / steps
+        rows = []
+        for window in range(whole_windows(length_s, window_s)):
+            middles = (window * window_s + (step + 0.5) * step_s for step in range(steps))
+            expected = math.fsum(self.rate_at(at_s) for at_s in middles) * step_s
+            count = max(0.0, rng.gauss(expected, shape.cv * math.sqrt(expected)))
+            prompt = max(0.0, rng.gauss(count, PROMPT_CV * math.sqrt(count))) * shape.prompt_tokens
+            output = max(0.0, rng.gauss(count, OUTPUT_CV * math.sqrt(count))) * shape.output_tokens
+            rows.append((count, prompt, prompt * shape.cached_share, output))
+        requests, prompts, cached, outputs = zip(*rows, strict=True)
+        return DemandSeries(
+            window_s=window_s,
+            requests=requests,
+            prompt_tokens=prompts,
+            cached_tokens=cached,
+            output_tokens=outputs,
+            starts_at_unix_s=self.starts_at_unix_s,
+        )
 
 
 def _read(text: str) -> dict[str, float]:
@@ -164,18 +197,36 @@ def _mean_height(power: float) -> float:
     return math.exp(math.lgamma(power + 0.5) - math.lgamma(power + 1)) / math.sqrt(math.pi)
 
 
-def _assumptions(shape: Shape, given: Mapping[str, float]) -> tuple[str, ...]:
-    assumed_cv = "" if "cv" in given else " (assumed; a log of yours is better)"
+def _assumptions(shape: Shape, given: Mapping[str, float]) -> tuple[Remark, ...]:
+    assumed_cv = (
+        ("", "") if "cv" in given else (" (assumed; a log of yours is better)", "（假设值；最好使用自己的日志）")
+    )
     said = [
-        f"arrivals are drawn with Gamma gaps, coefficient of variation {shape.cv:g}{assumed_cv}",
-        f"lengths are log-normal, coefficients of variation {PROMPT_CV:g} and {OUTPUT_CV:g}, about Azure's of 2023",
+        Remark(
+            f"arrivals are drawn with Gamma gaps, coefficient of variation {shape.cv:g}{assumed_cv[0]}",
+            f"到达间隔按 Gamma 分布抽取，变异系数 {shape.cv:g}{assumed_cv[1]}",
+        ),
+        Remark(
+            f"lengths are log-normal, coefficients of variation {PROMPT_CV:g} and {OUTPUT_CV:g}, about Azure's of 2023",
+            f"长度服从对数正态分布，变异系数为 {PROMPT_CV:g} 和 {OUTPUT_CV:g}，接近 Azure 2023 年的数据",
+        ),
     ]
     if shape.peak > shape.rps:
-        assumed = "" if "peak" in given else " (assumed: twice the mean)"
-        when = "a day" if shape.hours >= 24 else f"in {shape.hours:g} h"
+        assumed = ("", "") if "peak" in given else (" (assumed: twice the mean)", "（假设为均值的两倍）")
+        is_day = shape.hours >= 24
+        when, when_zh = ("a day", "每天") if is_day else (f"in {shape.hours:g} h", f"{shape.hours:g} 小时内")
         said.append(
-            f"one peak of {shape.peak:g} requests/s {when}{assumed}, the trough at {_TROUGH_SHARE:.0%} of the mean"
+            Remark(
+                f"one peak of {shape.peak:g} requests/s {when}{assumed[0]}, the trough at {_TROUGH_SHARE:.0%} of the "
+                "mean",
+                f"{when_zh}一个高峰，每秒 {shape.peak:g} 个请求{assumed[1]}，低谷为均值的 {_TROUGH_SHARE:.0%}",
+            )
         )
     if "cached" not in given:
-        said.append("no prompt token comes from a prefix cache (assumed; say cached=0.4 if 40 % do)")
+        said.append(
+            Remark(
+                "no prompt token comes from a prefix cache (assumed; say cached=0.4 if 40 % do)",
+                "没有输入 token 命中前缀缓存（假设；若有四成命中，请写 cached=0.4）",
+            )
+        )
     return tuple(said)

@@ -18,7 +18,9 @@ from tests.unit.planner.report.reading import ReadPage, numbers_of, plots_of, te
 from overspill.core.types import Outcome, Spill, Surface
 from overspill.ledger.export import Format, export
 from overspill.ledger.store import LedgerStore
+from overspill.planner.remarks import in_language, length_zh
 from overspill.planner.report.contents import ACCURACY
+from overspill.planner.report.words import hours_named, unit_name
 
 plotly = pytest.importorskip("plotly", reason="extra `report`")
 
@@ -88,7 +90,7 @@ def test_no_text_has_a_number_of_its_own(both: list[Any]) -> None:
             rest = text.removesuffix(",").strip()
             if not re.search(r"\d", rest) or rest in known:
                 continue
-            parts = [part for part in re.split(r"[\s()（）:：,，]+", rest) if re.search(r"\d", part)]
+            parts = [part for part in re.split(r"[\s()（）:：,，、]+", rest) if re.search(r"\d", part)]
             assert all(part in known for part in parts), text
 
 
@@ -143,6 +145,8 @@ def test_the_curves_are_the_demand_and_the_plan(both: list[Any]) -> None:
     for _, values, _ in both:
         curves, units = values["curves"], values["units"]
         assert max(curves["load_duration"]["units"]) == units["peak"] == max(curves["demand"]["max_units"])
+        assert curves["load_duration"]["time_share"][0] == 0
+        assert curves["load_duration"]["units"][0] == units["peak"]
         committed = sum(values["verdict"]["units"].values())
         assert curves["demand"]["committed_units"] == committed
         hours = curves["spill_by_hour"]["hours"]
@@ -178,7 +182,7 @@ def test_a_tariff_is_shown_by_the_providers_clock(tmp_path: Path) -> None:
     assert set(shares.values()) == {0.0, 1.0}  # a Monday
     prices = {row["usd_per_mtok_output"] for row in curve["hours"]}
     inputs = {row["name"]: row["value"] for row in values["inputs"]}
-    assert prices == {inputs["tokens_out"], inputs["tokens_out_off_peak"]}
+    assert prices == {inputs["tokens_out_peak"], inputs["tokens_out_off_peak"]}
     assert "UTC+08:00" in inputs["tariff"]
 
 
@@ -302,3 +306,28 @@ def test_spill_as_simulated_stands_beside_that_of_demand(tmp_path: Path) -> None
     answer["windows"][0]["length_s"] = 7200
     path.write_text(json.dumps(answer), encoding="utf-8")
     assert "--window 1h or less" in one_line(overspill("plan", "report", *workload, *given))
+
+
+def test_without_a_tariff_nothing_is_called_a_peak_price(tmp_path: Path) -> None:
+    page, values, _ = reported(tmp_path, "--workload", "rps=1,in=100,out=10,hours=3", "--unit", "rps=2", "--tokens",
+                               "openai/gpt-4o", "--starts-at", "2026-11-23")  # fmt: skip
+    inputs = {row["name"]: row for row in values["inputs"]}
+    assert {"tokens_in", "tokens_hit", "tokens_out"} <= set(inputs)
+    assert "(20" not in inputs["tokens_in"]["source"]  # the date stands beside it
+    assert {row["peak_price_share"] for row in values["curves"]["spill_by_hour"]["hours"]} == {None}
+    assert not any("peak price" in said for said in page.texts)
+    assert [number["value"] for number in values["verdict"]["numbers"]][::2] == [None, None]  # nothing to weigh
+    assert any("Only one way to serve it" in said for said in page.texts)
+
+
+def test_units_hours_and_lengths_are_said_in_chinese() -> None:
+    assert hours_named("mon-fri 09:00-12:00, sat 10:00-11:00 UTC+08:00", "zh") == (
+        "周一至周五 09:00-12:00、周六 10:00-11:00 UTC+08:00"
+    )
+    assert hours_named("mon-fri 09:00-12:00", "en") == "mon-fri 09:00-12:00"
+    assert (unit_name("$/kW/month", "zh"), unit_name("$/kW/month", "en"), unit_name("kW", "zh")) == (
+        "$/kW/月", "$/kW/month", "kW",
+    )  # fmt: skip
+    lengths = [length_zh(seconds) for seconds in (86_400, 600, 2, 0.25, 5e-6)]
+    assert lengths == ["24 小时", "10 分钟", "2 秒", "250 毫秒", "5 微秒"]
+    assert in_language("plain", "zh") == "plain"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from itertools import pairwise
 from pathlib import Path
@@ -293,3 +294,46 @@ def test_numbers_that_make_no_workload(text: str, why: str) -> None:
         open_workload(text)
     with pytest.raises(UnknownName, match="did you mean 'peak'"):
         open_workload("rps=2,peek=3,in=1,out=1")
+
+
+def test_of_very_many_requests_only_the_sums_are_drawn_with_the_same_mean_and_spread() -> None:
+    many = open_workload("rps=20,peak=20,in=1000,out=200,cv=2,cached=0.25,hours=24").demand(600)
+    assert len(many) == 144
+    counts = many.requests
+    mean = sum(counts) / len(counts)
+    assert mean == pytest.approx(12_000, rel=0.01)
+    spread = math.sqrt(sum((count - mean) ** 2 for count in counts) / len(counts))
+    assert spread == pytest.approx(2 * math.sqrt(12_000), rel=0.25)  # of a renewal process, cv times a Poisson's
+    assert sum(many.prompt_tokens) / sum(counts) == pytest.approx(1000, rel=0.01)
+    assert sum(many.output_tokens) / sum(counts) == pytest.approx(200, rel=0.01)
+    assert sum(many.cached_tokens) == pytest.approx(sum(many.prompt_tokens) / 4)
+    wave = open_workload("rps=1000,peak=3000,in=10,out=10,hours=24").demand(600)
+    assert max(wave.requests) / 600 == pytest.approx(3000, rel=0.02)
+    assert sum(wave.requests) / 86_400 == pytest.approx(1000, rel=0.01)
+
+
+def test_a_workload_shorter_than_a_window_has_its_own_rate() -> None:
+    short = open_workload("rps=2,peak=2,in=10,out=10,hours=0.1").demand(86_400)
+    assert short.window_s == 360
+    assert sum(short.requests) / short.length_s == pytest.approx(2, rel=0.3)
+
+
+def test_sums_of_longer_windows_than_the_log_and_of_a_part_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text("window_start_s,requests_per_s\n0,1\n3600,2\n7200,3\n")
+    workload = open_workload(path)
+    whole = workload.demand(30 * 86_400)
+    assert (whole.window_s, whole.requests) == (10_800, (21_600.0,))
+    part = workload.demand(7200)
+    assert (part.requests, part.left_out_requests) == ((10_800.0,), 10_800.0)
+
+
+def test_drawing_tells_how_far_it_is() -> None:
+    told: list[float] = []
+    sum(1 for _ in open_workload("rps=1,in=10,out=10,hours=2", progress=told.append).requests())
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1)
+    clients: list[float] = []
+    sum(1 for _ in open_workload("bundled:servegen-deepseek-r1", options=Options(rate_factor=0.001),
+                                 progress=clients.append).requests())  # fmt: skip
+    assert clients[-1] == 1

@@ -89,7 +89,11 @@ def test_what_is_no_trace_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="no known trace: expected the header"):
         read_trace(written(tmp_path, "time,tokens\n1,2\n"))
     with pytest.raises(TraceError, match="no known trace"):
-        read_trace(written(tmp_path, ""))
+        read_trace(written(tmp_path, '{"a": 1}\n'))
+    with pytest.raises(TraceError, match="no bucket in this usage export"):
+        read_trace(written(tmp_path, '{"object": "page", "data": [], "has_more": false}'))
+    with pytest.raises(TraceError, match="is empty"):
+        read_trace(written(tmp_path, "\n \n"))
     with pytest.raises(TraceError, match=r"no request is left .* \(1 rows left out: 1 no_prompt\)"):
         read_trace(written(tmp_path, '{"at_s": 1, "prompt_tokens": 0, "output_tokens": 3}'))
     with pytest.raises(TraceError, match=r"cannot read this trace: .*No such file"):
