@@ -44,6 +44,16 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     row: Row
 
     @property
+    def gpu(self) -> str:
+        """The GPU's name."""
+        return self.row.deployment.gpu.name
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+        return self.row.deployment.engine
+
+    @property
     def ttft_s(self) -> float:
         """The measured TTFT."""
         assert self.row.ttft_s is not None

@@ -17,7 +17,9 @@ import numpy as np
 from benchmarks.planner.dataset import Measured, load
 
 from overspill.perf.roofline import (
+    DECODE_OVERHEAD,
     DECODE_TERMS,
+    PREFILL_OVERHEAD,
     PREFILL_TERMS,
     Prior,
     Weights,
@@ -48,11 +50,11 @@ PREFILL_START = {
     "arithmetic": (1 / 0.6, _EFFICIENCY),
     "attention": (1 / 0.5, _EFFICIENCY),
     "weights": (1 / 0.75, _EFFICIENCY),
+    "all_experts": (0.7, _OVERHEAD),
     "layers": (0.5, _OVERHEAD),
     "sync_bytes": (1 / 0.6, _EFFICIENCY),
-    "prompts_ahead": (0.15, _OVERHEAD),
+    "prompts_ahead": (0.09, _OVERHEAD),
     "prompts_bunched": (0.2, _OVERHEAD),
-    "requests_ahead": (0.5, _OVERHEAD),
     "step": (1.0, _OVERHEAD),
     "room": (1 / 0.7, _EFFICIENCY),
 }
@@ -92,12 +94,12 @@ class Features:
 def fit(features: Features, *, fitted: str, source: str) -> Prior:
     """Return the prior that explains the measurements best."""
     engines = sorted(set(features.engines))
-    decode = _fit(features.decode, features.tpot_s, features, engines, DECODE_START, "layers", spread=0.2)
-    tpot_s = _predict(decode, features.decode, features.engines, tuple(DECODE_START), "layers")
+    decode = _fit(features.decode, features.tpot_s, features, engines, DECODE_START, DECODE_OVERHEAD, spread=0.2)
+    tpot_s = _predict(decode, features.decode, features.engines, tuple(DECODE_START), DECODE_OVERHEAD)
     terms = features.prefill.copy()
     terms[:, PREFILL_TERMS.index("step")] = tpot_s
     terms[:, PREFILL_TERMS.index("room")] = features.waits * tpot_s
-    prefill = _fit(terms, features.ttft_s, features, engines, PREFILL_START, "request", spread=0.4)
+    prefill = _fit(terms, features.ttft_s, features, engines, PREFILL_START, PREFILL_OVERHEAD, spread=0.4)
     return Prior(decode=decode, prefill=prefill, fitted=fitted, source=source)
 
 
@@ -106,20 +108,23 @@ def _fit(terms, seen_s, features, engines, start, overhead, *, spread):  # type:
     names = tuple(start)
     centre = np.log(np.concatenate([[value for value, _ in start.values()], np.ones(len(engines))]))
     reach = np.concatenate([[sd for _, sd in start.values()], np.full(len(engines), _ENGINE)])
-    column, of_engine = names.index(overhead), np.array([engines.index(name) for name in features.engines])
+    columns, of_engine = (
+        [names.index(name) for name in overhead],
+        np.array([engines.index(name) for name in features.engines]),
+    )
     sizes = {name: features.series.count(name) for name in set(features.series)}
     counts = np.array([sizes[name] for name in features.series])
     importance = 30 / np.maximum(counts, 30)
     logs, rows = centre.copy(), np.arange(len(seen_s))
     for _ in range(60):
         parts = terms * np.exp(logs[: len(names)])
-        parts[:, column] *= np.exp(logs[len(names) + of_engine])
+        parts[:, columns] *= np.exp(logs[len(names) + of_engine])[:, None]
         total = parts.sum(1)
         shares = parts / total[:, None]
         residual = np.log(total / seen_s) / spread
         slope = np.zeros((len(seen_s), len(logs)))
         slope[:, : len(names)] = shares
-        slope[rows, len(names) + of_engine] = shares[:, column]
+        slope[rows, len(names) + of_engine] = shares[:, columns].sum(1)
         slope /= spread
         weight = importance / np.sqrt(1 + residual**2)
         curvature = slope.T @ (slope * weight[:, None]) + np.diag(1 / reach**2)
@@ -137,7 +142,8 @@ def _fit(terms, seen_s, features, engines, start, overhead, *, spread):  # type:
 
 def _predict(weights, terms, engines, names, overhead):  # type: ignore[no-untyped-def]
     parts = terms * np.array([weights.weights[name] for name in names])
-    parts[:, names.index(overhead)] *= np.array([weights.engines.get(name, 1.0) for name in engines])
+    columns = [names.index(name) for name in overhead]
+    parts[:, columns] *= np.array([weights.engines.get(name, 1.0) for name in engines])[:, None]
     return parts.sum(1)
 
 

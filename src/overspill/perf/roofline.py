@@ -12,12 +12,17 @@ What is read of the experts follows the number hit by a batch of T tokens, E x (
 64 tokens that is 222 of 256, so a batch reads nearly all of them.
 
 TPOT in a closed loop of B requests: step(B, prompt + answer/2) and (B - 1)/answer prefills of others for each token.
+
+TTFT there: the prompt itself, the prompts of others, a step, room in the KV cache. How many prompts are ahead depends
+on how answers end: all at once (B prompts, as in the first wave of a benchmark) or one by one (next to none), so B
+counts in a linear and a square-root term. With experts a chunk takes time that no split shortens: prefills measured on
+eight GPUs take far more than an eighth, by some three quarters of a reading of all experts at one GPU's bandwidth.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -45,18 +50,21 @@ PREFILL_TERMS = (
     "arithmetic",
     "attention",
     "weights",
+    "all_experts",
     "layers",
     "sync_bytes",
     "prompts_ahead",
     "prompts_bunched",
-    "requests_ahead",
     "step",
     "room",
 )
 _PREFILL_CHUNK = 8192
 _KNOWN_ENGINES = frozenset(kind.value for kind in EngineKind)
-_LAYER_S, _SYNC_S, _REQUEST_S, _AHEAD_S = 1e-4, 1e-5, 1e-2, 1e-3
+_LAYER_S, _SYNC_S, _REQUEST_S = 1e-4, 1e-5, 1e-2
 """Units of the terms that count things: so that their weights are near 1."""
+DECODE_OVERHEAD = ("layers",)
+PREFILL_OVERHEAD = ("prompts_ahead", "prompts_bunched")
+"""The terms that each engine has a factor on: how it runs kernels, how it schedules prompts."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +96,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
 
     weights: dict[str, float]
     engines: dict[str, float]
-    """Factors on ``layers`` (decode) or ``request`` (prefill); an engine that is not here has 1."""
+    """Factors on ``DECODE_OVERHEAD`` or ``PREFILL_OVERHEAD``; an engine that is not here has 1."""
 
 
 class Prior(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,11 +150,11 @@ def capacity(deployment: Deployment, seq_tokens: int) -> float:
 def estimate(prior: Prior, deployment: Deployment, load: Load) -> Estimate:
     """Return TPOT and TTFT of a load with the prior's weights."""
     running, fits = running_at_once(deployment, load)
-    decode = _weighted(prior.decode, decode_terms(deployment, load, running), deployment.engine, "layers")
+    decode = _weighted(prior.decode, decode_terms(deployment, load, running), deployment.engine, DECODE_OVERHEAD)
     tpot_s = sum(decode.values())
     waiting_s = max(0.0, load.concurrency / running - 1) * load.answer_tokens * tpot_s
     terms = {**prefill_terms(deployment, load, running), "step": tpot_s, "room": waiting_s}
-    prefill = _weighted(prior.prefill, terms, deployment.engine, "request")
+    prefill = _weighted(prior.prefill, terms, deployment.engine, PREFILL_OVERHEAD)
     ttft_s = sum(prefill.values())
     return Estimate(
         tpot_s=tpot_s,
@@ -202,30 +210,39 @@ def decode_terms(deployment: Deployment, load: Load, running: float) -> dict[str
 
 def prefill_terms(deployment: Deployment, load: Load, running: float) -> dict[str, float]:
     """Return the terms of a first token's time but the decode step and the wait for room, which follow from TPOT."""
+    layout, bandwidth = deployment.layout, deployment.gpu.bandwidth_bytes_per_s
     prompt = load.prompt_tokens
     chunks = math.ceil(prompt / _PREFILL_CHUNK)
     together = load.concurrency if load.is_static else 1
-    arithmetic_s = prompt * _token_s(deployment)
-    attention_s = _attention_s(deployment, prompt)
-    ahead = 0.0 if load.is_static else max(0.0, running - 1)
-    weights_s = chunks * sum(_read_bytes(deployment)) / deployment.gpu.bandwidth_bytes_per_s
+    arithmetic_s, attention_s, sync_s = (
+        prompt * _token_s(deployment),
+        _attention_s(deployment, prompt),
+        _sync_s(deployment, prompt),
+    )
+    dense_bytes, experts_bytes = _read_bytes(deployment)
+    weights_s = (dense_bytes + experts_bytes) / bandwidth
+    all_experts_s = experts_bytes * layout.tp / bandwidth
+    layers_s = len(deployment.model.layers) * _LAYER_S
+    # Attention groups step together, so that each waits for the prompts of all.
+    ahead = 0.0 if load.is_static else max(0.0, running - 1) * layout.dp_attention
+    other_s = arithmetic_s / 0.6 + attention_s / 0.5 + sync_s / 0.6
     return {
         "request": _REQUEST_S,
         "arithmetic": together * arithmetic_s,
         "attention": together * attention_s,
-        "weights": weights_s,
-        "layers": chunks * len(deployment.model.layers) * _LAYER_S,
-        "sync_bytes": together * _sync_s(deployment, prompt),
-        "prompts_ahead": ahead * (arithmetic_s + attention_s),
-        "prompts_bunched": math.sqrt(ahead) * (arithmetic_s + attention_s + weights_s / chunks),
-        "requests_ahead": ahead * _AHEAD_S,
+        "weights": chunks * weights_s,
+        "all_experts": chunks * all_experts_s,
+        "layers": chunks * layers_s,
+        "sync_bytes": together * sync_s,
+        "prompts_ahead": ahead * other_s,
+        "prompts_bunched": math.sqrt(ahead) * (other_s + weights_s / 0.75 + 0.7 * all_experts_s + layers_s),
     }
 
 
-def _weighted(weights: Weights, terms: Mapping[str, float], engine: str, overhead: str) -> dict[str, float]:
+def _weighted(weights: Weights, terms: Mapping[str, float], engine: str, overhead: Sequence[str]) -> dict[str, float]:
     factor = weights.engines.get(engine, 1.0)
     return {
-        name: weights.weights[name] * value * (factor if name == overhead else 1.0) for name, value in terms.items()
+        name: weights.weights[name] * value * (factor if name in overhead else 1.0) for name, value in terms.items()
     }
 
 

@@ -324,7 +324,7 @@ def _fill(
 
 def _predict(candidate: Candidate, layout: Layout, lengths: Lengths, concurrency: int) -> Prediction:
     load = Load(concurrency=concurrency, prompt_tokens=lengths.prompt_tokens, answer_tokens=lengths.answer_tokens)
-    return candidate.predictor.predict_load(candidate.deployment(layout), load, run="", precision=candidate.recipe.name)
+    return candidate.predictor.predict_load(candidate.deployment(layout), load)
 
 
 def _slow(candidate: Candidate, prediction: Prediction, slo: Slo) -> tuple[Obstacle, str] | None:

@@ -10,16 +10,17 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from overspill.catalog.gpus import GpuCatalog
-from overspill.errors import ConfigError
+from overspill.errors import ConfigError, UnknownName
 from overspill.perf.architecture import Architecture, Role, count_parameters
+from overspill.perf.hardware import Gpu
 from overspill.perf.memory import Layout
-from overspill.perf.precision import FORMAT_BITS, Recipe, recipe, uniform
+from overspill.perf.precision import FORMAT_BITS, RECIPES, Recipe, recipe, uniform
 from overspill.perf.roofline import Deployment, Load
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -82,6 +83,8 @@ _LIKE_FORMATS = (
     *(("mxfp4", "mxfp4"), ("fp4", "nvfp4"), ("mxfp8", "mxfp8"), ("fp8", "fp8"), ("int8", "int8"), ("w8a8", "int8")),
     *(("int4", "int4_g128"), ("w4a", "int4_g128"), ("4bit", "int4_g128"), ("bf16", "bf16"), ("float16", "bf16")),
 )
+_GGUF = frozenset(name.lower() for name in RECIPES if name.startswith(("q", "iq")))
+"""Whole recipes, not formats, by the names that llama.cpp gives them."""
 _LIKE_ENGINES = (
     ("vllm", "vllm"),
     ("sglang", "sglang"),
@@ -135,22 +138,30 @@ class ReadRows(msgspec.Struct, frozen=True, kw_only=True):
 
     def from_text(self, text: str, path: str) -> list[Row]:
         """Read the content of such a file."""
-        table = csv.DictReader(io.StringIO(text))
-        names = {column for column in table.fieldnames or () if column}
+        head = text.partition("\n")[0]
+        delimiter = next((sign for sign in ";\t" if sign in head and "," not in head), ",")
+        table = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+        table.fieldnames = [column.strip().lower() for column in table.fieldnames or ()]
+        names = {column for column in table.fieldnames if column}
         for needed in ("prompt", "answer"):
             if not names & set(COLUMNS[needed]):
                 raise ConfigError(f"has no column {' or '.join(COLUMNS[needed])}", file=path, line=1)
-        rows = [self._row(_Cells(cells, path, table.line_num)) for cells in table]
-        if not rows:
+        lines = [_Cells(cells, path, table.line_num) for cells in table]
+        if not lines:
             raise ConfigError("has no rows below its header", file=path)
+        models = sorted({name for cells in lines if (name := cells.text("model"))})
+        several = f"the table is of {len(models)} models ({', '.join(models)}): all rows are reckoned as the given one"
+        return [self._row(cells, [several] if len(models) > 1 else []) for cells in lines]
+
+    def observed_from_file(self, path: str) -> list[Row]:
+        """Read the rows of such a file of which something was measured; raise ``ConfigError`` if there is none."""
+        rows = [row for row in self.from_file(path) if row.ttft_s is not None or row.tpot_s is not None]
+        if not rows:
+            raise ConfigError("has no row with a ttft_ms or tpot_ms: nothing was observed", file=path)
         return rows
 
-    def _row(self, cells: _Cells) -> Row:
-        notes: list[str] = []
-        name = cells.text("gpu") or self.default_gpu
-        if name is None:
-            raise cells.error("gpu", "is missing: say it with --gpu NAME")
-        gpu = self.gpus.find(name).gpu()
+    def _row(self, cells: _Cells, notes: list[str]) -> Row:
+        gpu, notes = self._gpu(cells), list(notes)
         is_apart = cells.text("mode") == "disagg"
         if is_apart:
             notes.append("disaggregated: TTFT is reckoned as if the decoding GPUs did the prefill")
@@ -182,6 +193,17 @@ class ReadRows(msgspec.Struct, frozen=True, kw_only=True):
             notes=tuple(notes),
         )
 
+    def _gpu(self, cells: _Cells) -> Gpu:
+        named = cells.text("gpu")
+        if named is None and self.default_gpu is None:
+            raise cells.error("gpu", "is missing: say it with --gpu NAME")
+        try:
+            return self.gpus.find(named or self.default_gpu or "").gpu()
+        except UnknownName as error:
+            if named is None:
+                raise
+            raise cells.error("gpu", f"has an {error}; for others write a catalogue of your own: --gpus FILE") from None
+
     def _layout(self, cells: _Cells, largest: int, notes: list[str], *, is_apart: bool) -> tuple[Layout, int]:
         """Return the layout and the requests in flight at each attention group."""
         prefix = "decode_" if is_apart else ""
@@ -200,6 +222,9 @@ class ReadRows(msgspec.Struct, frozen=True, kw_only=True):
 
     def _recipe(self, cells: _Cells) -> tuple[Recipe, str]:
         """Return the weights' formats: the row's, but the checkpoint's own where it has the same number of bits."""
+        named = cells.text("precision")
+        if named is not None and cells.text("gemm") is None and named.lower() in _GGUF:
+            return recipe(named), named.lower()
         gemm = cells.quantisation("gemm") or cells.quantisation("precision")
         routed = cells.quantisation("experts") or gemm
         if gemm is None or routed is None:
@@ -294,8 +319,3 @@ def engine_name(name: str) -> str:
     if wanted in _OWN_ENGINES:
         return wanted
     return next((engine for part, engine in _LIKE_ENGINES if part in wanted), wanted)
-
-
-def with_ttft_or_tpot(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows of which something was measured."""
-    return [row for row in rows if row.ttft_s is not None or row.tpot_s is not None]

@@ -49,9 +49,31 @@ def test_observed_rows_calibrate(rows: str) -> None:
     before = values("predict", "--model", "Qwen3-32B", "--rows", rows)
     after = values("predict", "--model", "Qwen3-32B", "--rows", rows, "--observed", rows)
     assert after["observed"] == {"tpot": 3, "ttft": 3}
-    assert after["median_error"]["tpot"] < 0.03
+    assert [row["tpot_ms"] for row in after["rows"]] == pytest.approx(
+        [13, 18, after["rows"][2]["tpot_ms"], 11], rel=0.03
+    )
     assert after["rows"][0]["tpot_ms"] != before["rows"][0]["tpot_ms"]
     assert after["rows"][0]["prior_tpot_ms"] == before["rows"][0]["prior_tpot_ms"]
+
+
+def test_rows_that_calibrate_do_not_count_as_predicted(rows: str, tmp_path: Path) -> None:
+    observed = tmp_path / "observed.csv"
+    observed.write_text("".join(ROWS.splitlines(keepends=True)[:3]), encoding="utf-8")
+    found = values("predict", "--model", "Qwen3-32B", "--rows", rows, "--observed", str(observed))
+    assert [row["is_observed"] for row in found["rows"]] == [True, True, False, False]
+    last = found["rows"][3]
+    assert found["median_error"]["tpot"] == pytest.approx(abs(last["tpot_ms"] - 11) / 11)
+    all_seen = values("predict", "--model", "Qwen3-32B", "--rows", str(observed), "--observed", str(observed))
+    assert all_seen["median_error"] == {"ttft": None, "tpot": None}
+    called = overspill("plan", "predict", "--model", "Qwen3-32B", "--rows", rows, "--observed", str(observed))
+    assert "against the 1 measured rows that were not observed" in called.out
+
+
+def test_an_engine_without_measurements_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("system,backend,isl,osl,batch_size\nh100,tgi,100,10,1\n", encoding="utf-8")
+    (row,) = values("predict", "--model", "Qwen3-8B", "--rows", str(table))["rows"]
+    assert row["notes"] == ["no measurement of tgi is behind its speed: that of an average engine is taken"]
 
 
 def test_predictions_are_shown_as_a_table(rows: str, tmp_path: Path) -> None:

@@ -72,6 +72,26 @@ def test_others_prompts_are_spread_over_an_answers_tokens() -> None:
     assert {*prefill, "step", "room"} == set(PREFILL_TERMS)
 
 
+def test_prompts_of_all_attention_groups_are_ahead() -> None:
+    large = msgspec.structs.replace(GPU, memory_bytes=180 * 2**30)
+    apart = deployment("DeepSeek-V3", "fp8_block", gpu=large, layout=Layout(tp=8, dp_attention=8))
+    one, four = prefill_terms(apart, LOAD, 1), prefill_terms(apart, LOAD, 4)
+    assert one["prompts_ahead"] == one["prompts_bunched"] == 0
+    each_s = one["arithmetic"] / 0.6 + one["attention"] / 0.5 + one["sync_bytes"] / 0.6
+    assert four["prompts_ahead"] == pytest.approx(3 * 8 * each_s)
+    assert four["prompts_bunched"] > math.sqrt(3 * 8) * each_s
+
+
+def test_reading_all_experts_is_not_shortened_by_tensor_parallelism() -> None:
+    sparse = {tp: deployment("gpt-oss-120b", "mxfp4", layout=Layout(tp=tp)) for tp in (1, 8)}
+    whole = {tp: prefill_terms(one, LOAD, 1) for tp, one in sparse.items()}
+    assert whole[8]["all_experts"] == pytest.approx(whole[1]["all_experts"])
+    assert whole[8]["weights"] < whole[1]["weights"] / 6
+    assert prefill_terms(deployment("Llama-3.1-8B"), LOAD, 1)["all_experts"] == 0
+    long = prefill_terms(sparse[8], msgspec.structs.replace(LOAD, prompt_tokens=16_385), 1)
+    assert long["all_experts"] == pytest.approx(3 * whole[8]["all_experts"])
+
+
 def test_a_batch_reads_nearly_all_experts() -> None:
     """With 8 of 256 experts a batch of 64 reads 222 of them."""
     one = deployment("DeepSeek-V3", "fp8_block", layout=Layout(tp=8))
@@ -154,6 +174,8 @@ def test_an_engine_that_is_not_known_has_the_average_overheads() -> None:
     times = {engine: estimate(prior, deployment("Llama-3.1-8B", engine=engine), LOAD) for engine in ("odd", "trtllm")}
     layers = {engine: seen.decode_shares["layers"] * seen.tpot_s for engine, seen in times.items()}
     assert layers["trtllm"] / layers["odd"] == pytest.approx(prior.decode.engines["trtllm"])
+    others = {engine: seen.prefill_shares["prompts_ahead"] * seen.ttft_s for engine, seen in times.items()}
+    assert others["trtllm"] / others["odd"] == pytest.approx(prior.prefill.engines["trtllm"])
     for seen in times.values():
         assert math.isclose(sum(seen.decode_shares.values()), 1)
         assert math.isclose(sum(seen.prefill_shares.values()), 1)

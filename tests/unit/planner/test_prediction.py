@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import random
 from pathlib import Path
 from statistics import median
 
+import msgspec
 import pytest
 
 from overspill.catalog.gpus import load_gpus
@@ -16,8 +18,8 @@ from overspill.perf.architecture import Role
 from overspill.perf.checkpoint import checkpoint_recipe
 from overspill.perf.memory import Layout
 from overspill.perf.model_config import read_model
-from overspill.planner.measured_rows import ReadRows, Row, with_ttft_or_tpot
-from overspill.planner.prediction import Predictor, relative_errors
+from overspill.planner.measured_rows import ReadRows, Row
+from overspill.planner.prediction import Predictor, relative_errors, tpot_reach, ttft_reach
 
 DATA = Path("benchmarks/planner/data/silicon_sample.csv.gz")
 
@@ -66,6 +68,24 @@ def test_shorter_names_of_columns_are_read_too() -> None:
     assert (row.ttft_s, row.tpot_s) == (0.5, 0.007)
 
 
+@pytest.mark.parametrize(
+    "text", ["ISL;OSL; Batch_Size ;GPU\n10;5;3;h100\n", "isl\tosl\tbatch_size\tgpu\n10\t5\t3\th100\n"]
+)
+def test_headers_in_capitals_and_other_signs_between_cells_are_read(text: str) -> None:
+    row = one(text)
+    assert (row.load.prompt_tokens, row.load.answer_tokens, row.load.concurrency) == (10, 5, 3)
+    assert row.deployment.gpu.name == "H100-SXM"
+
+
+def test_a_table_of_several_models_says_that_they_are_taken_for_one() -> None:
+    head = "model_path,isl,osl,batch_size,gpu\n"
+    rows = reader().from_text(head + "x/A,5,5,1,h100\nx/B,5,5,1,h100\n", "rows.csv")
+    assert [row.notes for row in rows] == [
+        ("the table is of 2 models (x/A, x/B): all rows are reckoned as the given one",)
+    ] * 2
+    assert not one(head + "x/A,5,5,1,h100\n").notes
+
+
 def test_a_checkpoint_of_as_many_bits_keeps_its_own_formats() -> None:
     head = "system,isl,osl,batch_size,gemm_quant_mode,moe_quant_mode\nh100_sxm,10,5,1,"
     own = one(head + "nvfp4,nvfp4\n", "gpt-oss-120b").deployment.recipe
@@ -86,6 +106,11 @@ def test_a_checkpoint_of_as_many_bits_keeps_its_own_formats() -> None:
 def test_odd_names_of_formats_are_read_by_what_they_contain(name: str, found: str) -> None:
     kept = one(f"system,isl,osl,precision\nh100,10,5,{name}\n").deployment.recipe
     assert kept.formats[Role.DENSE] == found
+
+
+def test_recipes_of_llama_cpp_are_precisions_too() -> None:
+    row = one("system,isl,osl,precision\nL40S,10,5,Q4_K_M\n")
+    assert (row.deployment.recipe.name, row.precision) == ("q4_K_M", "q4_k_m")
 
 
 @pytest.mark.parametrize(
@@ -146,8 +171,19 @@ def test_files_that_cannot_be_read_and_unknown_gpus_are_refused(tmp_path: Path) 
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not a CSV file in UTF-8"):
         reader().from_file(str(binary))
-    with pytest.raises(UnknownName, match="unknown GPU 'tpu'"):
+    with pytest.raises(ConfigError, match=r"rows.csv:2: column gpu has an unknown GPU 'tpu'.*--gpus FILE"):
         one("isl,osl,gpu\n5,5,tpu\n")
+    with pytest.raises(UnknownName, match="unknown GPU 'tpu'"):
+        one("isl,osl\n5,5\n", default_gpu="tpu")
+
+
+def test_observed_rows_must_have_measured_something(tmp_path: Path) -> None:
+    table = tmp_path / "observed.csv"
+    table.write_text("isl,osl,gpu,ttft_ms,tpot_ms\n5,5,h100,,\n5,6,h100,,7\n", encoding="utf-8")
+    assert [row.load.answer_tokens for row in reader().observed_from_file(str(table))] == [6]
+    table.write_text("isl,osl,gpu\n5,5,h100\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="has no row with a ttft_ms or tpot_ms: nothing was observed"):
+        reader().observed_from_file(str(table))
 
 
 @pytest.fixture(scope="module")
@@ -183,4 +219,45 @@ def test_what_a_row_measured_is_not_used_to_predict_it(qwen: list[Row]) -> None:
     cells = f"h100_sxm,{load.prompt_tokens},{load.answer_tokens},{load.concurrency},{tp},vllm"
     text = f"system,isl,osl,batch_size,tp_size,backend\n{cells}\n"
     assert predictor.predict(one(text, "Qwen3-32B")).tpot_s == pytest.approx(first.tpot_s)
-    assert with_ttft_or_tpot([one(text, "Qwen3-32B"), qwen[0]]) == [qwen[0]]
+
+
+def test_a_row_without_a_version_is_of_the_run_that_was_observed() -> None:
+    head = "system,backend,backend_version,isl,osl,batch_size,tp_size,ttft_ms,tpot_ms\n"
+    lines = [f"h100,vllm,{version},1024,256,{2**index},2,300,30\n" for index, version in enumerate("aab")]
+    observed = reader().from_text(head + "".join(lines), "rows.csv")
+    predictor = Predictor(load_prior(), observed)
+    times = {
+        version: predictor.predict(one(f"{head}h100,vllm,{version},1024,256,2,2,,\n")).ttft_high_s
+        for version in ("", "a", "b", "c")
+    }
+    assert times[""] == times["a"] < times["c"]
+    assert times["b"] != times["a"]
+    elsewhere = predictor.predict(one(f"{head}h100,sglang,,1024,256,2,2,,\n"))
+    assert elsewhere.ttft_high_s / elsewhere.ttft_low_s > times["a"] / predictor.predict(observed[0]).ttft_low_s
+
+
+def test_a_row_that_calibrates_is_known_as_such(qwen: list[Row]) -> None:
+    predictor = Predictor(load_prior(), qwen[:6])
+    assert [predictor.has_seen(row) for row in qwen[:8]] == [True] * 6 + [False] * 2
+
+
+def test_intervals_of_ttft_grow_wider_against_the_deviation_with_more_rows() -> None:
+    assert [ttft_reach(number) for number in (0, 1, 6, 12, 100)] == pytest.approx([0.8, 1.42, 1.77, 2.19, 2.2])
+    assert tpot_reach(0) < tpot_reach(1) == tpot_reach(50)
+
+
+def test_six_rows_of_several_layouts_tell_of_all_of_them(qwen: list[Row]) -> None:
+    """One of them wrong by a factor of five does little harm."""
+    observed = random.Random(2).sample(qwen, 6)
+    assert len({row.deployment.layout for row in observed}) == 3
+    wrong = msgspec.structs.replace(observed[2], ttft_s=5 * (observed[2].ttft_s or 0))
+    left = [row for row in qwen if row not in observed]
+
+    def error(rows: list[Row]) -> float:
+        predictor = Predictor(load_prior(), rows)
+        return median(
+            relative_errors([predictor.predict(row).ttft_s for row in left], [row.ttft_s or 0 for row in left])
+        )
+
+    assert error(observed) < 0.12
+    assert error([*observed[:2], wrong, *observed[3:]]) < 0.2

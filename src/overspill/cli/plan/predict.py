@@ -20,7 +20,7 @@ from overspill.perf.checkpoint import checkpoint_recipe
 from overspill.perf.model_config import read_model
 from overspill.perf.precision import recipe
 from overspill.perf.roofline import Prior
-from overspill.planner.measured_rows import ReadRows, Row, with_ttft_or_tpot
+from overspill.planner.measured_rows import ReadRows, Row
 from overspill.planner.prediction import Prediction, Predictor, relative_errors
 from overspill.units import format_duration
 
@@ -59,7 +59,7 @@ def predict(as_json: bool, **given: Any) -> None:
         default_engine=given["engine"],
     )
     rows = reader.from_file(given["rows_path"])
-    observed = with_ttft_or_tpot(reader.from_file(given["observed_path"])) if given["observed_path"] else []
+    observed = reader.observed_from_file(given["observed_path"]) if given["observed_path"] else []
     prior = load_prior(given["prior_path"])
     predictor = Predictor(prior, observed)
     predicted = [(row, predictor.predict(row)) for row in rows]
@@ -78,7 +78,7 @@ def _values(
     count = count_parameters(reader.model)
     errors = {
         name: median(values) if values else None
-        for name, values in zip(("ttft", "tpot"), _errors(predicted), strict=True)
+        for name, values in zip(("ttft", "tpot"), _errors(predictor, predicted), strict=True)
     }
     return {
         "model": {
@@ -91,11 +91,11 @@ def _values(
         "prior": {"source": prior.source, "fitted": prior.fitted},
         "observed": {"tpot": predictor.observed[0], "ttft": predictor.observed[1]},
         "median_error": errors,
-        "rows": [_row_values(row, prediction) for row, prediction in predicted],
+        "rows": [_row_values(row, prediction, predictor) for row, prediction in predicted],
     }
 
 
-def _row_values(row: Row, prediction: Prediction) -> dict[str, Any]:
+def _row_values(row: Row, prediction: Prediction, predictor: Predictor) -> dict[str, Any]:
     scaled = {
         f"{name}_ms": getattr(prediction, f"{name}_s") * 1e3
         for name in ("ttft", "ttft_low", "ttft_high", "tpot", "tpot_low", "tpot_high")
@@ -115,14 +115,23 @@ def _row_values(row: Row, prediction: Prediction) -> dict[str, Any]:
         "ttft_shares": prediction.estimate.prefill_shares,
         "gpu": row.deployment.gpu.name,
         "gpus": row.deployment.layout.gpus,
-        "notes": list(row.notes),
+        "is_observed": predictor.has_seen(row),
+        "notes": [*row.notes, *_engine_notes(row, predictor)],
     }
 
 
-def _errors(predicted: _Predicted) -> tuple[list[float], list[float]]:
-    """Return the relative errors of TTFT and TPOT of the rows that were measured."""
-    ttft = [(one.ttft_s, row.ttft_s) for row, one in predicted if row.ttft_s is not None]
-    tpot = [(one.tpot_s, row.tpot_s) for row, one in predicted if row.tpot_s is not None]
+def _engine_notes(row: Row, predictor: Predictor) -> list[str]:
+    engine = row.deployment.engine
+    if predictor.has_measured(engine):
+        return []
+    return [f"no measurement of {engine} is behind its speed: that of an average engine is taken"]
+
+
+def _errors(predictor: Predictor, predicted: _Predicted) -> tuple[list[float], list[float]]:
+    """Return the relative errors of TTFT and TPOT of the rows that were measured and do not calibrate."""
+    left = [(one, row) for row, one in predicted if not predictor.has_seen(row)]
+    ttft = [(one.ttft_s, row.ttft_s) for one, row in left if row.ttft_s is not None]
+    tpot = [(one.tpot_s, row.tpot_s) for one, row in left if row.tpot_s is not None]
     return _of(ttft), _of(tpot)
 
 
@@ -159,8 +168,9 @@ def _print(console: Console, reader: ReadRows, predictor: Predictor, predicted: 
         console.print("* requests wait for room in the KV cache")
     if any(not one.estimate.fits for _, one in predicted):
         console.print("note: by its figures the weights of some rows do not fit; room in the KV cache is not reckoned")
-    for name, errors in zip(("TTFT", "TPOT"), _errors(predicted), strict=True):
+    for name, errors in zip(("TTFT", "TPOT"), _errors(predictor, predicted), strict=True):
         if errors:
-            console.print(f"{name}: median error {median(errors):.1%} against the {len(errors)} measured rows")
-    for note in sorted({note for row, _ in predicted for note in row.notes}):
+            others = " that were not observed" if predictor.observed != (0, 0) else ""
+            console.print(f"{name}: median error {median(errors):.1%} against the {len(errors)} measured rows{others}")
+    for note in sorted({note for row, _ in predicted for note in (*row.notes, *_engine_notes(row, predictor))}):
         console.print(f"note: {escape(note)}", style="dim")

@@ -21,7 +21,7 @@ from overspill.perf.checkpoint import checkpoint_recipe
 from overspill.perf.model_config import read_model
 from overspill.perf.precision import FORMAT_BITS, Recipe, recipe
 from overspill.planner.capacity import Candidate, Obstacle, Slo, replicas_for
-from overspill.planner.measured_rows import ReadRows, engine_name, with_ttft_or_tpot
+from overspill.planner.measured_rows import ReadRows, engine_name
 from overspill.planner.peak import Peak, peak_of
 from overspill.planner.prediction import Predictor
 from overspill.planner.simulated import TargetModel
@@ -169,7 +169,7 @@ def _predictor(path: str | None, model: Architecture, kept: Recipe, gpus: GpuCat
     if path is None:
         return Predictor(load_prior())
     reader = ReadRows(model=model, checkpoint=kept, gpus=gpus, default_engine=engine)
-    return Predictor(load_prior(), with_ttft_or_tpot(reader.from_file(path)))
+    return Predictor(load_prior(), reader.observed_from_file(path))
 
 
 def answer_values(
