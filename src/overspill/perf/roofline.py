@@ -214,12 +214,10 @@ def prefill_terms(deployment: Deployment, load: Load, running: float) -> dict[st
     prompt = load.prompt_tokens
     chunks = math.ceil(prompt / _PREFILL_CHUNK)
     together = load.concurrency if load.is_static else 1
-    arithmetic_s, attention_s, sync_s = (
-        prompt * _token_s(deployment),
-        _attention_s(deployment, prompt),
-        _sync_s(deployment, prompt),
-    )
+    arithmetic_s = prompt * _token_s(deployment)
+    attention_s, sync_s = _attention_s(deployment, prompt), _sync_s(deployment, prompt)
     dense_bytes, experts_bytes = _read_bytes(deployment)
+    experts_bytes *= _hit(deployment.model, together * min(prompt, _PREFILL_CHUNK))
     weights_s = (dense_bytes + experts_bytes) / bandwidth
     all_experts_s = experts_bytes * layout.tp / bandwidth
     layers_s = len(deployment.model.layers) * _LAYER_S

@@ -66,7 +66,7 @@ def test_rows_that_calibrate_do_not_count_as_predicted(rows: str, tmp_path: Path
     all_seen = values("predict", "--model", "Qwen3-32B", "--rows", str(observed), "--observed", str(observed))
     assert all_seen["median_error"] == {"ttft": None, "tpot": None}
     called = overspill("plan", "predict", "--model", "Qwen3-32B", "--rows", rows, "--observed", str(observed))
-    assert "against the 1 measured rows that were not observed" in called.out
+    assert "against 1 measured row not observed" in called.out
 
 
 def test_an_engine_without_measurements_is_named(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def test_reading_all_experts_is_not_shortened_by_tensor_parallelism() -> None:
     assert prefill_terms(deployment("Llama-3.1-8B"), LOAD, 1)["all_experts"] == 0
     long = prefill_terms(sparse[8], msgspec.structs.replace(LOAD, prompt_tokens=16_385), 1)
     assert long["all_experts"] == pytest.approx(3 * whole[8]["all_experts"])
+    short = prefill_terms(sparse[8], msgspec.structs.replace(LOAD, prompt_tokens=1), 1)
+    assert short["all_experts"] == pytest.approx(whole[8]["all_experts"] * 4 / 128)
 
 
 def test_a_batch_reads_nearly_all_experts() -> None:

@@ -170,7 +170,8 @@ def _print(console: Console, reader: ReadRows, predictor: Predictor, predicted: 
         console.print("note: by its figures the weights of some rows do not fit; room in the KV cache is not reckoned")
     for name, errors in zip(("TTFT", "TPOT"), _errors(predictor, predicted), strict=True):
         if errors:
-            others = " that were not observed" if predictor.observed != (0, 0) else ""
-            console.print(f"{name}: median error {median(errors):.1%} against the {len(errors)} measured rows{others}")
+            others = " not observed" if predictor.observed != (0, 0) else ""
+            rows = f"{len(errors)} measured row{'s' if len(errors) > 1 else ''}{others}"
+            console.print(f"{name}: median error {median(errors):.1%} against {rows}")
     for note in sorted({note for row, _ in predicted for note in (*row.notes, *_engine_notes(row, predictor))}):
         console.print(f"note: {escape(note)}", style="dim")
