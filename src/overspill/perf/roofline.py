@@ -89,6 +89,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     answer_tokens: int
     is_static: bool = False
     """True if prompts start and end together, as in batch benchmarks: none joins while others decode."""
+    is_apart: bool = False
+    """True if prompts are prefilled by other GPUs: none joins here, and they come one by one."""
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,7 +191,7 @@ def decode_terms(deployment: Deployment, load: Load, running: float) -> dict[str
     cache = kv_read_bytes(model, context, element_bytes=deployment.cache_element_bytes, tp=layout.attention_tp)
     token_s = _token_s(deployment)
     layers = len(model.layers)
-    joins = 0.0 if load.is_static else max(0.0, running - 1) / load.answer_tokens
+    joins = 0.0 if load.is_static or load.is_apart else max(0.0, running - 1) / load.answer_tokens
     prompt = load.prompt_tokens
     weights_s = dense_s + experts_s * _hit(model, prompt * layout.dp_attention)
     return {

@@ -43,6 +43,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "expert_tp": ("moe_tp_size",),
     "ep": ("moe_ep_size", "ep"),
     "decode_concurrency": ("decode_batch_size",),
+    "workers": ("num_workers",),
+    "decode_workers": ("decode_num_workers",),
     "decode_tp": ("decode_tp_size",),
     "decode_dp": ("decode_attention_dp_size",),
     "source": ("silicon_data_source", "source"),
@@ -94,6 +96,8 @@ _LIKE_ENGINES = (
 )
 _OWN_ENGINES = frozenset({"vllm-2023"})
 """Names that are not of the engine that they contain: the first vLLM was three times as slow a layer."""
+_CONCURRENCY = re.compile(r"concurrency=(\d{1,6})\b")
+"""Some tables leave ``batch_size`` empty and say it in the words of their source."""
 _MEASURED = re.compile(r"measured=(\d{4}-\d\d-\d\d)")
 _STATIC = ("batch", "static")
 """Modes of benchmarks whose prompts start and end together."""
@@ -183,7 +187,8 @@ class ReadRows(msgspec.Struct, frozen=True, kw_only=True):
                 concurrency=concurrency,
                 prompt_tokens=cells.whole("prompt") or 1,
                 answer_tokens=cells.whole("answer") or 1,
-                is_static=is_apart or cells.text("mode") in _STATIC,
+                is_static=cells.text("mode") in _STATIC,
+                is_apart=is_apart,
             ),
             run=_run(cells),
             precision=precision,
@@ -207,9 +212,7 @@ class ReadRows(msgspec.Struct, frozen=True, kw_only=True):
     def _layout(self, cells: _Cells, largest: int, notes: list[str], *, is_apart: bool) -> tuple[Layout, int]:
         """Return the layout and the requests in flight at each attention group."""
         prefix = "decode_" if is_apart else ""
-        concurrency = cells.whole(f"{prefix}concurrency", default=0) or 1
-        if cells.whole(f"{prefix}concurrency", default=0) == 0:
-            notes.append("no batch_size: taken as 1 request in flight")
+        concurrency = self._concurrency(cells, prefix, notes)
         tp, dp = cells.whole(f"{prefix}tp", default=1) or 1, cells.whole(f"{prefix}dp", default=1) or 1
         ep, expert_tp = cells.whole("ep", default=1) or 1, cells.whole("expert_tp", default=1) or 1
         if tp * dp > largest and ep == expert_tp and ep > 1 and tp * dp == ep * ep:
@@ -219,6 +222,18 @@ class ReadRows(msgspec.Struct, frozen=True, kw_only=True):
             tp, dp = (1, ep) if dp > 1 else (ep, 1)
         pp = cells.whole("pp", default=1) or 1
         return Layout(tp=tp * dp, pp=pp, dp_attention=dp, ep=ep), concurrency
+
+    def _concurrency(self, cells: _Cells, prefix: str, notes: list[str]) -> int:
+        """Return the requests in flight at each attention group: as a cell says, or the source in words for all."""
+        given = cells.whole(f"{prefix}concurrency", default=0)
+        if given:
+            return given
+        total = _CONCURRENCY.search(cells.text("source") or "")
+        if total is None:
+            notes.append("no batch_size: taken as 1 request in flight")
+            return 1
+        parts = [cells.whole(f"{prefix}{what}", default=1) or 1 for what in ("workers", "dp")]
+        return max(1, round(int(total[1]) / math.prod(parts)))
 
     def _recipe(self, cells: _Cells) -> tuple[Recipe, str]:
         """Return the weights' formats: the row's, but the checkpoint's own where it has the same number of bits."""

@@ -69,6 +69,9 @@ def test_others_prompts_are_spread_over_an_answers_tokens() -> None:
     assert decode_terms(one, static, 4)["join_arithmetic"] == 0
     assert prefill_terms(one, static, 4)["arithmetic"] == pytest.approx(4 * prefill["arithmetic"])
     assert prefill_terms(one, static, 4)["prompts_ahead"] == 0
+    apart = msgspec.structs.replace(LOAD, is_apart=True)
+    assert decode_terms(one, apart, 4)["join_arithmetic"] == 0
+    assert prefill_terms(one, apart, 4) == prefill
     assert {*prefill, "step", "room"} == set(PREFILL_TERMS)
 
 

@@ -139,8 +139,16 @@ def test_disaggregated_rows_are_reckoned_by_their_decoding_side() -> None:
     )
     assert row.is_disaggregated
     assert (row.deployment.layout, row.load.concurrency) == (Layout(tp=8, dp_attention=8), 32)
-    assert row.load.is_static
-    assert row.notes[0].startswith("disaggregated")
+    assert (row.load.is_apart, row.load.is_static) == (True, False)
+    assert row.notes == ("disaggregated: TTFT is reckoned as if the decoding GPUs did the prefill",)
+
+
+def test_requests_in_flight_are_read_from_the_source_where_the_column_is_empty() -> None:
+    head = "system,mode,silicon_data_source,isl,osl,decode_num_workers,decode_tp_size,decode_attention_dp_size\n"
+    row = one(f"{head}b200_sxm,disagg,x.csv; silicon_concurrency=128; measured=2026-02-05,8,8,4,1,8\n", "DeepSeek-R1")
+    assert row.load.concurrency == 4
+    assert len(row.notes) == 1
+    assert one("system,isl,osl,source,dp_size\nh100,8,8,concurrency=3,8\n").load.concurrency == 1
 
 
 BAD = [
