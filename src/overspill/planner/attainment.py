@@ -111,9 +111,7 @@ class _Speed(msgspec.Struct, frozen=True):
 def _speed(candidate: Candidate, fit: ReplicaFit, lengths: Lengths, concurrency: int) -> _Speed:
     running = max(1, concurrency // fit.layout.dp_attention)
     load = Load(concurrency=running, prompt_tokens=lengths.prompt_tokens, answer_tokens=lengths.answer_tokens)
-    found = candidate.predictor.predict_load(
-        candidate.deployment(fit.layout), load, run="", precision=candidate.recipe.name
-    )
+    found = candidate.predictor.predict_load(candidate.deployment(fit.layout), load)
     tpot_s, ttft_s = found.tpot_s, found.ttft_s
     if candidate.is_cautious:
         tpot_s, ttft_s = found.tpot_high_s, found.ttft_high_s
