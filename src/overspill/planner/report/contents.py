@@ -40,11 +40,11 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ACCURACY = (
-    Accuracy(observed_rows=0, tpot_share=0.145, ttft_share=0.498),
-    Accuracy(observed_rows=1, tpot_share=0.086, ttft_share=0.292),
-    Accuracy(observed_rows=3, tpot_share=0.049, ttft_share=0.173),
-    Accuracy(observed_rows=6, tpot_share=0.034, ttft_share=0.099),
-    Accuracy(observed_rows=12, tpot_share=0.02, ttft_share=0.066),
+    Accuracy(observed_rows=0, tpot_share=0.145, ttft_share=0.357),
+    Accuracy(observed_rows=1, tpot_share=0.084, ttft_share=0.242),
+    Accuracy(observed_rows=3, tpot_share=0.047, ttft_share=0.141),
+    Accuracy(observed_rows=6, tpot_share=0.032, ttft_share=0.091),
+    Accuracy(observed_rows=12, tpot_share=0.02, ttft_share=0.08),
 )
 """Of a deployment; ``docs/explanation/sizing.md`` says how they were measured."""
 
