@@ -104,6 +104,9 @@ _STATIC = ("batch", "static")
 _MOST_TOKENS = 100_000_000
 
 
+_SQLITE = b"SQLite format 3\x00"
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One row: a load on a deployment, and what was measured of it."""
 
@@ -133,7 +136,10 @@ class ReadRows(msgspec.Struct, frozen=True, kw_only=True):
     def from_file(self, path: str) -> list[Row]:
         """Read a CSV file with a header; raise ``ConfigError`` naming line and column of what is wrong."""
         try:
-            text = Path(path).read_text(encoding="utf-8-sig")
+            content = Path(path).read_bytes()
+            if content.startswith(_SQLITE):
+                raise ConfigError("is a ledger; make rows of it with: overspill plan observe", file=path)
+            text = content.decode("utf-8-sig")
         except OSError as error:
             raise ConfigError(f"cannot be read: {error.strerror}", file=path) from error
         except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ from statistics import median
 
 import msgspec
 import pytest
+from tests.unit.planner.ledgers import write_records
 
 from overspill.catalog.gpus import load_gpus
 from overspill.catalog.latency import load_prior
@@ -179,6 +180,10 @@ def test_files_that_cannot_be_read_and_unknown_gpus_are_refused(tmp_path: Path) 
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not a CSV file in UTF-8"):
         reader().from_file(str(binary))
+    ledger = tmp_path / "ledger.db"
+    write_records(ledger, [])
+    with pytest.raises(ConfigError, match="is a ledger; make rows of it with: overspill plan observe"):
+        reader().from_file(str(ledger))
     with pytest.raises(ConfigError, match=r"rows.csv:2: column gpu has an unknown GPU 'tpu'.*--gpus FILE"):
         one("isl,osl,gpu\n5,5,tpu\n")
     with pytest.raises(UnknownName, match="unknown GPU 'tpu'"):
