@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 from overspill.core.types import FailureKind, LimitHit, Missing, Outcome, RejectReason, RescueRefusal, Spill, Value
 
 
@@ -9,6 +11,7 @@ class Command(Value, frozen=True, tag=True):
     """Base of all commands."""
 
 
+@final
 class StartAttempt(Command, frozen=True):
     """Send the request to this target now."""
 
@@ -29,12 +32,14 @@ class StartAttempt(Command, frozen=True):
     """Remember what the client gets: a target was seen that could go on with it."""
 
 
+@final
 class CancelAttempt(Command, frozen=True):
     """Stop this attempt and free what it holds on the target."""
 
     attempt_id: int
 
 
+@final
 class Complete(Command, frozen=True):
     """The request has its final answer, or its client no longer wants one: settle it and write its ledger row."""
 
@@ -48,6 +53,7 @@ class Complete(Command, frozen=True):
     """Why a broken answer is not continued."""
 
 
+@final
 class Reject(Command, frozen=True):
     """The request is refused: answer it with an error."""
 

@@ -22,6 +22,7 @@ from overspill.core.events import (
     Failed,
     Finished,
     FirstToken,
+    OtherEvent,
     PolicyChanged,
     Progress,
     Queued,
@@ -44,6 +45,8 @@ _BUSY = frozenset({FailureKind.OVERLOADED, FailureKind.RATE_LIMITED})
 """Failures that say "later": asked again until the deadline, not until the attempts run out."""
 _ANSWERED = frozenset({FailureKind.BAD_REQUEST, FailureKind.MODERATION, FailureKind.HISTORY})
 """Failures that are the target's answer to this request; no other target is asked."""
+_COMPLETED = Outcome.COMPLETED  # at every end of a request; in Python 3.11 a member of an enum costs 90 ns
+_NEVER = float("inf")
 
 
 class Controller:
@@ -56,16 +59,22 @@ class Controller:
         self._output_tokens: dict[str, Mean] = {}
         self._is_draining = False
 
-    def handle(self, event: AnyEvent, now: float) -> list[AnyCommand]:  # noqa: C901 - a branch for each event
+    def handle(self, event: AnyEvent, now: float) -> list[AnyCommand]:
         """Take in one fact and return what to do about it, in order. ``now`` is in seconds and never goes back."""
         out: list[AnyCommand] = []
+        # Three of four events are one of these; an exact type is told at a fraction of the cost of a case.
+        if type(event) is Arrived:
+            self._arrived(event, out, now)
+        elif type(event) is Finished:
+            self._finished(event, out, now)
+        elif type(event) is FirstToken:
+            self._first_token(event, out, now)
+        else:
+            self._other(event, out, now)
+        return out
+
+    def _other(self, event: OtherEvent, out: list[AnyCommand], now: float) -> None:  # noqa: C901 - a branch for each
         match event:
-            case Arrived():
-                self._arrived(event, out, now)
-            case Finished():
-                self._finished(event, out, now)
-            case FirstToken():
-                self._first_token(event, out, now)
             case Progress():
                 self._progress(event)
             case Queued():
@@ -93,22 +102,25 @@ class Controller:
                 self._dispatch.limiter.spent_before(event.scope, event.name, event.window, event.usd, now)
             case _:
                 assert_never(event)
-        return out
 
     def next_wakeup(self, now: float) -> float | None:  # noqa: ARG002 - part of the sans-IO shape
         """Return when a ``Tick`` is due, or ``None`` if only events can change anything.
 
         After a ``Tick`` at ``t`` this is ``None`` or later than ``t``.
         """
-        alarm_at, look_at = self._dispatch.queue.alarms.next_at(), self._dispatch.silent.next_at()
-        if alarm_at is None or look_at is None:
-            return look_at if alarm_at is None else alarm_at
-        return min(alarm_at, look_at)
+        dispatch = self._dispatch
+        at = dispatch.silent.next_at()
+        if dispatch.queue.live:
+            alarm_at = dispatch.queue.alarms.next_at()
+            if alarm_at < at:
+                at = alarm_at
+        return None if at == _NEVER else at
 
     # -- arrivals
 
     def _arrived(self, event: Arrived, out: list[AnyCommand], now: float) -> None:
-        route = self._dispatch.roster.routes.find(event.model)
+        dispatch = self._dispatch
+        route = dispatch.roster.routes.find(event.model)
         if self._is_draining:
             out.append(_reject(event.request_id, RejectReason.DRAINING, retry_after_s=5.0))
             return
@@ -116,21 +128,24 @@ class Controller:
             out.append(_reject(event.request_id, RejectReason.UNKNOWN_MODEL))
             return
         request = self._admit(event, route, now)
-        if self._dispatch.limiter.is_used:
-            refused = admit(self._dispatch.limiter, request, now)
+        if dispatch.limiter.is_used:
+            refused = admit(dispatch.limiter, request, now)
             if refused is not None:
                 out.append(refused)
                 return
-        self._dispatch.requests[request.request_id] = request
-        self._dispatch.budget.deposit(now)
-        self._dispatch.place(request, out, now)
+        dispatch.requests[request.request_id] = request
+        dispatch.budget.deposit(now)
+        dispatch.place(request, out, now)
 
     def _admit(self, event: Arrived, route: Route, now: float) -> Request:
         mean = self._output_tokens.get(route.pattern)
         expected = float(self.policy.default_output_tokens) if mean is None else mean.value
         if event.max_tokens is not None:
-            expected = min(expected, float(event.max_tokens))
-        priority = min(max(event.priority, 0), self.policy.priorities - 1)
+            limit = float(event.max_tokens)
+            expected = limit if limit < expected else expected
+        priority, last = event.priority, self.policy.priorities - 1
+        if not 0 <= priority <= last:
+            priority = min(max(priority, 0), last)
         request = Request(event, route, expected, priority, now)
         if self.policy.reserved:
             request.headroom = sum(self.policy.reserved[:priority])
@@ -139,12 +154,15 @@ class Controller:
     # -- what attempts tell
 
     def _first_token(self, event: FirstToken, out: list[AnyCommand], now: float) -> None:
-        attempt = self._dispatch.attempts.get(event.attempt_id)
+        dispatch = self._dispatch
+        attempt = dispatch.attempts.get(event.attempt_id)
         if attempt is not None and attempt.first_token_at is None:
-            self._dispatch.silent.drop(attempt)
+            dispatch.silent.drop(attempt)
             attempt.target.first_token(attempt, now)
             attempt.output_tokens = 1
-            self._races.win(attempt, out, now)
+            request = dispatch.requests[attempt.request_id]
+            if request.rival is not None:
+                self._races.win(request, attempt, out, now)
 
     def _progress(self, event: Progress) -> None:
         attempt = self._dispatch.attempts.get(event.attempt_id)
@@ -152,17 +170,20 @@ class Controller:
             attempt.output_tokens = max(attempt.output_tokens, event.output_tokens)
 
     def _finished(self, event: Finished, out: list[AnyCommand], now: float) -> None:
-        attempt = self._dispatch.attempts.get(event.attempt_id)
+        dispatch = self._dispatch
+        attempt = dispatch.attempts.get(event.attempt_id)
         if attempt is None:
             return
-        self._races.win(attempt, out, now)
-        request = self._dispatch.requests[attempt.request_id]
+        request, target = dispatch.requests[attempt.request_id], attempt.target
+        if request.rival is not None:
+            self._races.win(request, attempt, out, now)
         self._learn(request, attempt, event, now)
-        attempt.target.succeeded(attempt, now)
-        self._dispatch.end(attempt, now, event)
-        self._dispatch.close(request, now)
-        out.append(Complete(request_id=request.request_id, outcome=Outcome.COMPLETED, attempt_id=attempt.attempt_id))
-        self._dispatch.pump(out, now, attempt.target)
+        target.succeeded(attempt, now)
+        dispatch.end(attempt, now, event)
+        dispatch.close(request, now)
+        out.append(Complete(request_id=request.request_id, outcome=_COMPLETED, attempt_id=event.attempt_id))
+        if dispatch.queue.live:
+            dispatch.pump(out, now, target)
 
     def _learn(self, request: Request, attempt: Attempt, event: Finished, now: float) -> None:
         target = attempt.target

@@ -15,7 +15,8 @@ from overspill.core.options import Never, Option, Start, Wait
 from overspill.core.queueing import Request
 from overspill.core.rescue import weights_of, why_nowhere
 from overspill.core.roster import Roster
-from overspill.core.routing import Survey, decide, over_budget, spill_reason, start_at_home
+from overspill.core.routing import Survey, decide, over_budget
+from overspill.core.short_way import start_at_home, start_or_hold
 from overspill.core.silence import Silent, first_look_at, speaks
 from overspill.core.target import Attempt, TargetState
 from overspill.core.types import (
@@ -77,10 +78,12 @@ class Dispatcher:
         lane = self.queue.lane_of(request)
         waiting = lane.live if lane is not None else 0
         behind = lane.behind(request) if lane is not None and waiting else 0
-        decision, seen = self._decide(request, behind, True, now)
         is_full = waiting >= request.route.queue_limit and request.half is None
+        decision, seen = (
+            self._decide_closely(request, behind, True, now) if is_full else self._decide(request, behind, now)
+        )
         if isinstance(decision, Wait) and is_full and not self._makes_room(request, lane, decision, seen, out, now):
-            decision, seen = self._decide(request, behind, False, now)  # anywhere, rather than not at all
+            decision, seen = self._decide_closely(request, behind, False, now)  # anywhere, rather than not at all
             if isinstance(decision, Wait):
                 self.refuse(request, RejectReason.QUEUE_FULL, out, now, self._retry_after_s(seen, now))
                 return
@@ -102,7 +105,14 @@ class Dispatcher:
         self.refuse(other, RejectReason.QUEUE_FULL, out, now, self._retry_after_s(seen, now))
         return True
 
-    def _decide(
+    def _decide(self, request: Request, behind: int, now: float) -> tuple[Start | Wait | Never, list[Option]]:
+        """Decide for a request that may wait. The options are those looked at; none, if the short way sufficed."""
+        decision = start_or_hold(request, self.roster.targets, behind, now)
+        if decision is not None:
+            return decision, []
+        return self._decide_closely(request, behind, True, now)
+
+    def _decide_closely(
         self, request: Request, behind: int, may_wait: bool, now: float
     ) -> tuple[Start | Wait | Never, list[Option]]:
         """Decide, but leave a target that failed this request alone while there is no budget for asking it again."""
@@ -122,9 +132,9 @@ class Dispatcher:
         self, request: Request, decision: Start | Never, seen: list[Option], out: list[AnyCommand], now: float
     ) -> None:
         if isinstance(decision, Start):
-            spill = None
-            if decision.tier > 0:
-                spill = spill_reason(seen) if request.half is None else Spill.STREAM_BROKE
+            spill = decision.spill
+            if spill is not None and request.half is not None:
+                spill = Spill.STREAM_BROKE
             self.start(request, decision, spill, out, now)
         elif request.half is not None:
             self.give_up(request, why_nowhere(seen), out, now)
@@ -157,24 +167,19 @@ class Dispatcher:
 
     def start(self, request: Request, decision: Start, spill: Spill | None, out: list[AnyCommand], now: float) -> None:
         """Send a request to a target: as its only attempt, or beside the one that runs."""
-        self.queue.leave(request)
-        target, ttft_s = decision.target, decision.ttft_s
-        expected_s = target.service_s(request.prompt_tokens, request.expected_output, now)
+        if request.lane is not None:
+            self.queue.leave(request)
+        target, route, ttft_s = decision.target, request.route, decision.ttft_s
+        expected_s = ttft_s + request.expected_output * target.tpot_s(False, now)
+        attempt_id = self._next_attempt
+        self._next_attempt = attempt_id + 1
         attempt = Attempt(
-            self._next_attempt,
-            request.request_id,
-            target,
-            now,
-            request.prompt_tokens,
-            ttft_s,
-            expected_s,
-            decision.model,
+            attempt_id, request.request_id, target, now, request.prompt_tokens, ttft_s, expected_s, decision.model
         )
-        self._next_attempt += 1
-        is_kept = request.route.pattern in target.kept_for
+        is_kept = route.pattern in target.kept_for
         if is_kept:
-            attempt.weights = weights_of(request.route, target.spec.target_id, decision.model)
-        self.attempts[attempt.attempt_id] = attempt
+            attempt.weights = weights_of(route, target.spec.target_id, decision.model)
+        self.attempts[attempt_id] = attempt
         target.started(attempt, now)
         if not target.is_plain or request.purses:
             attempt.charge = charge(request, target, now)
@@ -186,13 +191,13 @@ class Dispatcher:
             request.rival = attempt
         request.attempts += 1
         request.spill = spill
-        if request.route.pattern in self.roster.routes.with_choice and speaks(request, target):
+        if route.pattern in self.roster.routes.with_choice and speaks(request, target):
             self.silent.add(attempt, first_look_at(request, attempt, now))
         out.append(
             StartAttempt(
                 request_id=request.request_id,
-                attempt_id=attempt.attempt_id,
-                target_id=target.spec.target_id,
+                attempt_id=attempt_id,
+                target_id=target.target_id,
                 model=decision.model,
                 spill=spill,
                 queue_wait_s=now - request.arrived_at,
@@ -215,7 +220,8 @@ class Dispatcher:
                 reservation.used_tokens = max(reservation.used_tokens, sum(used(attempt, usage, is_refused)))
         target = attempt.target
         target.ended(attempt)
-        self.silent.drop(attempt)
+        if attempt.first_token_at is None:
+            self.silent.drop(attempt)
         if not target.running:
             self.roster.emptied(target)
 
@@ -279,14 +285,24 @@ class Dispatcher:
             assert lane is not None  # an alarm without a lane is void
             self._reconsider(request, lane.behind(request), out, now)
 
-    def _reconsider(self, request: Request, behind: int, out: list[AnyCommand], now: float) -> bool:
-        """Decide again for a request that waits; return whether it left the queue."""
+    def _reconsider(
+        self, request: Request, behind: int, out: list[AnyCommand], now: float, *, has_freed: bool = False
+    ) -> bool:
+        """Decide again for a request that waits; return whether it left the queue.
+
+        ``has_freed`` where a slot has just become free: then it may well start at home.
+        """
         self.queue.release(request)
         if now >= request.deadline_at:
             seen = Survey(request, self.roster.targets, behind, now).all()
             self.refuse(request, RejectReason.DEADLINE_EVICTED, out, now, self._retry_after_s(seen, now))
             return True
-        decision, seen = self._decide(request, behind, True, now)
+        if has_freed and request.backoff is None:
+            start = start_at_home(request, self.roster.targets, now)
+            if start is not None:
+                self.start(request, start, None, out, now)
+                return True
+        decision, seen = self._decide(request, behind, now)
         if isinstance(decision, Wait):
             self.queue.hold(request, decision)
             return False
@@ -301,7 +317,8 @@ class Dispatcher:
         while (lane := self.queue.first(blocked)) is not None:
             head = lane.first()
             assert head is not None
-            if not self._reconsider(head, lane.live - 1, out, now):
+            has_freed = freed is not None and freed.has_slot(now)
+            if not self._reconsider(head, lane.live - 1, out, now, has_freed=has_freed):
                 blocked.add(lane.key)
         if blocked and freed is not None and freed.slots is not None:
             self._offer(freed, out, now)

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from heapq import heapify, heappop, heappush
+from operator import itemgetter
 
 _OVERDUE_SHARE = 0.25
 """A request near or past its expected end is given this part of its expectation, since answers have long tails."""
 _ROUNDING_S = 1e-6
 """Times are compared as they always were, ``end - now < floor``; the heap's keys may differ from that by a rounding."""
 _COMPACT_FROM = 64
+_WHOLE = itemgetter(2)
 
 
 class ExpectedEnds:
     """The expected ends of some attempts, in order. ``now`` never goes back from one question to the next."""
 
-    __slots__ = ("_floors", "_late", "_late_at", "_on_time", "_total_s", "_wholes")
+    __slots__ = ("_floors", "_late", "_late_at", "_mean_s", "_on_time", "_wholes")
 
     def __init__(self) -> None:
         self._on_time: list[tuple[float, int, float]] = []
@@ -34,8 +36,8 @@ class ExpectedEnds:
         """Heap of those on time by when they are late; some are gone."""
         self._wholes: list[float] = []
         """The expected seconds of those on time, in the same order."""
-        self._total_s = -1.0
-        """Sum of all expected seconds; -1 until it is asked for."""
+        self._mean_s = -1.0
+        """Of all expected seconds; -1 until it is asked for."""
 
     def __len__(self) -> int:
         return len(self._on_time) + len(self._late)
@@ -53,7 +55,7 @@ class ExpectedEnds:
                 (end - _OVERDUE_SHARE * whole, (end, number, whole)) for end, number, whole in self._on_time
             ]
             heapify(self._late_at)
-        self._total_s = -1.0
+        self._mean_s = -1.0
 
     def remove(self, end_at: float, attempt_id: int, expected_s: float) -> None:
         """Let one go that is in."""
@@ -66,17 +68,17 @@ class ExpectedEnds:
         else:
             del self._late[bisect_left(self._late, entry)]
             del self._floors[bisect_left(self._floors, _OVERDUE_SHARE * expected_s)]
-        self._total_s = -1.0
+        self._mean_s = -1.0
 
     @property
     def mean_s(self) -> float:
         """Mean seconds that they were expected to take; there is at least one."""
-        if self._total_s < 0.0:
+        if self._mean_s < 0.0:
             # In the order of their ends, late or not: the last digit of a sum depends on it, and decisions on that.
             late = self._late
-            wholes = [one[2] for one in sorted(late + self._on_time)] if late else self._wholes
-            self._total_s = sum(wholes, 0.0)
-        return self._total_s / len(self)
+            wholes = map(_WHOLE, sorted(late + self._on_time)) if late else self._wholes
+            self._mean_s = sum(wholes, 0.0) / len(self)
+        return self._mean_s
 
     def left_s(self, rank: int, now: float) -> float:
         """Return after how many seconds the ``rank``-th of them is expected to end, the next one being the 0th."""
@@ -84,8 +86,11 @@ class ExpectedEnds:
         if heap and heap[0][0] <= now + _ROUNDING_S:
             self._turn_late(now)
         floors, on_time = self._floors, self._on_time
+        if not floors:
+            return on_time[rank][0] - now
         # The smallest count of late ones before it, so that no late one after it is sooner: found by halving.
-        late, most = max(0, rank - len(on_time)), min(rank, len(floors))
+        late = rank - len(on_time) if rank > len(on_time) else 0
+        most = rank if rank < len(floors) else len(floors)
         while late < most:
             middle = (late + most) // 2
             if floors[middle] < on_time[rank - middle - 1][0] - now:
@@ -95,7 +100,11 @@ class ExpectedEnds:
         punctual = rank - late
         if late == len(floors):
             return on_time[punctual][0] - now
-        return floors[late] if punctual == len(on_time) else min(floors[late], on_time[punctual][0] - now)
+        floor_s = floors[late]
+        if punctual == len(on_time):
+            return floor_s
+        left_s = on_time[punctual][0] - now
+        return left_s if left_s < floor_s else floor_s
 
     def _turn_late(self, now: float) -> None:
         """Move those that are late by now to the late ones."""

@@ -18,15 +18,21 @@ _PRIOR_WEIGHT = 2.0
 _FORGET = 0.98
 """Weight that an observation keeps when the next one comes: a memory of about 50."""
 _HALF_LIFE_S = 60.0
+_FRESH_S = _HALF_LIFE_S / 6
+"""What was observed within this is not discounted yet."""
+_ROUNDING_S = 1e-3
+"""An age decides, and a sum may say a digit sooner or later when it is reached: near it, the age is asked."""
+_NEVER = float("inf")
 
 
 class Line:
     """``y ≈ base + slope · x`` with both non-negative: exponentially forgetting least squares around a prior line.
 
-    The prior enters as two pseudo-observations at ``x = 0`` and ``x = x_scale``, so the fit is never singular.
+    The prior enters as two pseudo-observations at ``x = 0`` and ``x = x_scale``, so the fit is never singular. It is
+    fitted when it is asked, not when it learns: two answers may end before the next request comes.
     """
 
-    __slots__ = ("_at", "_n", "_prior", "_sx", "_sxx", "_sxy", "_sy", "base", "slope")
+    __slots__ = ("_at", "_n", "_prior", "_stands_until", "_sx", "_sxx", "_sxy", "_sy", "base", "slope")
 
     def __init__(self, base: float, slope: float, x_scale: float) -> None:
         half = _PRIOR_WEIGHT / 2
@@ -42,6 +48,9 @@ class Line:
         self._at = 0.0
         self.base = base
         self.slope = slope
+        """Both as they were when ``at`` was last asked."""
+        self._stands_until = _NEVER
+        """Until then the fit stays as it is; so it does for ever where nothing was observed."""
 
     def observe(self, x: float, y: float, now: float) -> None:
         """Learn that ``y`` was seen at ``x``."""
@@ -52,18 +61,21 @@ class Line:
         self._sxx = self._sxx * keep + x * x
         self._sxy = self._sxy * keep + x * y
         self._at = now
-        self._fit(1.0)
+        self._stands_until = -_NEVER
 
-    def relax(self, now: float) -> None:
-        """Let an unobserved target drift back to its prior; cheap when there is nothing to do."""
-        age_s = now - self._at
-        if self._n == 0.0 or age_s < _HALF_LIFE_S / 6:
-            return
-        self._fit(0.5 ** (age_s / _HALF_LIFE_S))
-
-    def at(self, x: float) -> float:
-        """Predict ``y`` at ``x``."""
+    def at(self, x: float, now: float) -> float:
+        """Predict ``y`` at ``x``; an unobserved target drifts back to its prior."""
+        if now >= self._stands_until:
+            self._renew(now)
         return self.base + self.slope * x
+
+    def _renew(self, now: float) -> None:
+        age_s = now - self._at
+        if age_s >= _FRESH_S:
+            self._fit(0.5 ** (age_s / _HALF_LIFE_S))
+        elif self._stands_until == -_NEVER:
+            self._fit(1.0)
+            self._stands_until = self._at + _FRESH_S - _ROUNDING_S
 
     def _fit(self, weight: float) -> None:
         n0, sx0, sy0, sxx0, sxy0 = self._prior

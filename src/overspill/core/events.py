@@ -6,6 +6,8 @@ JSON each.
 
 from __future__ import annotations
 
+from typing import final
+
 from overspill.core.types import Continues, FailureKind, Health, Policy, RescueRefusal, Scope, Surface, Value, Window
 
 
@@ -13,6 +15,7 @@ class Event(Value, frozen=True, tag=True):
     """Base of all events."""
 
 
+@final
 class Arrived(Event, frozen=True):
     """A client asks for something. Every ``Arrived`` is answered by exactly one ``Complete`` or ``Reject``."""
 
@@ -56,6 +59,7 @@ class Queued(Event, frozen=True):
     attempt_id: int
 
 
+@final
 class FirstToken(Event, frozen=True):
     """The first meaningful token of an attempt: content, reasoning or a tool call; no comment, no empty delta."""
 
@@ -69,6 +73,7 @@ class Progress(Event, frozen=True):
     output_tokens: int
 
 
+@final
 class Finished(Event, frozen=True):
     """An attempt ended whole: with a finish reason (streams) or a complete body.
 
@@ -162,13 +167,10 @@ class Tick(Event, frozen=True):
     """Time has passed: sent at ``next_wakeup``."""
 
 
-AnyEvent = (
-    Arrived
-    | ClientGone
+OtherEvent = (
+    ClientGone
     | Queued
-    | FirstToken
     | Progress
-    | Finished
     | Failed
     | TargetReported
     | TargetChanged
@@ -179,3 +181,5 @@ AnyEvent = (
     | SpentBefore
     | Tick
 )
+"""All but the three of a request that goes well."""
+AnyEvent = Arrived | FirstToken | Finished | OtherEvent

@@ -191,6 +191,7 @@ class Lane:
         flow = group.flows[request.key_id]
         self._fairness.leaves(flow.share)
         request.lane = None
+        request.alarm = 0
         group.live -= 1
         self.live -= 1
         if self.live:

@@ -17,6 +17,8 @@ class Start(msgspec.Struct, frozen=True, gc=False):
     model: str
     ttft_s: float
     tier: int
+    spill: Spill | None = None
+    """Why it leaves the first tier; ``None`` if it does not."""
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):

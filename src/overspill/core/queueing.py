@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _COMPACT_FROM = 64
 """Heaps shorter than this are not worth cleaning of stale entries."""
+_NEVER = float("inf")
 _BACKOFF_S = 0.25
 _BACKOFF_MAX_S = 8.0
 _BACKOFF_DOUBLINGS = 5
@@ -157,7 +158,7 @@ class Request:
         if failed.retry_after_s is not None:
             pause_s = max(pause_s, failed.retry_after_s)
         if failed.kind is FailureKind.CONTEXT_TOO_LONG:
-            pause_s = float("inf")
+            pause_s = _NEVER
         elif failed.kind is FailureKind.NO_MODEL:
             pause_s = self.deadline_at - now + 1.0
         if self.backoff is None:
@@ -168,7 +169,10 @@ class Request:
 class Alarms:
     """Times at which a waiting request must be looked at again.
 
-    Void entries are skipped when they come up, and all dropped whenever the heap has doubled since they last were.
+    An entry is void once its request has another number, or 0 because it waits no longer. By number and not by time: a
+    void alarm must stay void when a later one is set to its time, or the order of equals would depend on when void ones
+    were dropped. Void entries are skipped when they come up, and all dropped whenever the heap has doubled since they
+    last were.
     """
 
     __slots__ = ("_compact_at", "_heap", "_sequence")
@@ -184,27 +188,20 @@ class Alarms:
         request.alarm = self._sequence
         heapq.heappush(self._heap, (at, self._sequence, request))
         if len(self._heap) > self._compact_at:
-            self._heap = [entry for entry in self._heap if _is_due(entry)]
+            self._heap = [entry for entry in self._heap if entry[2].alarm == entry[1]]
             heapq.heapify(self._heap)
             self._compact_at = max(_COMPACT_FROM, 2 * len(self._heap))
 
-    def next_at(self) -> float | None:
-        """Return the time of the next alarm that is not void."""
+    def next_at(self) -> float:
+        """Return the time of the next alarm that is not void; infinity if there is none."""
         heap = self._heap
-        while heap and not _is_due(heap[0]):
+        while heap:
+            first = heap[0]
+            if first[2].alarm == first[1]:
+                return first[0]
             heapq.heappop(heap)
-        return heap[0][0] if heap else None
+        return _NEVER
 
     def pop_due(self, now: float) -> Request | None:
         """Take out the next request whose alarm has gone off, or ``None``."""
-        at = self.next_at()
-        if at is None or at > now:
-            return None
-        return heapq.heappop(self._heap)[2]
-
-
-def _is_due(entry: tuple[float, int, Request]) -> bool:
-    # By number and not by time: a void alarm must stay void when a later one is set to its time, or the order of
-    # equals would depend on when void ones were dropped.
-    _, number, request = entry
-    return request.lane is not None and request.alarm == number
+        return None if self.next_at() > now else heapq.heappop(self._heap)[2]

@@ -33,14 +33,12 @@ class Races:
     def __init__(self, dispatch: Dispatcher) -> None:
         self._dispatch = dispatch
 
-    def win(self, attempt: Attempt, out: list[AnyCommand], now: float) -> None:
-        """Give its request to ``attempt`` alone: it has spoken, or it is whole."""
-        request = self._dispatch.requests[attempt.request_id]
-        if request.rival is not None:
-            other = request.attempt if attempt is request.rival else request.rival
-            assert other is not None
-            self._give_up(request, other, out, now)
-            self._dispatch.pump(out, now, other.target)
+    def win(self, request: Request, attempt: Attempt, out: list[AnyCommand], now: float) -> None:
+        """Give a request that has two attempts to one of them alone: it has spoken, or it is whole."""
+        other = request.attempt if attempt is request.rival else request.rival
+        assert other is not None
+        self._give_up(request, other, out, now)
+        self._dispatch.pump(out, now, other.target)
 
     def lost(self, other: Attempt, now: float) -> None:
         """Look after the one that is left of two."""

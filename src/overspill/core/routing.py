@@ -21,7 +21,7 @@ from overspill.core.rescue import can_continue
 from overspill.core.target import TargetState
 from overspill.core.types import Health, Refusal, Route, RouteTarget, Spill
 
-_WAIT_MARGIN = 1.5
+WAIT_MARGIN = 1.5
 """A predicted wait for a slot counts this much more: answer lengths are guesses."""
 _SPILL_MARGIN_S = 0.02
 """A holder is looked at again this much before its last chance to spill in time: timers ring late, and sums round."""
@@ -186,7 +186,7 @@ def _look_plainly(
 def _risk(
     request: Request, target: TargetState, is_full: bool, wait_s: float, ttft_s: float, now: float
 ) -> Spill | None:
-    if wait_s * _WAIT_MARGIN + ttft_s > request.slo_at - now:
+    if wait_s * WAIT_MARGIN + ttft_s > request.slo_at - now:
         return _TTFT_AT_RISK
     if request.tpot_slo_s is not None and target.tpot_s(is_full, now) > request.tpot_slo_s:
         return _TPOT_AT_RISK
@@ -272,7 +272,7 @@ def _keep(
     """Start or hold in one tier, if a target there has no other risk than those of ``kept``."""
     fit = [o for o in row if o.refusal is None and o.risk in kept]
     if fit:
-        return _start(_cheapest(request, fit, now))
+        return _start(cheapest(request, fit, now), survey.seen)
     if not may_wait:
         return None
     held = [o for o in row if o.refusal in _WAITABLE and o.risk in kept]
@@ -280,55 +280,22 @@ def _keep(
         return None
     best = min(held, key=_answer_s)
     later = [o for o in survey.all() if o.tier > best.tier and o.refusal is None and o.risk in kept]
-    return Wait(
-        now + best.wait_s if best.refusal is _AT_RATE_LIMIT else _look_again_at(request, best, later, now), best.target
-    )
+    if best.refusal is _AT_RATE_LIMIT:
+        return Wait(now + best.wait_s, best.target)
+    slowest_s = max([o.ttft_s for o in later], default=-1.0)
+    return Wait(look_again_at(request, best.ttft_s, best.wait_s, slowest_s, now), best.target)
 
 
-def start_at_home(request: Request, targets: dict[str, TargetState], now: float) -> Start | None:
-    """Return what ``decide`` would, where that is a start in the first tier by a request that has not failed before.
-
-    That is nearly every decision, and this is cheaper: nothing is kept of the targets looked at. Where limits bear on
-    it, only ``decide`` knows.
-    """
-    if request.headroom or request.purses:
-        return None
-    surface, prompt_tokens, local_only = request.surface, request.prompt_tokens, request.local_only
-    needs = request.needs
-    slack_s, tpot_slo_s = request.slo_at - now, request.tpot_slo_s
-    best: TargetState | None = None
-    best_s = 0.0
-    model = ""
-    for place in request.route.tiers[0] if request.route.tiers else ():
-        target = targets.get(place.target_id)
-        if target is None:
-            continue
-        if not target.is_plain:
-            return None
-        ttft_s = target.quote_s(surface, prompt_tokens, local_only, now, needs)
-        if ttft_s is None or ttft_s > slack_s:
-            continue
-        if tpot_slo_s is not None and target.tpot_s(False, now) > tpot_slo_s:
-            continue
-        if best is None or ttft_s < best_s or (ttft_s == best_s and _comes_first(request, target, best)):
-            best, best_s, model = target, ttft_s, place.model
-    return None if best is None else Start(best, model or request.model, best_s, 0)
-
-
-def _comes_first(request: Request, target: TargetState, other: TargetState) -> bool:
-    seed = crc32(request.request_id.encode())  # as ``tie_break`` does, once for both
-    return crc32(target.spec.target_id.encode(), seed) < crc32(other.spec.target_id.encode(), seed)
-
-
-def _start(option: Option) -> Start:
-    return Start(option.target, option.model, option.ttft_s, option.tier)
+def _start(option: Option, seen: list[Option]) -> Start:
+    spill = spill_reason(seen) if option.tier > 0 else None
+    return Start(option.target, option.model, option.ttft_s, option.tier, spill)
 
 
 def _answer_s(option: Option) -> float:
     return option.wait_s + option.ttft_s
 
 
-def _cheapest(request: Request, fit: Sequence[Option], now: float) -> Option:
+def cheapest(request: Request, fit: Sequence[Option], now: float) -> Option:
     """Pick from one tier: by price, but not at home; then by TTFT; then by a tie-break that every run repeats."""
     if len(fit) == 1:
         return fit[0]
@@ -372,16 +339,21 @@ def best_of(request: Request, free: list[Option], now: float) -> Option:
     if not fit:
         return _fastest(request, free, now)
     first = min([o.tier for o in fit])
-    return _cheapest(request, [o for o in fit if o.tier == first], now)
+    return cheapest(request, [o for o in fit if o.tier == first], now)
 
 
-def _look_again_at(request: Request, held: Option, later: list[Option], now: float) -> float:
-    """Return the last moment at which both ways are still open: starting here, and spilling in time."""
-    latest = request.slo_at - held.ttft_s
-    for option in later:
-        latest = min(latest, request.slo_at - option.ttft_s - _SPILL_MARGIN_S)
+def look_again_at(request: Request, ttft_s: float, wait_s: float, spill_ttft_s: float, now: float) -> float:
+    """Return the last moment at which both ways are still open: starting at home, and spilling in time.
+
+    ``spill_ttft_s`` is of the slowest of the later targets that keep the SLO; -1 if none does.
+    """
+    latest = request.slo_at - ttft_s
+    if spill_ttft_s >= 0.0:
+        spill_at = request.slo_at - spill_ttft_s - _SPILL_MARGIN_S
+        latest = spill_at if spill_at < latest else latest
     # A later tier that only just meets the SLO must not shorten the hold to nothing: the slot is predicted sooner.
-    return max(latest, now + held.wait_s)
+    frees_at = now + wait_s
+    return frees_at if frees_at > latest else latest
 
 
 def _best_effort(request: Request, seen: list[Option], may_wait: bool, now: float) -> Start | Wait | Never:
@@ -390,9 +362,9 @@ def _best_effort(request: Request, seen: list[Option], may_wait: bool, now: floa
     best_free = _fastest(request, free, now) if free else None
     best_full = min(full, key=_answer_s) if full else None
     if best_free is not None and (
-        best_full is None or best_free.ttft_s <= best_full.wait_s * _WAIT_MARGIN + best_full.ttft_s
+        best_full is None or best_free.ttft_s <= best_full.wait_s * WAIT_MARGIN + best_full.ttft_s
     ):
-        return _start(best_free)
+        return _start(best_free, seen)
     if best_full is not None:
         return Wait(min(request.deadline_at, now + best_full.wait_s), best_full.target, is_late=True)
     return _until_something_changes(request, seen)

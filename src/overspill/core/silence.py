@@ -30,18 +30,19 @@ class Silent:
     def set(self, attempt: Attempt, due_at: float) -> None:
         """Look at it at another time."""
         attempt.due_at = due_at
-        self._due_at = min(self._due_at, due_at)
+        if due_at < self._due_at:
+            self._due_at = due_at
 
     def drop(self, attempt: Attempt) -> None:
         """Forget it: it has spoken, or it has ended."""
         self._attempts.pop(attempt.attempt_id, None)
 
+    def next_at(self) -> float:
+        """Return when to look next; infinity if never. It may be sooner: what was looked for may have spoken since."""
+        return self._due_at if self._attempts else _NEVER
+
     def __contains__(self, attempt: Attempt) -> bool:
         return attempt.attempt_id in self._attempts
-
-    def next_at(self) -> float | None:
-        """Return when to look next, or a little sooner: what was looked for may have spoken since."""
-        return self._due_at if self._attempts and self._due_at != _NEVER else None
 
     def due(self, now: float) -> list[Attempt]:
         """Return those to look at now, oldest first; each must be given another time, or be dropped, before ``rest``.
@@ -69,4 +70,4 @@ def first_look_at(request: Request, attempt: Attempt, now: float) -> float:
     if slack_s < _LEAST_SLACK_S:  # it started too late to be in time: give it what it was predicted to need
         slack_s = 2.0 * max(attempt.predicted_ttft_s, request.route.slo.ttft_s)
     wait_s = slack_s * _FIRST_LOOK
-    return now + (wait_s if hedge_s is None else min(wait_s, hedge_s))
+    return now + (wait_s if hedge_s is None or wait_s < hedge_s else hedge_s)

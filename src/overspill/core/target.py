@@ -140,12 +140,16 @@ class TargetState:
         "slots",
         "spec",
         "speed",
+        "surfaces",
+        "target_id",
         "token_ratio",
         "window",
     )
 
     def __init__(self, spec: TargetSpec, breaker: BreakerPolicy) -> None:
         self.spec = spec
+        self.target_id: str = spec.target_id
+        self.surfaces: tuple[Surface, ...] = spec.surfaces
         self.breaker = Breaker(breaker)
         self.health = Health.READY if spec.ready_at_start else Health.STARTING
         self.slots = spec.slots
@@ -181,7 +185,8 @@ class TargetState:
         self.clock: Clock | None = None
         """What the wall says, where its price depends on that."""
         self.is_plain = True
-        """False if a look at it takes more than ``quote_s``: it has rates, budgets or models that failed."""
+        """False if a look at it takes more than ``quote_s``: it has rates, budgets or models that failed, or its
+        breaker is not closed."""
         self._follow_window()
 
     def respecify(self, spec: TargetSpec, breaker: BreakerPolicy) -> None:
@@ -203,6 +208,7 @@ class TargetState:
             self.window.set_most(spec.slots)
         self.billing = Billing(spec)
         self.lacks = _lacks(spec)
+        self.surfaces = spec.surfaces
         self.spec = spec
         self._follow_window()
 
@@ -225,7 +231,8 @@ class TargetState:
         return self.billing.at(None if clock is None or not clock.is_set else clock.unix_s(now))
 
     def _see_if_plain(self) -> None:
-        self.is_plain = self.meter is None and not self.purses and not self.models
+        is_closed = self.breaker.state is CLOSED
+        self.is_plain = is_closed and self.meter is None and not self.purses and not self.models
 
     def _follow_window(self) -> None:
         if self.window is not None:
@@ -293,41 +300,31 @@ class TargetState:
         assert of_model is not None  # one of the two refuses
         return of_model.retry_at_s()
 
-    def quote_s(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float, needs: int) -> float | None:
-        """Predict the TTFT of a request that starts now; ``None`` if it may not.
+    def quote_s(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float, needs: int) -> float:
+        """Predict the TTFT of a request that starts now; -1 if it may not.
 
-        What ``refusal``, ``has_slot`` and ``ttft_s`` say together, in one call; for the usual case of a decision.
+        What ``refusal``, ``has_slot`` and ``ttft_s`` say together of a plain target, in one call; for the usual case of
+        a decision.
         """
-        spec, breaker = self.spec, self.breaker
-        if self.health is not _READY or surface not in spec.surfaces or (local_only and not spec.is_local):
-            return None
-        if needs & self.lacks:
-            return None
-        if self.slots is not None and self.load(now) >= self.slots:
-            return None
+        slots = self.slots
+        if slots is not None and (len(self.running) >= slots or (self._foreign and self.load(now) >= slots)):
+            return -1.0
         limit = self.context_tokens
-        if limit is not None and prompt_tokens * self.token_ratio.value >= limit:
-            return None
-        if breaker.state is not CLOSED and breaker.refusal(now) is not None:
-            return None
-        line = self.speed.ttft
-        line.relax(now)
-        ttft_s = line.base + line.slope * (self.prefill_tokens + prompt_tokens)
+        if self.health is not _READY or surface not in self.surfaces or (local_only and not self.spec.is_local):
+            return -1.0
+        if needs & self.lacks or (limit is not None and prompt_tokens * self.token_ratio.value >= limit):
+            return -1.0
+        ttft_s = self.speed.ttft.at(self.prefill_tokens + prompt_tokens, now)
         return ttft_s if self.queued_since is None else max(ttft_s, now - self.queued_since)
 
     def open_ttft_s(self, surface: Surface, prompt_tokens: int, local_only: bool, now: float, needs: int) -> float:
-        """Return ``ttft_s``, or -1 if anything but a missing slot may forbid the request; ``refusal`` says what."""
-        spec = self.spec
-        if self.health is not _READY or surface not in spec.surfaces or (local_only and not spec.is_local):
-            return -1.0
+        """Return ``ttft_s``, or -1 if anything but a missing slot forbids the request; the target is plain."""
         limit = self.context_tokens
-        if limit is not None and prompt_tokens * self.token_ratio.value >= limit:
+        if self.health is not _READY or surface not in self.surfaces or (local_only and not self.spec.is_local):
             return -1.0
-        if needs & self.lacks or self.breaker.state is not CLOSED:
+        if needs & self.lacks or (limit is not None and prompt_tokens * self.token_ratio.value >= limit):
             return -1.0
-        line = self.speed.ttft
-        line.relax(now)
-        ttft_s = line.base + line.slope * (self.prefill_tokens + prompt_tokens)
+        ttft_s = self.speed.ttft.at(self.prefill_tokens + prompt_tokens, now)
         return ttft_s if self.queued_since is None else max(ttft_s, now - self.queued_since)
 
     def ttft_s(self, prompt_tokens: int, now: float) -> float:
@@ -335,21 +332,13 @@ class TargetState:
 
         Where a request waits already, the next one will not wait less than that one has.
         """
-        line = self.speed.ttft
-        line.relax(now)
-        ttft_s = line.base + line.slope * (self.prefill_tokens + prompt_tokens)
+        ttft_s = self.speed.ttft.at(self.prefill_tokens + prompt_tokens, now)
         return ttft_s if self.queued_since is None else max(ttft_s, now - self.queued_since)
-
-    def service_s(self, prompt_tokens: int, output_tokens: float, now: float) -> float:
-        """Predict how long a request sent now holds its slot."""
-        return self.ttft_s(prompt_tokens, now) + output_tokens * self.tpot_s(False, now)
 
     def tpot_s(self, is_full: bool, now: float) -> float:
         """Predict seconds per output token of one request more; a full target ends one before it takes that."""
-        line = self.speed.tpot
-        line.relax(now)
         running = len(self.running)
-        return line.at(max(running, 1) if is_full else running + 1)
+        return self.speed.tpot.at((running or 1) if is_full else running + 1, now)
 
     def slot_wait_s(self, behind: int, now: float, headroom: int = 0) -> float:
         """Predict seconds until a slot is free for a request that ``behind`` of those holding for one come after.
@@ -360,7 +349,7 @@ class TargetState:
         count = len(self.running)
         if count == 0:  # others hold its slots, or it has none: its next report will tell
             return _REPORT_STALE_S / 2
-        rank = max(0, self.holding - behind)
+        rank = self.holding - behind if self.holding > behind else 0
         if headroom and self.slots is not None:  # so many more must end first
             rank += max(0, count - max(1, self.slots - headroom))
         ends = self._ends
@@ -369,12 +358,12 @@ class TargetState:
             for attempt in self.running.values():
                 ends.add(attempt.expected_end_at, attempt.attempt_id, attempt.expected_s)
         if count > _EXACT_LIMIT:
-            return max(_MIN_WAIT_S, ends.mean_s * (rank + 1) / count)
-        cycles, rank = divmod(rank, count)
-        left = ends.left_s(rank, now)
-        if cycles:
-            left += cycles * ends.mean_s
-        return max(_MIN_WAIT_S, left)
+            left_s = ends.mean_s * (rank + 1) / count
+        elif rank < count:
+            left_s = ends.left_s(rank, now)
+        else:
+            left_s = ends.left_s(rank % count, now) + rank // count * ends.mean_s
+        return left_s if left_s > _MIN_WAIT_S else _MIN_WAIT_S
 
     def started(self, attempt: Attempt, now: float) -> None:
         """Count an attempt in."""
@@ -382,11 +371,13 @@ class TargetState:
         if self._ends is not None:
             self._ends.add(attempt.expected_end_at, attempt.attempt_id, attempt.expected_s)
         self.prefill_tokens += attempt.prompt_tokens
-        self.breaker.started(attempt.attempt_id, now)
-        if self.models:
-            of_model = self.models.find(attempt.model)
-            if of_model is not None:
-                of_model.started(attempt.attempt_id, now)
+        if not self.is_plain:
+            self.breaker.started(attempt.attempt_id, now)
+            if self.models:
+                of_model = self.models.find(attempt.model)
+                if of_model is not None:
+                    of_model.started(attempt.attempt_id, now)
+            self._see_if_plain()
 
     def first_token(self, attempt: Attempt, now: float) -> None:
         """Note the end of an attempt's prefill and learn from it."""
@@ -411,8 +402,9 @@ class TargetState:
     def succeeded(self, attempt: Attempt, now: float) -> None:
         """Take in that an attempt ended whole; it still runs."""
         self.breaker.succeeded(attempt.attempt_id, now)
-        if self.models:
-            self.models.succeeded(attempt.model, attempt.attempt_id, now)
+        if not self.is_plain:
+            if self.models:
+                self.models.succeeded(attempt.model, attempt.attempt_id, now)
             self._see_if_plain()
         if self.window is not None:
             self.window.succeeded(len(self.running))
@@ -437,12 +429,12 @@ class TargetState:
         elif kind in OF_THE_MODEL:
             self.models.of(attempt.model).failed(attempt_id, kind, retry_after_s, now)
             self.breaker.no_evidence(attempt_id)
-            self._see_if_plain()
         else:
             self.breaker.failed(attempt_id, kind, retry_after_s, now)
             of_model = self.models.find(attempt.model)
             if of_model is not None:
                 of_model.no_evidence(attempt_id)
+        self._see_if_plain()
         if self.window is not None and kind in _TOO_BUSY:
             self.window.pushed_back(attempt.started_at, now)
             self._follow_window()
@@ -452,7 +444,7 @@ class TargetState:
         self.breaker.reset()
         if self.models is not None:
             self.models.reset()
-            self._see_if_plain()
+        self._see_if_plain()
 
     def ended(self, attempt: Attempt) -> None:
         """Count an attempt out, however it ended."""

@@ -49,7 +49,8 @@ class Queue:
         request.holding = decision.holding
         if decision.holding is not None:
             decision.holding.holding += 1
-        self.alarms.set(request, min(decision.until, request.deadline_at))
+        until = decision.until
+        self.alarms.set(request, until if until < request.deadline_at else request.deadline_at)
 
     def release(self, request: Request) -> None:
         """Take back ``hold``."""
@@ -77,7 +78,8 @@ class Queue:
 
     def first(self, blocked: set[LaneKey]) -> Lane | None:
         """Return the lane whose head is first in turn, but none of ``blocked``; ``None`` if nothing waits."""
-        lanes = [lane for key, lane in self.lanes.items() if lane.live and key not in blocked]
-        if len(lanes) < 2:
-            return lanes[0] if lanes else None
-        return min(lanes, key=Lane.turn)
+        first: Lane | None = None
+        for lane in self.lanes.values():
+            if lane.live and lane.key not in blocked and (first is None or lane.turn() < first.turn()):
+                first = lane
+        return first

@@ -26,6 +26,8 @@ from collections import deque
 
 from overspill.perf.engine_model import BatchEvent, EngineModel
 
+_NEVER = float("inf")
+
 
 class _Request:
     """A request in the batch; it changes in place."""
@@ -46,7 +48,9 @@ class Batch:
     """What one engine runs and holds back, at one moment. ``request_id`` is any integer that is not in it already."""
 
     __slots__ = (
+        "_chunk_tokens",
         "_ends",
+        "_kv_capacity",
         "_kv_used",
         "_leaving",
         "_now_s",
@@ -55,15 +59,26 @@ class Batch:
         "_requests",
         "_run_start_s",
         "_run_steps",
+        "_s_per_prompt_token",
+        "_s_per_running",
+        "_slots",
+        "_step_base_s",
         "_step_prefill",
         "_step_s",
         "_steps_done",
         "_waiting",
+        "due_s",
         "model",
     )
 
     def __init__(self, model: EngineModel, now_s: float = 0.0) -> None:
         self.model = model
+        self._step_base_s: float = model.step_base_s
+        self._s_per_running: float = model.step_s_per_running
+        self._s_per_prompt_token: float = model.prefill_s_per_token
+        self._chunk_tokens: int = model.prefill_chunk_tokens
+        self._slots: int = model.slots
+        self._kv_capacity: int | None = model.kv_capacity_tokens
         self._now_s = now_s
         self._requests: dict[int, _Request] = {}
         self._waiting: deque[_Request] = deque()
@@ -79,9 +94,12 @@ class Batch:
         """Steps that ended before ``_run_start_s``."""
         self._run_start_s = now_s
         self._run_steps = 0
-        """Equal steps of the current run; 0 while none has been formed."""
+        """Equal steps of the current run; 0 while idle."""
         self._step_s = 0.0
         self._step_prefill = 0
+        self.due_s = _NEVER
+        """When the current run ends, so that ``advance`` has something to do; infinity while idle. No event comes
+        earlier. It may turn out to be a boundary between two runs, with no event of any request."""
 
     @property
     def running(self) -> int:
@@ -113,11 +131,14 @@ class Batch:
         if request_id in self._requests:
             raise ValueError(f"request {request_id} is already in the batch")
         self._settle(now_s)
-        request = _Request(request_id, prompt_tokens, output_tokens)
-        if not self._waiting and self._has_room(request):
-            self._cut_run()
-        self._requests[request_id] = request
+        request = self._requests[request_id] = _Request(request_id, prompt_tokens, output_tokens)
+        is_next = not self._waiting and self._has_room(request)
         self._waiting.append(request)
+        if not self._run_steps:
+            self._run_start_s = now_s
+            self._form_run()
+        elif is_next:
+            self._cut_run()
 
     def cancel(self, request_id: int, now_s: float) -> None:
         """Forget a request: no more events of it, and its slot is free at the next step boundary.
@@ -132,22 +153,18 @@ class Batch:
             self._leaving.append(request)
             self._cut_run()
             return
-        if request is self._waiting[0]:
-            self._cut_run()  # the one behind it may fit
+        is_next = request is self._waiting[0]
         self._waiting.remove(request)
+        if is_next:
+            self._cut_run()  # the one behind it may fit
 
     def next_wakeup_s(self) -> float | None:
-        """Return when ``advance`` has something to do next, or ``None`` while idle; no event comes earlier.
-
-        It may turn out to be a boundary between two runs, with no event of any request.
-        """
-        if not self._run_steps and not self._form_run():
-            return None
-        return self._run_start_s + self._run_steps * self._step_s
+        """Return ``due_s``, or ``None`` while idle."""
+        return self.due_s if self._run_steps else None
 
     def next_step_s(self) -> float | None:
         """Return when the running step ends, or ``None`` while idle: for who wants every token and not only events."""
-        if not self._run_steps and not self._form_run():
+        if not self._run_steps:
             return None
         return self._run_start_s + min(self._steps_into_run() + 1, self._run_steps) * self._step_s
 
@@ -156,11 +173,8 @@ class Batch:
         if now_s < self._now_s:
             raise ValueError(f"time went back from {self._now_s} to {now_s}")
         events: list[BatchEvent] = []
-        while self._run_steps or self._form_run():
-            end_s = self._run_start_s + self._run_steps * self._step_s
-            if end_s > now_s:
-                break
-            self._end_run(end_s, events)
+        while self._run_steps and self.due_s <= now_s:
+            self._end_run(events)
         self._now_s = now_s
         return events
 
@@ -175,9 +189,7 @@ class Batch:
         return 1 + self._steps_done + self._steps_into_run() - request.first_step
 
     def _steps_into_run(self) -> int:
-        """Count the whole steps of the current run that have ended by now."""
-        if not self._run_steps:
-            return 0
+        """Count the whole steps of the current run that have ended by now; there is a run."""
         count = int((self._now_s - self._run_start_s) / self._step_s)
         # A quotient may round across a boundary; the products below are what boundaries are made of.
         if self._run_start_s + count * self._step_s > self._now_s:
@@ -185,12 +197,10 @@ class Batch:
         return count + (self._run_start_s + (count + 1) * self._step_s <= self._now_s)
 
     def _settle(self, now_s: float) -> None:
-        """Check that all until ``now_s`` has been told, and note where the next step starts."""
+        """Check that all until ``now_s`` has been told."""
         if now_s < self._now_s:
             raise ValueError(f"time went back from {self._now_s} to {now_s}")
-        if not self._run_steps and now_s > self._run_start_s and not self._form_run():
-            self._run_start_s = now_s
-        if self._run_start_s + self._run_steps * self._step_s < now_s:
+        if self.due_s < now_s:
             raise ValueError(f"advance to {now_s} first: the batch is at {self._now_s}")
         self._now_s = now_s
 
@@ -199,40 +209,41 @@ class Batch:
         ended = self._steps_into_run()
         if ended == self._run_steps:
             return
-        self._run_steps = ended
-        if self._run_start_s + ended * self._step_s == self._now_s:
-            self._end_run(self._now_s, [])  # within a run no request gets its first or last token
+        end_s = self._run_start_s + ended * self._step_s
+        if end_s == self._now_s:
+            self._run_steps = ended
+            self.due_s = end_s
+            self._end_run([])  # within a run no request gets its first or last token
         else:
-            self._run_steps += 1
+            self._run_steps = ended + 1
+            self.due_s = self._run_start_s + self._run_steps * self._step_s
 
     def _has_room(self, request: _Request) -> bool:
-        capacity = self.model.kv_capacity_tokens
-        has_slot = len(self._prefilling) + len(self._ends) < self.model.slots
+        capacity = self._kv_capacity
+        has_slot = len(self._prefilling) + len(self._ends) < self._slots
         return has_slot and (capacity is None or self._kv_used + request.kv_tokens <= capacity)
 
-    def _form_run(self) -> bool:
-        """Seat who fits and work out the next run; False if there is nothing to run."""
+    def _form_run(self) -> None:
+        """Seat who fits and work out the next run, if there is anything to run."""
         if self._leaving:
             self._release_cancelled()
         if self._waiting:
             self._seat()
-        if not self._prefilling and not self._ends:
-            return False
-        model = self.model
-        steps = self._ends[0][0] - self._steps_done if self._ends else 0
+        prefilling, ends = self._prefilling, self._ends
+        steps = ends[0][0] - self._steps_done if ends else 0
         prefill = 0
-        if self._prefilling:
-            head_left = self._prefilling[0].prompt_left
+        if prefilling:
             # Steps are alike while the first prompt fills the chunk alone; the one it shares with others is not.
-            alike = max(1, head_left // model.prefill_chunk_tokens)
-            steps = min(steps, alike) if steps else alike
-            prefill = min(model.prefill_chunk_tokens, self._prompt_left)
+            alike = prefilling[0].prompt_left // self._chunk_tokens or 1
+            steps = alike if not steps or alike < steps else steps
+            prefill = self._chunk_tokens if self._chunk_tokens < self._prompt_left else self._prompt_left
         self._run_steps = steps
         self._step_prefill = prefill
-        self._step_s = (
-            model.step_base_s + model.step_s_per_running * len(self._ends) + model.prefill_s_per_token * prefill
-        )
-        return True
+        if steps:
+            self._step_s = self._step_base_s + self._s_per_running * len(ends) + self._s_per_prompt_token * prefill
+            self.due_s = self._run_start_s + steps * self._step_s
+        else:
+            self.due_s = _NEVER
 
     def _seat(self) -> None:
         """Move waiting requests into free slots; the first that does not fit holds back those behind it."""
@@ -252,33 +263,38 @@ class Batch:
         self._ends = [end for end in self._ends if end[1] not in gone]
         heapq.heapify(self._ends)
 
-    def _end_run(self, end_s: float, events: list[BatchEvent]) -> None:
-        """Account for all steps of the current run and tell whose first or last token came with them."""
-        self._steps_done += self._run_steps
-        prefilled = self._run_steps * self._step_prefill
-        self._prompt_left -= prefilled
-        self._run_start_s = end_s
-        self._run_steps = 0
-        while prefilled:
-            request = self._prefilling[0]
-            share = min(prefilled, request.prompt_left)
-            prefilled -= share
-            request.prompt_left -= share
-            if not request.prompt_left:
-                del self._prefilling[0]
-                self._first_token(request, end_s, events)
+    def _end_run(self, events: list[BatchEvent]) -> None:
+        """Account for all steps of the current run, tell whose first or last token came with them, form the next."""
+        steps, at_s = self._run_steps, self.due_s
+        self._steps_done = done = self._steps_done + steps
+        self._run_start_s = at_s
+        if self._step_prefill:
+            self._prefilled(steps * self._step_prefill, at_s, events)
         ends = self._ends
-        while ends and ends[0][0] <= self._steps_done:
+        while ends and ends[0][0] <= done:
             request = heapq.heappop(ends)[2]
             self._kv_used -= request.kv_tokens
-            if request not in self._leaving:
-                del self._requests[request.request_id]
-                events.append(BatchEvent(end_s, request.request_id, True))
-            else:
+            if self._leaving and request in self._leaving:
                 self._leaving.remove(request)
+            else:
+                del self._requests[request.request_id]
+                events.append(BatchEvent(at_s, request.request_id, True))
+        self._form_run()
 
-    def _first_token(self, request: _Request, at_s: float, events: list[BatchEvent]) -> None:
-        request.first_step = self._steps_done
-        heapq.heappush(self._ends, (self._steps_done + request.output_tokens - 1, request.request_id, request))
-        if request not in self._leaving:
-            events.append(BatchEvent(at_s, request.request_id, False))
+    def _prefilled(self, tokens: int, at_s: float, events: list[BatchEvent]) -> None:
+        """Take so many tokens off the prompts, first come first served; one that is done has its first token."""
+        self._prompt_left -= tokens
+        prefilling = self._prefilling
+        while tokens:
+            request = prefilling[0]
+            if tokens < request.prompt_left:
+                request.prompt_left -= tokens
+                return
+            tokens -= request.prompt_left
+            request.prompt_left = 0
+            del prefilling[0]
+            request.first_step = self._steps_done
+            last_step = self._steps_done + request.output_tokens - 1
+            heapq.heappush(self._ends, (last_step, request.request_id, request))
+            if not self._leaving or request not in self._leaving:
+                events.append(BatchEvent(at_s, request.request_id, False))

@@ -35,9 +35,12 @@ class EngineModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def answer_tokens(self, prompt_tokens: int, output_tokens: int) -> int:
         """Return how many of the wanted tokens fit beside the prompt; 0 if the prompt alone is too long."""
-        limits = [limit for limit in (self.context_tokens, self.kv_capacity_tokens) if limit is not None]
-        room = min(limits) - prompt_tokens if limits else output_tokens
-        return max(0, min(output_tokens, room))
+        room, capacity = self.context_tokens, self.kv_capacity_tokens
+        if room is None or (capacity is not None and capacity < room):
+            room = capacity
+        if room is None or output_tokens <= room - prompt_tokens:
+            return output_tokens
+        return max(0, room - prompt_tokens)
 
 
 class BatchEvent(msgspec.Struct, frozen=True, gc=False):

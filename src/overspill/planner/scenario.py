@@ -11,9 +11,10 @@ from overspill.core.types import Policy, TargetSpec
 from overspill.errors import ConfigError, UnknownName
 from overspill.perf.engine_model import EngineModel
 from overspill.planner.bills import Bills
-from overspill.planner.figures import Promise, Tally
+from overspill.planner.figures import Promise
 from overspill.planner.simulated import SimulatedRequest, TargetModel
 from overspill.planner.simulator import Simulator
+from overspill.planner.tally import Tally
 from overspill.planner.workload import TraceRequest
 
 _UNBOUNDED_SLOTS = 4096

@@ -9,7 +9,8 @@ from tests.unit.core.making import World, arrived, cloud, local, only_end, polic
 from overspill.core.events import Arrived, Finished, PolicyChanged, TargetChanged, TargetReported
 from overspill.core.options import Wait
 from overspill.core.queueing import Request
-from overspill.core.routing import RouteTable, Survey, decide, expected_usd, spill_reason, start_at_home, tie_break
+from overspill.core.routing import RouteTable, Survey, decide, expected_usd, spill_reason, tie_break
+from overspill.core.short_way import start_at_home
 from overspill.core.target import TargetState
 from overspill.core.types import (
     BreakerPolicy,

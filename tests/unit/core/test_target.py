@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.core.making import cloud, local
+from tests.unit.core.making import World, cloud, local
 
 from overspill.core.events import TargetReported
 from overspill.core.target import Attempt, TargetState
@@ -160,9 +160,10 @@ def test_the_targets_own_token_count_corrects_ours() -> None:
     assert target.refusal(Surface.CHAT, 40, False, NOW) is None
 
 
-def test_the_longer_the_answer_the_longer_it_holds_its_slot() -> None:
-    target = state(local(ttft_s=0.2))
-    assert target.service_s(10, 100, NOW) == pytest.approx(0.2 + 100 * 0.01)
+def test_the_longer_the_answer_the_longer_it_is_expected_to_hold_its_slot() -> None:
+    world = World(local(ttft_s=0.2))
+    start = world.start(max_tokens=100)
+    assert world.controller.targets["gpu"].running[start.attempt_id].expected_s == pytest.approx(0.2 + 100 * 0.01)
 
 
 def test_a_new_specification_keeps_what_was_learned_and_what_the_engine_said() -> None:

@@ -7,8 +7,9 @@ from tests.unit.core.making import cloud, local, policy
 
 from overspill.core.types import Outcome, Price, RejectReason, Spill, Tariff
 from overspill.planner.bills import Bills, unpriced
-from overspill.planner.figures import Promise, Tally, tpot_of
+from overspill.planner.figures import Promise, tpot_of
 from overspill.planner.simulated import LostAttempt, SimulatedRequest
+from overspill.planner.tally import Tally
 
 DONE = Outcome.COMPLETED
 

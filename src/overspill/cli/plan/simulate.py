@@ -26,9 +26,10 @@ from overspill.cli.plan.showing import console_for, print_json
 from overspill.errors import ConfigError
 from overspill.planner.bills import unpriced
 from overspill.planner.checking import Checked, check
-from overspill.planner.figures import Figures, Spread, Tally
+from overspill.planner.figures import Figures, Spread
 from overspill.planner.recorded import Measured, Recorded, measure, read_recorded
 from overspill.planner.scenario import Scenario, told
+from overspill.planner.tally import Tally
 from overspill.units import format_duration
 
 _FILE = click.Path(exists=True, dir_okay=False)
