@@ -6,7 +6,6 @@ A head is judged before the body is read: a web page's or a browser's question, 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import secrets
 import time
 from collections.abc import Callable
@@ -60,7 +59,7 @@ class App:
         self._store_bodies = store_bodies
         self._wall_clock = wall_clock
         self._id_prefix = f"req-{secrets.token_hex(6)}-"
-        self._numbers = itertools.count(1)
+        self._number = 0
         self.lines = AnswerLines()
         self._pages = Pages(driver, metrics, version, self._next_id)
 
@@ -71,7 +70,8 @@ class App:
             self.guard, self.cors = guard, Cors(guard)
 
     def _next_id(self) -> str:
-        return f"{self._id_prefix}{next(self._numbers):x}"
+        self._number += 1
+        return f"{self._id_prefix}{self._number}"
 
     def check_head(self, request: HttpRequest) -> tuple[int, Headers, bytes] | None:
         """Refuse a request by its head alone: no key or a foreign web page, no such path, or the wrong method."""
@@ -135,7 +135,7 @@ class App:
             self._pages.answer(exchange, self.keyring.identify(exchange.request.headers) or ANONYMOUS)
 
     def _submit(self, exchange: Exchange, caller: Caller) -> None:
-        request_id = f"{self._id_prefix}{next(self._numbers):x}"
+        request_id = self._next_id()
         try:
             request = read_request(caller.surface_name, exchange.request.body)
         except WireError as error:

@@ -6,15 +6,17 @@ request that has none of the fields that differ between targets, and no thoughts
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from overspill.core.types import Surface
 from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.pseudonyms import Pseudonyms
+from overspill.gateway.rescue import Resumption
 from overspill.gateway.thoughts import Thoughts
 from overspill.wire import bounds, effort
+from overspill.wire.chat import rewrite
 from overspill.wire.folding import fold_system
 from overspill.wire.form import ChatForm, History, ThinkingForm
 from overspill.wire.history import may_need_repair, thought_of_answer, write_history
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
     from overspill.gateway.relay import Relay
 
 _USERS = ("user_id", "safety_identifier", "user")
-_DIFFERING = effort.FIELDS | bounds.FIELDS | {*_USERS, "metadata"}
-_RETIRED = effort.RETIRED
-_AS_IS = History.AS_IS
+DIFFERING: Final = effort.FIELDS | bounds.FIELDS | {*_USERS, "metadata"}
+_RETIRED: Final = effort.RETIRED
+_AS_IS: Final = History.AS_IS
+_EMBEDDINGS: Final = Surface.EMBEDDINGS
 
 _decode = msgspec.json.Decoder().decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -43,12 +46,15 @@ class Asking:
 
     def write(self, request: WireRequest, target: LiveTarget, model: str, key_id: str, is_outside: bool) -> WireRequest:
         """Return a chat request as ``target`` wants it under the name ``model``; the same object if it is right."""
+        is_usual = request.is_usual and request.model not in _RETIRED
+        rule = target.history_of(model)
+        if is_usual and rule is _AS_IS and request.native is None:
+            return request  # nearly all
         said: dict[str, Any] = {}
         gone: list[str] = []
         fields = request.fields
-        if request.model in _RETIRED or not _DIFFERING.isdisjoint(fields):
+        if not is_usual and (request.model in _RETIRED or not DIFFERING.isdisjoint(fields)):
             self._options(request, target.form, model, key_id, is_outside, said, gone)
-        rule = target.history_of(model)
         if rule is not _AS_IS:
             messages = bytes(fields["messages"])
             if may_need_repair(messages):
@@ -82,7 +88,7 @@ class Asking:
         if not changed:
             return request
         written = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in changed.items()}
-        return msgspec.structs.replace(request, native={**native, **written})
+        return request.saying(native={**native, **written})
 
     def learn(self, relay: Relay, key_id: str, *, is_bound: bool) -> None:
         """Remember the thought of a whole answer that calls tools."""
@@ -144,11 +150,22 @@ class Asking:
             gone.append(field)
 
 
+def body_of(
+    request: WireRequest, surface: Surface, model: str, *, is_stream: bool, resumption: Resumption | None
+) -> bytes:
+    """Return what to send a target. A stream always asks for usage: the ledger needs it even if the client does not."""
+    if resumption is not None:
+        return resumption.continuation.body
+    if is_stream and surface is not _EMBEDDINGS:
+        return rewrite(request, model=model, stream=True, include_usage=True)
+    return rewrite(request, model=model)
+
+
 def _changed(request: WireRequest, said: dict[str, Any], gone: list[str]) -> WireRequest:
     fields = {name: value for name, value in request.fields.items() if name not in gone}
     for name, value in said.items():
         fields[name] = value if isinstance(value, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(value))
-    return msgspec.structs.replace(request, fields=fields)
+    return request.saying(fields=fields)
 
 
 def _text_in(fields: dict[str, msgspec.Raw], name: str) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from overspill.core.commands import StartAttempt
 from overspill.core.types import FailureKind, Surface
 from overspill.features import BITS, Feature
@@ -11,7 +13,8 @@ from overspill.gateway.rescue import Resumption
 from overspill.wire.answers import ErrorBody, Usage
 from overspill.wire.request import Request as WireRequest
 
-_WHOLE_ONLY = BITS[Feature.LOGPROBS] | BITS[Feature.TOOLS]
+_EMBEDDINGS: Final = Surface.EMBEDDINGS
+_WHOLE_ONLY: Final = BITS[Feature.LOGPROBS] | BITS[Feature.TOOLS]
 """What llama.cpp gives together in a whole answer, and refuses in a stream."""
 
 
@@ -19,8 +22,9 @@ def asks_stream(request: WireRequest, target: LiveTarget, surface: Surface) -> b
     """Tell whether a target is asked to stream; a client that wants one body is served by a stream too."""
     if request.stream:
         return True
-    is_best_whole = request.needs & _WHOLE_ONLY == _WHOLE_ONLY
-    return target.streams_whole and surface is not Surface.EMBEDDINGS and not is_best_whole
+    if not target.streams_whole or surface is _EMBEDDINGS:
+        return False
+    return request.needs & _WHOLE_ONLY != _WHOLE_ONLY
 
 
 class Attempt:
@@ -42,6 +46,7 @@ class Attempt:
         "is_stream",
         "is_whole",
         "kept",
+        "model",
         "request",
         "resumption",
         "started_at",
@@ -63,6 +68,8 @@ class Attempt:
         resumption: Resumption | None = None,
     ) -> None:
         self.command = command
+        self.model = command.model or request.model
+        """The name that the target is asked for: the route's, or the client's own where the route names none."""
         self.target = target
         self.surface = surface
         self.request = request
@@ -91,8 +98,3 @@ class Attempt:
         self.error: ErrorBody | None = None
         self.answered_model: str | None = None
         """The model that the answer itself names."""
-
-    @property
-    def model(self) -> str:
-        """The name that the target is asked for: the route's, or the client's own where the route names none."""
-        return self.command.model or self.request.model

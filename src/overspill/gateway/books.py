@@ -6,6 +6,8 @@ counted from the same records, many at a time, so that the counting runs in a lo
 
 from __future__ import annotations
 
+from typing import Final
+
 from overspill.core.cost import Billing, cost_usd
 from overspill.core.types import FailureKind, Outcome, Price, RejectReason, TargetSpec
 from overspill.gateway.answer_lines import CACHE
@@ -18,12 +20,24 @@ from overspill.ledger.writer import LedgerWriter
 from overspill.telemetry.metrics import Metrics
 from overspill.wire.answers import Usage
 
-_POST_AT = 64
-"""Records of one kind that wait to be counted, at most; a scrape counts what there is."""
-_CUT_OFF = frozenset({Outcome.CLIENT_GONE, Outcome.SHUTDOWN})
+_POST_AT: Final = 64
+"""Ends of one kind that wait to be counted, at most; a scrape counts what there is."""
+_COMPLETED: Final = Outcome.COMPLETED
+_CLIENT_GONE: Final = Outcome.CLIENT_GONE
+_FINISHED: Final = AttemptOutcome.FINISHED
+_FAILED: Final = AttemptOutcome.FAILED
+_CANCELLED: Final = AttemptOutcome.CANCELLED
+_CUT_OFF: Final = frozenset({Outcome.CLIENT_GONE, Outcome.SHUTDOWN})
 """The client has no whole answer, and nobody's."""
-_UNANSWERED = frozenset({Outcome.REJECTED, Outcome.EVICTED, Outcome.FAILED})
+_UNANSWERED: Final = frozenset({Outcome.REJECTED, Outcome.EVICTED, Outcome.FAILED})
 """The client has an error of ours; what the last attempt brought never reached it."""
+
+_AttemptEnd = tuple[str, AttemptOutcome, int | None, int | None, float | None]
+"""Target, outcome, prompt tokens, output tokens, cost."""
+_RequestEnd = tuple[
+    str, str | None, Outcome, RejectReason | FailureKind | None, float, float | None, float | None, float
+]
+"""Route, target, outcome, reason, seconds of waiting, to the first token, per token, to the end."""
 
 
 class Bookkeeper:
@@ -35,8 +49,8 @@ class Bookkeeper:
         self._store_bodies = store_bodies
         self._billing: dict[str, Billing] = {}
         self._decisions: list[float] = []
-        self._attempts: list[AttemptRecord] = []
-        self._requests: list[RequestRecord] = []
+        self._attempts: list[_AttemptEnd] = []
+        self._requests: list[_RequestEnd] = []
 
     def set_prices(self, targets: tuple[TargetSpec, ...]) -> None:
         """Take the prices of a new policy. A target that is gone keeps its price: attempts on it may still run."""
@@ -59,11 +73,11 @@ class Bookkeeper:
     def attempt(self, session: Session, relay: Relay) -> None:
         """Write an attempt that has ended; its cost is added to the session's."""
         if relay.failure is not None:
-            outcome = AttemptOutcome.FAILED
+            outcome = _FAILED
         elif relay.is_whole:
-            outcome = AttemptOutcome.FINISHED
+            outcome = _FINISHED
         else:
-            outcome = AttemptOutcome.CANCELLED
+            outcome = _CANCELLED
         usage = relay.usage
         prompt_tokens = cached_tokens = output_tokens = None
         if usage is not None:
@@ -100,7 +114,7 @@ class Bookkeeper:
             None if relay.resumption is None else relay.resumption.continuation.seam.characters,
             relay.answered_model,
         )
-        self._attempts.append(record)
+        self._attempts.append((target_id, outcome, prompt_tokens, output_tokens, cost))
         if self._ledger is not None:
             self._ledger.add_attempt(record)
 
@@ -109,23 +123,26 @@ class Bookkeeper:
     ) -> None:
         """Write a request that has its final answer."""
         relay = None if outcome in _UNANSWERED else session.relay
-        usage = None if relay is None else whole_usage(relay.usage, relay.resumption)
+        usage = None if relay is None else relay.usage
+        if relay is not None and relay.resumption is not None:
+            usage = whole_usage(usage, relay.resumption)
         first_at = None if relay is None else session.first_token_at or relay.first_token_at
         output_tokens = _output_tokens(session, relay, usage)
         e2e_s = now - session.arrived_at
         ttft_s = None if first_at is None else first_at - session.arrived_at
         tpot_s = _tpot_s(first_at, now, output_tokens)
         target_id = relay.command.target_id if relay is not None and outcome not in _CUT_OFF else None
-        request, wishes = session.request, session.wishes
+        queue_wait_s = session.queue_wait_s if session.attempts else e2e_s
+        request = session.request
         record = RequestRecord(
             session.request_id,
             session.arrived_wall_s,
             request.model,
             session.route_pattern,
-            session.request.surface,
+            request.surface,
             session.key_id,
             request.stream,
-            wishes.priority,
+            session.wishes.priority,
             session.local_only_by is not None,
             request.prompt_tokens,
             None if usage is None else usage.prompt_tokens,
@@ -138,7 +155,7 @@ class Bookkeeper:
             session.spill,
             target_id,
             session.attempts,
-            session.queue_wait_s if session.attempts else e2e_s,
+            queue_wait_s,
             ttft_s,
             tpot_s,
             e2e_s,
@@ -151,6 +168,10 @@ class Bookkeeper:
             session.exchange.request.client_request_id,
             session.exchange.request.peer,
         )
+        if session.rescues or session.unrescued is not None:
+            unrescued = None if session.unrescued is None else session.unrescued.value
+            self._metrics.rescued(session.rescues, unrescued)
+        self._requests.append((session.route_pattern, target_id, outcome, reason, queue_wait_s, ttft_s, tpot_s, e2e_s))
         self._written(session, record)
 
     def answered_again(self, session: Session, kept: KeptAnswer, now: float) -> None:
@@ -173,7 +194,7 @@ class Bookkeeper:
             None if usage is None else usage.output_tokens,
             None if usage is None else usage.reasoning_tokens,
             request.max_tokens,
-            Outcome.COMPLETED,
+            _COMPLETED,
             None,
             None,
             CACHE,
@@ -191,12 +212,13 @@ class Bookkeeper:
             session.exchange.request.client_request_id,
             session.exchange.request.peer,
         )
+        self._requests.append((session.route_pattern, CACHE, _COMPLETED, None, 0.0, e2e_s, None, e2e_s))
         self._written(session, record)
 
     def _written(self, session: Session, record: RequestRecord) -> None:
-        self._requests.append(record)
         if self._ledger is not None:
-            self._keep_bodies(self._ledger, session)
+            if self._store_bodies:
+                self._keep_bodies(self._ledger, session)
             self._ledger.add_request(record)
         if len(self._requests) >= _POST_AT or len(self._attempts) >= _POST_AT:
             self.post()
@@ -209,29 +231,19 @@ class Bookkeeper:
         metrics = self._metrics
         for elapsed_s in decisions:
             metrics.decided(elapsed_s)
-        for attempt in attempts:
-            metrics.attempt_ended(
-                attempt.target_id, attempt.outcome.value, attempt.prompt_tokens, attempt.output_tokens, attempt.cost_usd
-            )
-        for request in requests:
-            self._count(request)
-
-    def _count(self, request: RequestRecord) -> None:
-        metrics, outcome, reason = self._metrics, request.outcome, request.reason
-        if outcome is Outcome.COMPLETED and request.target_id is not None:
-            metrics.answered(
-                request.route, request.target_id, request.queue_wait_s, request.ttft_s, request.tpot_s, request.e2e_s
-            )
-        elif outcome is Outcome.CLIENT_GONE:
-            metrics.client_left()
-        if request.rescues or request.unrescued is not None:
-            metrics.rescued(request.rescues, None if request.unrescued is None else request.unrescued.value)
-        metrics.request_ended(request.route, outcome.value, reason.value if isinstance(reason, RejectReason) else None)
+        for target, result, prompt_tokens, output_tokens, cost in attempts:
+            metrics.attempt_ended(target, result._value_, prompt_tokens, output_tokens, cost)
+        for route, target_id, outcome, reason, queue_wait_s, ttft_s, tpot_s, e2e_s in requests:
+            if outcome is _COMPLETED and target_id is not None:
+                metrics.answered(route, target_id, queue_wait_s, ttft_s, tpot_s, e2e_s)
+            elif outcome is _CLIENT_GONE:
+                metrics.client_left()
+            rejected = None if reason is None or not isinstance(reason, RejectReason) else reason._value_
+            metrics.request_ended(route, outcome._value_, rejected)
 
     def _keep_bodies(self, ledger: LedgerWriter, session: Session) -> None:
-        if self._store_bodies:
-            answer = bytes(session.answer or b"")
-            ledger.add_body(BodyRecord(session.request_id, session.exchange.request.body, answer))
+        answer = bytes(session.answer or b"")
+        ledger.add_body(BodyRecord(session.request_id, session.exchange.request.body, answer))
 
 
 def _cost(

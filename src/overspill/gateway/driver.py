@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
 from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject, StartAttempt
 from overspill.core.controller import Controller
@@ -51,10 +51,13 @@ from overspill.wire.request import Request as WireRequest
 log = logging.getLogger("overspill.driver")
 
 Recorder = Callable[[float, AnyEvent, list[AnyCommand]], None]
+_monotonic: Final = time.monotonic
+_CHAT: Final = Surface.CHAT
+_COMPLETED: Final = Outcome.COMPLETED
 _SWEEP_S = 1.0
 _CLOCK_SLACK_S = 1.0
 """A wall clock that has moved by no more than this is not told: windows of budgets are hours at least."""
-_TIMED_EVERY = 8
+_TIMED_EVERY: Final = 8
 """One event in so many is timed: the clock and the counting cost each event time, and a sample tells the same."""
 
 
@@ -107,7 +110,7 @@ class Driver:
         self._commit_deadline_s = commit_deadline_s
         self._heartbeat_s = heartbeat_s
         self.rejoining = Rejoining(linger_s)
-        self._epoch = time.monotonic()  # and not the loop's clock, which uvloop keeps at milliseconds
+        self._epoch = _monotonic()  # and not the loop's clock, which uvloop keeps at milliseconds
         self._handled = 0
         self._handled_at = 0.0
         self._sessions: dict[str, Session] = {}
@@ -124,7 +127,7 @@ class Driver:
 
     def now(self) -> float:
         """Return seconds since this driver was made: the controller's clock, which never goes back."""
-        return time.monotonic() - self._epoch
+        return _monotonic() - self._epoch
 
     @property
     def open_sessions(self) -> int:
@@ -204,12 +207,12 @@ class Driver:
         self._set_alarm()
 
     def _handle(self, event: AnyEvent) -> None:
-        began = time.monotonic()
+        began = _monotonic()
         now = self._handled_at = began - self._epoch
         commands = self.controller.handle(event, now)
         self._handled += 1
         if self._handled % _TIMED_EVERY == 0:
-            self._books.decided(time.monotonic() - began)
+            self._books.decided(_monotonic() - began)
         if self._recorder is not None:
             self._recorder(now, event, commands)
         for command in commands:
@@ -265,7 +268,7 @@ class Driver:
         Raises ``CannotContinue`` if it was to go on with an answer and cannot.
         """
         request, surface = session.request, session.surface
-        is_chat = surface is Surface.CHAT
+        is_chat = surface is _CHAT
         kept: Kept | None = None
         resumption: Resumption | None = None
         is_outside = command.target_id in self._outside
@@ -285,7 +288,7 @@ class Driver:
         elif request.stream and (command.is_kept or (is_chat and request.has_tools)):
             kept = Kept(request, is_chat=is_chat, is_for_rescue=command.is_kept)
         # A whole answer is looked at when it has come: see ``Relay._read_whole``.
-        is_late = target.is_auto and not asks_stream(request, target, surface)
+        is_late = target.is_auto and not (request.stream or asks_stream(request, target, surface))
         reader = None if is_late else target.reader(surface, request.n)
         if reader is None:
             return Relay(command, target, surface, request, session, self, kept=kept, resumption=resumption), asked
@@ -297,8 +300,11 @@ class Driver:
     def _book_ended(self, session: Session) -> None:
         """Write down the attempts of a request that are over, while it goes on."""
         for relay in session.ended():
-            self._relays.pop(relay.command.attempt_id, None)
-            self._books.attempt(session, relay)
+            self._book(session, relay)
+
+    def _book(self, session: Session, relay: Relay) -> None:
+        self._relays.pop(relay.command.attempt_id, None)
+        self._books.attempt(session, relay)
 
     def _cancel(self, command: CancelAttempt) -> None:
         relay = self._relays.get(command.attempt_id)
@@ -311,7 +317,7 @@ class Driver:
         if relay is not None:
             session.choose(relay)
         session.unrescued = command.unrescued
-        if relay is not None and session.request.has_tools and command.outcome is Outcome.COMPLETED:
+        if relay is not None and session.request.has_tools and command.outcome is _COMPLETED:
             self.asking.learn(relay, session.key_id, is_bound=session.local_only_by is not None)
         session.complete(command)
         self._settle(session, command.outcome, command.failure)
@@ -331,12 +337,13 @@ class Driver:
 
     def _settle(self, session: Session, outcome: Outcome, reason: RejectReason | FailureKind | None) -> None:
         """Write the last attempt and the request, and forget both."""
-        for relay in (session.rival, session.relay):
-            if relay is not None:
-                self._relays.pop(relay.command.attempt_id, None)
-                self._books.attempt(session, relay)
+        if session.rival is not None:
+            self._book(session, session.rival)
+        if session.relay is not None:
+            self._book(session, session.relay)
         self._books.request(session, outcome, reason, self._handled_at)
-        self.rejoining.ended(session, self._handled_at)
+        if session.comeback is not None:
+            self.rejoining.ended(session, self._handled_at)
         # Each knows the other: without this only the garbage collector would free them.
         session.relay = session.rival = None
         if not self._sessions and self._idle is not None and not self._idle.done():

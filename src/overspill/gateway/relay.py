@@ -7,10 +7,13 @@ Progress is counted in tokens: comments, blank lines, role-only and empty deltas
 
 from __future__ import annotations
 
+from typing import Final
+
 from overspill.core.commands import StartAttempt
 from overspill.core.events import Cut, Failed, Finished, FirstToken, Progress, Queued
 from overspill.core.types import FailureKind, Surface
 from overspill.errors import WireError
+from overspill.gateway.asking import body_of
 from overspill.gateway.attempt import Attempt
 from overspill.gateway.http.client import HttpClient
 from overspill.gateway.http.client_call import ClientCall
@@ -20,7 +23,7 @@ from overspill.gateway.live_target import LiveTarget
 from overspill.gateway.pace import Pace
 from overspill.gateway.passage import StraightPassage
 from overspill.gateway.ports import Reporter, Sink
-from overspill.gateway.rescue import DONE, Resumption, body_of, cut_of
+from overspill.gateway.rescue import DONE, Resumption, cut_of
 from overspill.gateway.verdict import FAULTS, OUT_OF_RESOURCES, Body, content_type, error_of, failure_of
 from overspill.pools.upstreams.protocol import Failure
 from overspill.wire.aggregate import Aggregator, AnswerTooLong
@@ -29,16 +32,18 @@ from overspill.wire.answers import Chunk, ErrorBody, MalformedChunk, Whole
 from overspill.wire.chunks import PLAIN_TOKEN, is_done, read_chunk, read_whole
 from overspill.wire.form import ReasoningForm
 from overspill.wire.http import HttpCall
-from overspill.wire.reasoning import ReasoningReader, may_think
+from overspill.wire.reasoning import ReasoningReader
 from overspill.wire.request import Request as WireRequest
 from overspill.wire.splice import Diverged
 from overspill.wire.sse import Event as SseEvent
 from overspill.wire.sse import SseDecoder, SseTooLong
 
-_ERROR_BODY_BYTES = 64 * 1024
-_WHOLE_BODY_BYTES = 64 * 1024 * 1024
-_HELD_BYTES = 1024 * 1024
+_ERROR_BODY_BYTES: Final = 64 * 1024
+_WHOLE_BODY_BYTES: Final = 64 * 1024 * 1024
+_HELD_BYTES: Final = 1024 * 1024
 """Most that a stream may send before its first token; roles and empty deltas are a few hundred bytes."""
+
+_CHAT: Final = Surface.CHAT
 
 
 class Relay(Attempt):
@@ -392,11 +397,12 @@ class Relay(Attempt):
 
     def _read_whole(self) -> Whole:
         """Read the whole body; raise ``MalformedChunk`` if it is none."""
-        body = self.body()
-        if self.target.is_auto and not self.is_stream and may_think(body) and self.surface is Surface.CHAT:
-            body = ReasoningReader(ReasoningForm.AUTO, self.request.n).whole(body)
+        whole = read_whole(self.body())
+        if whole.has_thought and self.target.is_auto and not self.is_stream and self.surface is _CHAT:
+            body = ReasoningReader(ReasoningForm.AUTO, self.request.n).whole(self.body())
             self._body.replace(body)
-        return read_whole(body)
+            return read_whole(body)
+        return whole
 
     def _whole_ended(self) -> None:
         try:
@@ -475,7 +481,7 @@ class Relay(Attempt):
     def _end(self) -> None:
         if self.ended_at is None:
             self.ended_at = self._reporter.now()
-        if self._call is not None:
+        if self._call is not None and self._passage is not None:
             self._call.set_passage(None)
 
     def tail(self) -> bytes:

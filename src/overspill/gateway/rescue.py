@@ -12,7 +12,6 @@ from overspill.core.types import RescueRefusal, Surface
 from overspill.gateway.kept import Kept
 from overspill.gateway.live_target import LiveTarget
 from overspill.wire.answers import Usage
-from overspill.wire.chat import rewrite
 from overspill.wire.continuation import CannotContinue, Continuation, check_request, check_transcript, continue_answer
 from overspill.wire.contract import NO_CONTRACT
 from overspill.wire.request import Request as WireRequest
@@ -47,17 +46,6 @@ def resume(
     is_chat = surface is Surface.CHAT
     continuation = continue_answer(request, transcript, contract, model=model, is_chat=is_chat)
     return Resumption(continuation, Splicer(continuation.seam, transcript), broken_on)
-
-
-def body_of(
-    request: WireRequest, surface: Surface, model: str, *, is_stream: bool, resumption: Resumption | None
-) -> bytes:
-    """Return what to send a target. A stream always asks for usage: the ledger needs it even if the client does not."""
-    if resumption is not None:
-        return resumption.continuation.body
-    if is_stream and surface is not Surface.EMBEDDINGS:
-        return rewrite(request, model=model, stream=True, include_usage=True)
-    return rewrite(request, model=model)
 
 
 def cut_of(kept: Kept, request: WireRequest) -> Cut:

@@ -7,7 +7,7 @@ the bytes. Nothing is committed to the client before the first token, so until t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from overspill.gateway.relay import Relay
 
 
-_PATIENCE = Patience()
+_PATIENCE: Final = Patience()
+_COMPLETED: Final = Outcome.COMPLETED
 
 
 class Session:
@@ -318,10 +319,11 @@ class Session:
 
     def complete(self, command: Complete) -> None:
         """Give the answer that the controller decided on."""
+        if command.outcome is _COMPLETED:
+            self._whole()
+            self._keep()
+            return
         match command.outcome:
-            case Outcome.COMPLETED:
-                self._whole()
-                self._keep()
             case Outcome.BROKEN:
                 self._broken(command)
             case Outcome.CLIENT_ERROR:

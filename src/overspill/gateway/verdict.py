@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from overspill.core.types import FailureKind, Surface
 from overspill.gateway.http.fault import FaultKind
 from overspill.wire.answers import ErrorBody, MalformedChunk, Whole
 from overspill.wire.chunks import read_whole
 
-OUT_OF_RESOURCES = "insufficient_system_resource"
+OUT_OF_RESOURCES: Final = "insufficient_system_resource"
 """DeepSeek's finish reason for an answer that it broke off (api-docs.deepseek.com, chat completion)."""
 FAULTS = {
     FaultKind.CUT: FailureKind.CUT,
@@ -53,7 +55,8 @@ class Body:
 
     def whole(self) -> bytes:
         """Return all of it."""
-        return bytes(self._bytes)
+        whole = self._bytes
+        return whole if isinstance(whole, bytes) else bytes(whole)
 
 
 def failure_of(whole: Whole, surface: Surface, max_tokens: int | None) -> FailureKind | None:

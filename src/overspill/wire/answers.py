@@ -53,6 +53,8 @@ class Whole(msgspec.Struct, frozen=True, gc=False):
     error: ErrorBody | None = None
     model: str | None = None
     """What it says that it came from."""
+    has_thought: bool = False
+    """True if there is a thought in another form than the normal one, as far as a field or a tag tells."""
 
 
 class Text(msgspec.Struct, gc=False):

@@ -7,25 +7,27 @@ differ between servers, so all that does not decide the shape is read leniently:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from overspill.wire.answered import LONGEST_MODEL
 from overspill.wire.answers import Chunk, ChunkHead, ErrorBody, MalformedChunk, Text, Usage, Whole, WholeHead
+from overspill.wire.tags import OPEN
 
 _T = TypeVar("_T")
-_MAX_COUNT = 2**53
+_MAX_COUNT: Final = 2**53
+_TAG_CHARACTERS: Final = len(OPEN)
 
 
-_decode_chunk = msgspec.json.Decoder(ChunkHead).decode
-_decode_whole = msgspec.json.Decoder(WholeHead).decode
+_decode_chunk: Final = msgspec.json.Decoder(ChunkHead).decode
+_decode_whole: Final = msgspec.json.Decoder(WholeHead).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
-PLAIN_TOKEN = Chunk(has_token=True, has_choices=True)
+PLAIN_TOKEN: Final = Chunk(has_token=True, has_choices=True)
 """What nearly every chunk is read as, and always this object: immutable, so a reader may ask for it by ``is``."""
-_NO_TOKEN = Chunk(has_choices=True)
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_NO_TOKEN: Final = Chunk(has_choices=True)
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def is_done(data: bytes) -> bool:
@@ -75,12 +77,16 @@ def read_whole(body: bytes) -> Whole:
     usage = read_usage(head.usage)
     if choices and len(choices) == 1 and head.error is None:  # nearly every answer
         choice = choices[0]
-        has_content = bool(choice.text) or _has_content(choice.message)
-        return Whole(True, has_content, choice.finish_reason or None, usage, None, _name(head.model))
+        message = choice.message
+        has_content = bool(choice.text) or _has_content(message)
+        return Whole(
+            True, has_content, choice.finish_reason or None, usage, None, _name(head.model), _has_thought(message)
+        )
     if choices:
         has_content = any(bool(choice.text) or _has_content(choice.message) for choice in choices)
         finish_reason = next((choice.finish_reason for choice in choices if choice.finish_reason), None)
-        return Whole(True, has_content, finish_reason, usage, _error(head.error), _name(head.model))
+        has_thought = any(_has_thought(choice.message) for choice in choices)
+        return Whole(True, has_content, finish_reason, usage, _error(head.error), _name(head.model), has_thought)
     if head.data:
         return Whole(True, True, None, usage, _error(head.error), _name(head.model))
     return Whole(usage=usage, error=_error(head.error, None if usage else body))
@@ -112,6 +118,15 @@ def _has_content(text: Text | None) -> bool:
         or text.refusal
         or text.function_call
     )
+
+
+def _has_thought(message: Text | None) -> bool:
+    """Tell whether there is a thought under another name, or one in tags before the text."""
+    if message is None:
+        return False
+    content = message.content
+    is_tagged = isinstance(content, str) and content.lstrip()[:_TAG_CHARACTERS] == OPEN
+    return is_tagged or bool(message.reasoning or message.thinking)
 
 
 def read_usage(reported: Any) -> Usage | None:

@@ -67,7 +67,7 @@ class ReasoningReader:
     def whole(self, body: bytes) -> bytes:
         """Return a whole answer in the normal form; raise ``MalformedChunk`` if it is none."""
         form = self._form
-        if form in _TRANSPARENT or (form is ReasoningForm.AUTO and not may_think(body)):
+        if form in _TRANSPARENT:
             return body
         answer = _read(body)
         choices = answer.get("choices")
@@ -144,11 +144,6 @@ class ReasoningReader:
         tags = self._tags.values()
         if self._form not in _RENAMED and len(tags) == self._choices and all(tag.is_through for tag in tags):
             self._form = ReasoningForm.NONE
-
-
-def may_think(body: bytes) -> bool:
-    """Tell cheaply whether there may be a thought to be moved; to decode every answer would cost more than the rest."""
-    return b"think" in body or b'"reasoning"' in body  # a tag's brackets may be escaped
 
 
 def _has_other(data: bytes) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import Final
 
-OPEN = "<think>"
+OPEN: Final = "<think>"
 CLOSE = "</think>"
 _WHOLE = re.compile(r"\s*<think>\s*(.*?)\s*(?:</think>\s*(.*))?", re.DOTALL)
 _OPENED = re.compile(r"\s*(?:<think>)?\s*(.*?)\s*(?:</think>\s*(.*))?", re.DOTALL)

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from overspill.gateway.asking import Asking
+from overspill.gateway.asking import DIFFERING, Asking
 from overspill.gateway.live_target import LiveUpstream
 from overspill.gateway.pseudonyms import Pseudonyms
 from overspill.gateway.thoughts import Thoughts
 from overspill.pools.upstreams.openai_compat import OpenAICompatible
 from overspill.pools.upstreams.protocol import Account
-from overspill.wire.chat import parse_request
+from overspill.wire.chat import USUAL_FIELDS, parse_request
 from overspill.wire.form import ChatForm, History, ThinkingForm
 from overspill.wire.history import thought_of_answer
 from overspill.wire.http import Origin
@@ -147,7 +147,7 @@ def test_a_native_request_goes_out_as_it_came_but_for_its_users() -> None:
     native = {"model": "m", "metadata": {"user_id": "ann", "run": "7"}, "safety_identifier": "bob", "x": 1.50}
     raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in native.items()}
     plain = parse_request("chat", b'{"model":"m","messages":[{"role":"user"}]}')
-    request = msgspec.structs.replace(plain, native=raw)
+    request = plain.saying(native=raw)
     written = asking.write_native(request, "key", True).native
     assert written is not None
     said = {name: msgspec.json.decode(value) for name, value in written.items()}
@@ -159,7 +159,7 @@ def test_a_native_request_goes_out_as_it_came_but_for_its_users() -> None:
     assert list(said) == list(native)
     assert asking.write_native(request, "key", False) is request
     assert asking.write_native(plain, "key", True) is plain
-    nobody = msgspec.structs.replace(plain, native={"model": raw["model"]})
+    nobody = plain.saying(native={"model": raw["model"]})
     assert asking.write_native(nobody, "key", True) is nobody
 
 
@@ -170,3 +170,7 @@ def test_only_what_is_put_in_may_be_more_than_the_client_sent() -> None:
         live = target(history=rule)
         asked = asking.write(request, live, "m", "key", True)
         assert asking.has_recalled(request, asked, live, "m") is may
+
+
+def test_what_is_usual_differs_from_no_target_to_another() -> None:
+    assert DIFFERING.isdisjoint(USUAL_FIELDS)

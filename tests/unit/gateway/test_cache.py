@@ -73,9 +73,14 @@ def test_a_boundary_between_fields_cannot_be_moved() -> None:
 
 
 def test_surface_route_and_binding_are_part_of_the_key() -> None:
-    cache, request = cache_of("all"), request_of()
+    cache, fields = cache_of("all"), request_of().fields
     keys = {
-        cache.key(route, msgspec.structs.replace(request, surface=surface), "ann", bound)
+        cache.key(
+            route,
+            Request(fields=fields, model="m", prompt_tokens=1, text_prefix_crc=0, surface=surface),
+            "ann",
+            bound,
+        )
         for surface in ("chat", "messages")  # a kept answer is in its client's form
         for route in ("m", "*")
         for bound in (True, False)

@@ -11,9 +11,10 @@ from tests.support.continuing import PREFILL
 from overspill.core.commands import StartAttempt
 from overspill.core.events import Cut
 from overspill.core.types import RescueRefusal, Surface
+from overspill.gateway.asking import body_of
 from overspill.gateway.kept import Kept
 from overspill.gateway.live_target import LiveEngine
-from overspill.gateway.rescue import body_of, cut_of, resume, whole_usage
+from overspill.gateway.rescue import cut_of, resume, whole_usage
 from overspill.pools.engines.llamacpp import LlamaServer
 from overspill.wire.answers import Usage
 from overspill.wire.chat import parse_request

@@ -235,3 +235,22 @@ def test_blank_lines_before_a_whole_answer_are_skipped() -> None:
 def test_blank_lines_alone_are_no_answer() -> None:
     with pytest.raises(MalformedChunk):
         read_whole(b"\n\n\n")
+
+
+@pytest.mark.parametrize(
+    ("message", "has_thought"),
+    [
+        ({"content": "x"}, False),
+        ({"content": "a <think>"}, False),
+        ({"content": "x", "reasoning_content": "hm"}, False),
+        ({"content": "x", "reasoning": None, "thinking": ""}, False),
+        ({"content": " \n<think>hm</think>x"}, True),
+        ({"content": "x", "reasoning": "hm"}, True),
+        ({"content": [], "thinking": "hm"}, True),
+        (None, False),
+    ],
+)
+def test_a_thought_in_another_form_than_the_normal_one_is_seen(message: Any, has_thought: bool) -> None:
+    choice = {"message": message, "text": "x"}
+    assert whole(choices=[choice]).has_thought == has_thought
+    assert whole(choices=[{"message": {"content": "x"}}, choice]).has_thought == has_thought

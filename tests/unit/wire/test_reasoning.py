@@ -158,8 +158,7 @@ def test_what_is_no_chunk_says_so() -> None:
         ReasoningReader(F.AUTO).whole(b'["think"]')
 
 
-def test_a_whole_answer_without_a_sign_of_a_thought_is_not_even_read() -> None:
-    assert ReasoningReader(F.AUTO).whole(b"no JSON") == b"no JSON"
+def test_the_brackets_of_a_tag_may_be_escaped() -> None:
     escaped = b'{"choices":[{"message":{"content":"\\u003cthink\\u003ehm\\u003c/think\\u003ex"}}]}'
     whole = msgspec.json.decode(ReasoningReader(F.AUTO).whole(escaped))
     assert whole["choices"][0]["message"] == {"content": "x", "reasoning_content": "hm"}

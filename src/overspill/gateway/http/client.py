@@ -24,7 +24,7 @@ _KEPT_HEADS = 64
 class ConnectionPool:
     """The idle connections to one origin, the most recently used last."""
 
-    __slots__ = ("_heads", "answers", "client", "host_line", "idle", "name", "open_count", "origin")
+    __slots__ = ("_heads", "_last", "answers", "client", "host_line", "idle", "name", "open_count", "origin")
 
     def __init__(self, client: HttpClient, origin: Origin) -> None:
         self.client = client
@@ -36,17 +36,26 @@ class ConnectionPool:
         """Idle ones and those with a call."""
         self.answers = AnswerHeads()
         self._heads: dict[tuple[bytes, bytes, Headers, bool], bytes] = {}
+        self._last: tuple[Headers, bytes, bool, bytes] | None = None
+        """Headers, path and ``closes`` of the last call, and the head that they came to: nearly always of the next."""
 
     def encode(self, call: HttpCall, *, closes: bool) -> list[bytes]:
         """Write a call as the pieces to send. A target's calls differ in their bodies: their heads are kept."""
-        key = (call.method, call.path, call.headers, closes)
+        method, path, headers = call.method, call.path, call.headers
+        if method == b"POST":
+            last = self._last
+            if last is not None and headers is last[0] and path is last[1] and closes == last[2]:
+                return encode_body(method, last[3], call.body)
+        key = (method, path, headers, closes)
         head = self._heads.get(key)
         if head is None:
             head = encode_call_head(call, self.host_line, closes=closes)
             if len(self._heads) >= _KEPT_HEADS:
                 self._heads.clear()
             self._heads[key] = head
-        return encode_body(call.method, head, call.body)
+        if method == b"POST":
+            self._last = headers, path, closes, head
+        return encode_body(method, head, call.body)
 
     def take(self) -> ClientConnection | None:
         """Remove and return a connection that can be used, newest first; close those that are too old."""

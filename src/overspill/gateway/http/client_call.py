@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from overspill.gateway.http.fault import TransportFault
 from overspill.wire.http import HttpCall, Origin
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from overspill.gateway.http.client_connection import ClientConnection
 
 # Written by the client itself.
-_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection"))
-_BODY_METHODS = frozenset((b"POST", b"PUT", b"PATCH"))
-_JOIN_BELOW_BYTES = 64 * 1024
+_FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection"))
+_BODY_METHODS: Final = frozenset((b"POST", b"PUT", b"PATCH"))
+_JOIN_BELOW_BYTES: Final = 64 * 1024
 """A longer body is written by itself rather than copied behind its head."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from overspill.gateway.http.coding import compressed
 from overspill.gateway.http.refusal import JSON_HEADERS, edge_error_body
@@ -17,10 +17,10 @@ from overspill.gateway.http.request import Request
 from overspill.gateway.http.response import encode_lines, end_head
 
 _LOG = logging.getLogger("overspill.http")
-_CHUNKED = b"transfer-encoding: chunked\r\n"
-_KEEP_ALIVE_1_0 = b"connection: keep-alive\r\n"
-_BODILESS = frozenset((204, 304))
-_CLOSE_DELIMITED = -1
+_CHUNKED: Final = b"transfer-encoding: chunked\r\n"
+_KEEP_ALIVE_1_0: Final = b"connection: keep-alive\r\n"
+_BODILESS: Final = frozenset((204, 304))
+_CLOSE_DELIMITED: Final = -1
 
 
 class ExchangeOwner(Protocol):

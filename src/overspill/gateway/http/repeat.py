@@ -22,24 +22,23 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,%d})\r\n" % _MAX_DIGIT
 class RepeatedHead:
     """The bytes of an accepted head, around the digits of its ``Content-Length``."""
 
-    __slots__ = ("_after", "_before")
+    __slots__ = ("_after", "_before", "_fixed_bytes")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self._before = before
         self._after = after
+        self._fixed_bytes = len(before) + len(after)
 
     def body_of(self, data: bytes) -> bytes | None:
         """Return the body, if ``data`` is this head with its whole body and nothing more; else ``None``."""
-        before, after = self._before, self._after
-        if not data.startswith(before):
-            return None
-        start = len(before)
-        end = data.find(b"\r", start, start + _MAX_DIGITS + 1)
-        if not data.startswith(after, end):  # also where there is no end: -1 is the last byte
-            return None
-        digits = data[start:end]
-        body = data[end + len(after) :]
-        return body if digits.isdigit() and int(digits) == len(body) else None
+        size = len(data) - self._fixed_bytes  # of the body, and of its length's digits
+        digits, bound = 1, 10
+        while size - digits >= bound:
+            digits += 1
+            bound *= 10
+        head = b"%b%d%b" % (self._before, max(0, size - digits), self._after)
+        # A slice, and not ``startswith``, which takes three times as long.
+        return data[len(head) :] if data[: len(head)] == head else None
 
 
 class AnswerHeads:

@@ -152,7 +152,7 @@ def with_betas(request: Request, header: bytes) -> Request:
     """Return a request that keeps the client's ``anthropic-beta`` header beside its own fields."""
     names = [name.strip() for name in header.decode("ascii", "ignore").split(",")]
     betas = msgspec.Raw(msgspec.json.encode([name for name in names if _BETA.fullmatch(name)]))
-    return msgspec.structs.replace(request, native={**(request.native or {}), BETAS: betas})
+    return request.saying(native={**(request.native or {}), BETAS: betas})
 
 
 def fit_history(body: bytes) -> bytes:
