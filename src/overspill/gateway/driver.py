@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, assert_never
 
 from overspill.core.commands import AnyCommand, CancelAttempt, Complete, Reject, StartAttempt
@@ -142,7 +143,7 @@ class Driver:
         """Take in a client's request."""
         self._bind(session)
         self._sessions[session.request_id] = session
-        session.exchange.on_gone = lambda: self.client_left(session)
+        session.exchange.on_gone = partial(self.client_left, session)
         if self._sweeper is None:
             self._set_sweeper()
         self.feed(session.arrived())

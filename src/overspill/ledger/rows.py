@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from typing import Final
 
 import msgspec
@@ -30,8 +29,8 @@ def rows_of(records: Sequence[msgspec.Struct]) -> list[object]:
                 row.append(_NULL)
             elif isinstance(value, bool):
                 row.append(1 if value else 0)
-            elif isinstance(value, Enum):
-                row.append(value.value)
+            elif isinstance(value, str):
+                row.append(value[:])  # a member of an enum, as the plain text that it is
             else:
                 row.append(value)
     return row

@@ -32,7 +32,6 @@ USUAL_FIELDS: Final = frozenset(
         "model",
         "messages",
         "stream",
-        "stream_options",
         "max_tokens",
         "temperature",
         "top_p",
@@ -43,6 +42,7 @@ USUAL_FIELDS: Final = frozenset(
     }
 )
 """Fields that mean the same to every target."""
+_USUAL_WITH_USAGE: Final = USUAL_FIELDS | {"stream_options"}
 _CLOSER_LOOK: Final = DECIDING_FIELDS | {"stream_options", "max_completion_tokens"}
 _LIST: Final = 91
 """Stands in messages behind their beginning if the content of one is more than a text; else only where a text has it.
@@ -91,9 +91,9 @@ def _parse_plain_chat(fields: dict[str, msgspec.Raw], body: bytes) -> Request | 
     is_usual = True
     for name in fields:
         if name not in USUAL_FIELDS:
+            if name in _CLOSER_LOOK:
+                return None
             is_usual = False
-        if name in _CLOSER_LOOK:
-            return None
     try:
         chat = _decode_chat(body)
     except msgspec.ValidationError:
@@ -131,7 +131,7 @@ def _parse(fields: dict[str, msgspec.Raw], model: str, prompt: bytes, surface: S
         has_tools=any(raw not in _NO_TOOLS for raw in tools),
         needs=parts | needs_of(fields),
         surface=surface,
-        is_usual=USUAL_FIELDS.issuperset(fields),
+        is_usual=_USUAL_WITH_USAGE.issuperset(fields),
     )
 
 
