@@ -174,11 +174,13 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/.serve
 
 # Built from a copy, since the compiler leaves its modules beside the sources, where they would be imported.
+# With these flags a call within the compiled modules goes straight to its function: 5 % off a request (2026-11).
 $(COMPILED)/.made: requirements/dev.txt pyproject.toml $(shell find src -name '*.py') | $(VENV)/.dev
 	$(BIN)/python -c 'import os, sys, sysconfig; h = os.path.join(sysconfig.get_path("include"), "Python.h"); sys.exit(None if os.path.exists(h) else "Compiling needs Python'"'"'s headers, and " + h + " is missing: install python3-dev, or the like.")'
 	rm -rf build/compiled && mkdir -p build/compiled
 	cp -R pyproject.toml README.md LICENSE src build/compiled
 	cd build/compiled && PATH="$(CURDIR)/$(BIN):$$PATH" HATCH_BUILD_HOOKS_ENABLE=true \
+		CFLAGS="-fvisibility=hidden -fno-semantic-interposition -fno-plt" \
 		$(CURDIR)/$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w dist .
 	test -x $(COMPILED)/bin/python || $(PYTHON) -m venv $(COMPILED)
 	$(COMPILED)/bin/python -m pip install -q --require-hashes --no-deps -r requirements/dev.txt

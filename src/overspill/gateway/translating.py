@@ -29,7 +29,7 @@ from overspill.wire.surfaces import native_reader
 class ReadingRelay(Relay):
     """A relay whose target's events are read into chat chunks first."""
 
-    __slots__ = ("_is_same", "_reader")
+    __slots__ = ("_is_same", "_is_through", "_reader")
 
     def __init__(
         self,
@@ -48,9 +48,12 @@ class ReadingRelay(Relay):
         self._reader = reader
         self._is_same = False
         """True while an event is read that came out as it went in."""
+        self._is_through = False
+        """True once none needs to be read first."""
 
     def _read_event(self, event: SseEvent, data: bytes) -> None:
-        if self._reader.is_transparent:
+        if self._is_through or self._reader.is_transparent:
+            self._is_through = True
             super()._read_event(event, data)
             return
         chunks = self._reader.read(event)
@@ -69,7 +72,7 @@ class ReadingRelay(Relay):
     def _learn(self, raw: bytes) -> None:
         # What is shaped like an event that needed nothing needs nothing either: an answer whose thoughts have another
         # name still has its text pass straight on.
-        if self._is_same or self._reader.is_transparent:
+        if self._is_through or self._is_same or self._reader.is_transparent:
             super()._learn(raw)
 
     def _read_whole(self) -> Whole:
