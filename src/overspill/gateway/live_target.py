@@ -7,7 +7,6 @@ engine gets a new address and key each time it starts, so those two change in pl
 from __future__ import annotations
 
 import logging
-from typing import Protocol
 
 import msgspec
 
@@ -30,58 +29,12 @@ _TOLD = 64
 """Fields that the log tells of at one target, at most: a client may make names up."""
 
 
-class LiveTarget(Protocol):
-    """What the relay needs of a target."""
-
-    target_id: str
-    kind: str
-    origin: Origin
-    reuses_connections: bool
-    streams_whole: bool
-    """If true, a call for a client that wants one whole body is still made as a stream."""
-    declared: Contract
-    """How its adapter says that it goes on with an answer that has begun."""
-    contracts: dict[str, Contract]
-    """Model → how it was seen to."""
-    form: ChatForm
-    """In which form of chat it is asked, and answers."""
-    rules: dict[str, History]
-    """Model → what becomes of the thoughts of earlier turns, where that is known by its name or was learned."""
-    native: tuple[str, ...]
-    """Surfaces that it speaks itself, so that their requests and answers need no translation."""
-
-    is_auto: bool
-    """True if nothing is known of the form of its thoughts, so that each answer is looked at."""
-
-    def call(self, surface: Surface, body: bytes) -> HttpCall:
-        """Turn a request body in OpenAI's form into this target's call."""
-        ...
-
-    def call_native(self, surface: str, body: bytes) -> HttpCall:
-        """Turn a request body of one of its ``native`` surfaces into its call."""
-        ...
-
-    def history_of(self, model: str) -> History:
-        """Return what becomes of the thoughts of earlier turns in a request for ``model``."""
-        ...
-
-    def reader(self, surface: Surface, choices: int) -> AnswerReader | None:
-        """Return what brings one answer into the normal form; ``None`` if it comes in it."""
-        ...
-
-    def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
-        """Say what an error answer means."""
-        ...
-
-
-class LiveEngine:
-    """A replica of an engine on this machine or network, started by us or found running."""
+class LiveTarget:
+    """What the relay needs of a target; each request reads some of it, so it is no protocol, which costs look-ups."""
 
     __slots__ = (
-        "api_key",
         "contracts",
         "declared",
-        "engine",
         "form",
         "is_auto",
         "kind",
@@ -96,6 +49,63 @@ class LiveEngine:
     def __init__(
         self,
         target_id: str,
+        adapter: Engine | Upstream,
+        origin: Origin,
+        *,
+        form: ChatForm | None,
+        streams_whole: bool,
+        reuses_connections: bool,
+        native: tuple[str, ...],
+    ) -> None:
+        self.target_id = target_id
+        self.kind = adapter.kind
+        self.origin = origin
+        self.reuses_connections = reuses_connections
+        self.streams_whole = streams_whole
+        """If true, a call for a client that wants one whole body is still made as a stream."""
+        self.declared = adapter.contract
+        """How its adapter says that it goes on with an answer that has begun."""
+        self.contracts: dict[str, Contract] = {}
+        """Model → how it was seen to."""
+        self.form = adapter.form if form is None else form
+        """In which form of chat it is asked, and answers."""
+        self.rules: dict[str, History] = {}
+        """Model → what becomes of the thoughts of earlier turns, where that is known by its name or was learned."""
+        self.native = native
+        """Surfaces that it speaks itself, so that their requests and answers need no translation."""
+        self.is_auto = adapter.reader(Surface.CHAT) is None and self.form.reasoning is ReasoningForm.AUTO
+        """True if nothing is known of the form of its thoughts, so that each answer is looked at."""
+
+    def call(self, surface: Surface, body: bytes) -> HttpCall:
+        """Turn a request body in OpenAI's form into this target's call."""
+        raise NotImplementedError
+
+    def call_native(self, surface: str, body: bytes) -> HttpCall:
+        """Turn a request body of one of its ``native`` surfaces into its call."""
+        raise NotImplementedError
+
+    def reader(self, surface: Surface, choices: int) -> AnswerReader | None:
+        """Return what brings one answer into the normal form; ``None`` if it comes in it."""
+        raise NotImplementedError
+
+    def classify(self, status: int, headers: Headers, body: bytes) -> Failure:
+        """Say what an error answer means."""
+        raise NotImplementedError
+
+    def history_of(self, model: str) -> History:
+        """Return what becomes of the thoughts of earlier turns in a request for ``model``."""
+        rule = self.rules.get(model)
+        return _rule(self.form, self.rules, model) if rule is None else rule
+
+
+class LiveEngine(LiveTarget):
+    """A replica of an engine on this machine or network, started by us or found running."""
+
+    __slots__ = ("api_key", "engine")
+
+    def __init__(
+        self,
+        target_id: str,
         engine: Engine,
         origin: Origin,
         api_key: str,
@@ -103,19 +113,17 @@ class LiveEngine:
         streams_whole: bool = True,
         form: ChatForm | None = None,
     ) -> None:
-        self.target_id = target_id
-        self.kind = engine.kind
+        super().__init__(
+            target_id,
+            engine,
+            origin,
+            form=form,
+            streams_whole=streams_whole or engine.cancels_only_streams,
+            reuses_connections=engine.reuses_connections,
+            native=(),
+        )
         self.engine = engine
-        self.origin = origin
         self.api_key = api_key
-        self.reuses_connections = engine.reuses_connections
-        self.streams_whole = streams_whole or engine.cancels_only_streams
-        self.declared = engine.contract
-        self.form = engine.form if form is None else form
-        self.is_auto = engine.reader(Surface.CHAT) is None and self.form.reasoning is ReasoningForm.AUTO
-        self.rules: dict[str, History] = {}
-        self.contracts: dict[str, Contract] = {}
-        self.native: tuple[str, ...] = ()
 
     def call(self, surface: Surface, body: bytes) -> HttpCall:
         """See ``LiveTarget``."""
@@ -126,11 +134,6 @@ class LiveEngine:
     def call_native(self, surface: str, body: bytes) -> HttpCall:  # noqa: ARG002 - see ``LiveTarget``
         """Refuse: engines are asked for chat, which can be continued elsewhere if it breaks off."""
         raise ValueError(f"{self.target_id} is not asked for {surface}")
-
-    def history_of(self, model: str) -> History:
-        """See ``LiveTarget``."""
-        rule = self.rules.get(model)
-        return _rule(self.form, self.rules, model) if rule is None else rule
 
     def reader(self, surface: Surface, choices: int) -> AnswerReader | None:
         """See ``LiveTarget``."""
@@ -144,28 +147,10 @@ class LiveEngine:
         return self.engine.classify(status, headers, body)
 
 
-class LiveUpstream:
+class LiveUpstream(LiveTarget):
     """One account at one provider."""
 
-    __slots__ = (
-        "_allowed",
-        "_key_expires",
-        "_key_file",
-        "_told",
-        "account",
-        "contracts",
-        "declared",
-        "form",
-        "is_auto",
-        "kind",
-        "native",
-        "origin",
-        "reuses_connections",
-        "rules",
-        "streams_whole",
-        "target_id",
-        "upstream",
-    )
+    __slots__ = ("_allowed", "_key_expires", "_key_file", "_told", "account", "upstream")
 
     def __init__(
         self,
@@ -178,19 +163,17 @@ class LiveUpstream:
         key_expires: bool = False,
         form: ChatForm | None = None,
     ) -> None:
-        self.target_id = target_id
-        self.kind = upstream.kind
+        super().__init__(
+            target_id,
+            upstream,
+            account.origin,
+            form=form,
+            streams_whole=streams_whole,
+            reuses_connections=True,
+            native=upstream.native,
+        )
         self.upstream = upstream
         self.account = account
-        self.origin = account.origin
-        self.reuses_connections = True
-        self.streams_whole = streams_whole
-        self.declared = upstream.contract
-        self.form = upstream.form if form is None else form
-        self.is_auto = upstream.reader(Surface.CHAT) is None and self.form.reasoning is ReasoningForm.AUTO
-        self.rules: dict[str, History] = {}
-        self.contracts: dict[str, Contract] = {}
-        self.native = upstream.native
         self._allowed = account.allowed_fields
         self._told: set[str] = set()
         """The fields that the log has told of."""
@@ -210,11 +193,6 @@ class LiveUpstream:
         if self._key_expires:
             self._renew_key()
         return self.upstream.call_native(surface, body, self.account)
-
-    def history_of(self, model: str) -> History:
-        """See ``LiveTarget``."""
-        rule = self.rules.get(model)
-        return _rule(self.form, self.rules, model) if rule is None else rule
 
     def reader(self, surface: Surface, choices: int) -> AnswerReader | None:
         """See ``LiveTarget``."""
