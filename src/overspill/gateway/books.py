@@ -123,9 +123,7 @@ class Bookkeeper:
     ) -> None:
         """Write a request that has its final answer."""
         relay = None if outcome in _UNANSWERED else session.relay
-        usage = None if relay is None else relay.usage
-        if relay is not None and relay.resumption is not None:
-            usage = whole_usage(usage, relay.resumption)
+        usage = None if relay is None else _usage(relay)
         first_at = None if relay is None else session.first_token_at or relay.first_token_at
         output_tokens = _output_tokens(session, relay, usage)
         e2e_s = now - session.arrived_at
@@ -168,11 +166,8 @@ class Bookkeeper:
             session.exchange.request.client_request_id,
             session.exchange.request.peer,
         )
-        if session.rescues or session.unrescued is not None:
-            unrescued = None if session.unrescued is None else session.unrescued.value
-            self._metrics.rescued(session.rescues, unrescued)
-        self._requests.append((session.route_pattern, target_id, outcome, reason, queue_wait_s, ttft_s, tpot_s, e2e_s))
-        self._written(session, record)
+        end = (session.route_pattern, target_id, outcome, reason, queue_wait_s, ttft_s, tpot_s, e2e_s)
+        self._written(session, record, end)
 
     def answered_again(self, session: Session, kept: KeptAnswer, now: float) -> None:
         """Write a request that was answered from the cache: no attempt, no cost, and the usage of the kept answer."""
@@ -212,10 +207,14 @@ class Bookkeeper:
             session.exchange.request.client_request_id,
             session.exchange.request.peer,
         )
-        self._requests.append((session.route_pattern, CACHE, _COMPLETED, None, 0.0, e2e_s, None, e2e_s))
-        self._written(session, record)
+        end = (session.route_pattern, CACHE, _COMPLETED, None, 0.0, e2e_s, None, e2e_s)
+        self._written(session, record, end)
 
-    def _written(self, session: Session, record: RequestRecord) -> None:
+    def _written(self, session: Session, record: RequestRecord, end: _RequestEnd) -> None:
+        self._requests.append(end)
+        unrescued = session.unrescued
+        if session.rescues or unrescued is not None:
+            self._metrics.rescued(session.rescues, None if unrescued is None else unrescued.value)
         if self._ledger is not None:
             if self._store_bodies:
                 self._keep_bodies(self._ledger, session)
@@ -253,6 +252,11 @@ def _cost(
     if relay.failure is not None and relay.status != 200:
         return 0.0
     return cost_usd(price, prompt_tokens, cached_tokens, output_tokens)
+
+
+def _usage(relay: Relay) -> Usage | None:
+    """Return the usage of the whole answer."""
+    return relay.usage if relay.resumption is None else whole_usage(relay.usage, relay.resumption)
 
 
 def _output_tokens(session: Session, relay: Relay | None, usage: Usage | None) -> int | None:
