@@ -7,20 +7,22 @@ The writer thread holds one store to write with; exports and summaries open thei
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from overspill.errors import LedgerError
 from overspill.ledger.records import AttemptRecord, BodyRecord, RequestRecord
-from overspill.ledger.rows import rows_of
 from overspill.ledger.schema import connect
 
 TableName = Literal["requests", "attempts", "bodies"]
 Row = tuple[object, ...]
 
+# SQLite stores NaN as NULL, and Python's sqlite3 binds a float six times faster than None (40 against 270 ns).
+_NULL = float("nan")
 # One statement for 24 rows: a sixth less CPU than row by row, and the interpreter's lock changes hands 24 times less.
 # 24 rows of at most 41 columns stay below 999 variables, the least that any build of SQLite allows.
 _ROWS_PER_STATEMENT = 24
@@ -38,10 +40,11 @@ _UNSTORABLE = (
 
 
 class Table(msgspec.Struct, frozen=True):
-    """One table: of which records, and what its columns are called."""
+    """One table: how a record becomes its row, and what its columns are called."""
 
     name: TableName
     record: type[msgspec.Struct]
+    to_row: Callable[[Any], Row]
     selected_by: str
     """Condition for ``[:since, :until)``."""
 
@@ -102,7 +105,7 @@ class LedgerStore:
         for start in range(0, whole, _ROWS_PER_STATEMENT):
             group = records[start : start + _ROWS_PER_STATEMENT]
             try:
-                self.connection.execute(many, rows_of(group))
+                self.connection.execute(many, list(chain.from_iterable(map(table.to_row, group))))
             except _UNSTORABLE:
                 unstorable += self._insert_singly(table, group)
         return unstorable + self._insert_singly(table, records[whole:])
@@ -112,7 +115,7 @@ class LedgerStore:
         unstorable = 0
         for record in records:
             try:
-                self.connection.execute(one, rows_of((record,)))
+                self.connection.execute(one, table.to_row(record))
             except _UNSTORABLE:
                 unstorable += 1
         return unstorable
@@ -145,16 +148,88 @@ def _insert_statement(table: Table, rows: int) -> str:
     return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
 
 
+# The two row functions are written out, and not ``msgspec.structs.astuple``, because sqlite3 takes 230-320 ns more for
+# each None, bool or enum member than for a plain value; a test holds them to the records' fields.
+# ``_value_`` is the documented plain attribute behind ``value``, which is a Python-level property before 3.12.
+
+
+def request_row(r: RequestRecord) -> Row:
+    """Turn a request into its row, of plain values only."""
+    return (
+        r.request_id,
+        r.arrived_at,
+        r.model,
+        r.route,
+        r.surface,
+        r.key_id,
+        +r.stream,
+        r.priority,
+        +r.local_only,
+        r.prompt_tokens,
+        _NULL if r.prompt_tokens_reported is None else r.prompt_tokens_reported,
+        _NULL if r.cached_tokens is None else r.cached_tokens,
+        _NULL if r.output_tokens is None else r.output_tokens,
+        _NULL if r.reasoning_tokens is None else r.reasoning_tokens,
+        _NULL if r.max_tokens is None else r.max_tokens,
+        r.outcome._value_,
+        _NULL if r.reason is None else r.reason._value_,
+        _NULL if r.spill is None else r.spill._value_,
+        _NULL if r.target_id is None else r.target_id,
+        r.attempts,
+        r.queue_wait_s,
+        _NULL if r.ttft_s is None else r.ttft_s,
+        _NULL if r.tpot_s is None else r.tpot_s,
+        r.e2e_s,
+        _NULL if r.cost_usd is None else r.cost_usd,
+        _NULL if r.finish_reason is None else r.finish_reason,
+        _NULL if r.client_status is None else r.client_status,
+        _NULL if r.local_only_by is None else r.local_only_by._value_,
+        r.rescues,
+        _NULL if r.unrescued is None else r.unrescued._value_,
+        _NULL if r.client_request_id is None else r.client_request_id,
+        _NULL if r.client_address is None else r.client_address,
+    )
+
+
+def attempt_row(a: AttemptRecord) -> Row:
+    """Turn an attempt into its row, of plain values only."""
+    return (
+        a.request_id,
+        a.attempt_id,
+        a.target_id,
+        a.model,
+        a.started_at,
+        _NULL if a.spill is None else a.spill._value_,
+        _NULL if a.predicted_ttft_s is None else a.predicted_ttft_s,
+        _NULL if a.ttft_s is None else a.ttft_s,
+        _NULL if a.tpot_s is None else a.tpot_s,
+        a.duration_s,
+        a.outcome._value_,
+        _NULL if a.failure is None else a.failure._value_,
+        _NULL if a.status is None else a.status,
+        _NULL if a.prompt_tokens is None else a.prompt_tokens,
+        _NULL if a.cached_tokens is None else a.cached_tokens,
+        _NULL if a.output_tokens is None else a.output_tokens,
+        _NULL if a.cost_usd is None else a.cost_usd,
+        _NULL if a.resumed_at is None else a.resumed_at,
+        _NULL if a.answered_model is None else a.answered_model,
+    )
+
+
 _ARRIVED = "arrived_at >= :since AND arrived_at < :until"
-REQUESTS = Table(name="requests", record=RequestRecord, selected_by=f"{_ARRIVED} ORDER BY arrived_at")
+REQUESTS = Table(
+    name="requests", record=RequestRecord, to_row=request_row, selected_by=f"{_ARRIVED} ORDER BY arrived_at"
+)
 ATTEMPTS = Table(
     name="attempts",
     record=AttemptRecord,
+    to_row=attempt_row,
     selected_by="started_at >= :since AND started_at < :until",
 )
 BODIES = Table(
     name="bodies",
     record=BodyRecord,
+    to_row=msgspec.structs.astuple,
     selected_by=f"request_id IN (SELECT request_id FROM requests WHERE {_ARRIVED})",  # noqa: S608
 )
 TABLES: tuple[Table, ...] = (REQUESTS, ATTEMPTS, BODIES)
