@@ -289,7 +289,7 @@ class Driver:
         elif request.stream and (command.is_kept or (is_chat and request.has_tools)):
             kept = Kept(request, is_chat=is_chat, is_for_rescue=command.is_kept)
         # A whole answer is looked at when it has come: see ``Relay._read_whole``.
-        is_late = target.is_auto and not (request.stream or asks_stream(request, target, surface))
+        is_late = target.is_auto and not asks_stream(request, target, surface)
         reader = None if is_late else target.reader(surface, request.n)
         if reader is None:
             return Relay(command, target, surface, request, session, self, kept=kept, resumption=resumption), asked
