@@ -174,7 +174,7 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/.serve
 
 # Built from a copy, since the compiler leaves its modules beside the sources, where they would be imported.
-# With these flags a call within the compiled modules goes straight to its function: 5 % off a request (2026-11).
+# With these flags a call within the compiled modules goes straight to its function: some per cent off a request.
 $(COMPILED)/.made: requirements/dev.txt pyproject.toml $(shell find src -name '*.py') | $(VENV)/.dev
 	$(BIN)/python -c 'import os, sys, sysconfig; h = os.path.join(sysconfig.get_path("include"), "Python.h"); sys.exit(None if os.path.exists(h) else "Compiling needs Python'"'"'s headers, and " + h + " is missing: install python3-dev, or the like.")'
 	rm -rf build/compiled && mkdir -p build/compiled
