@@ -14,7 +14,7 @@ from rich.console import Console
 
 from overspill.cli.numbers import Finite
 from overspill.cli.rehearsal.outcome import Outcome as Rehearsed
-from overspill.cli.rehearsal.outcome import models_of, played_fit, policy_of, read_outcome
+from overspill.cli.rehearsal.outcome import played_fit, read_outcome, replayed
 from overspill.cli.rehearsal.stage import LOCAL_ONLY
 from overspill.cli.rehearsal.tables import comparison_table, simulation_table
 from overspill.cli.setup import Asked, run, set_up
@@ -62,12 +62,8 @@ def simulate_command(rehearsal: str | None, config_path: str | None, as_json: bo
 
 def _compare(path: Path, as_json: bool) -> None:
     outcome = read_outcome(path)
-    policy, models = policy_of(outcome), models_of(outcome)
     started = time.process_time()
-    simulated = {
-        mode: _summarise(simulate(outcome.trace, policy, models, mode), outcome.scene.slo_ttft_s)
-        for mode in outcome.modes
-    }
+    simulated = {mode: _summarise(rows, outcome.scene.slo_ttft_s) for mode, rows in replayed(outcome).items()}
     cpu_s = time.process_time() - started
     measured = {mode: figures.summary for mode, figures in outcome.modes.items()}
     if as_json:

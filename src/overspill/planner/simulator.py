@@ -104,7 +104,7 @@ A ``Tick`` stands at the end of time, so that an agenda has a first entry.
 
 
 class Simulator:
-    """Runs one trace against one policy. Make a new one for each run."""
+    """Runs a trace against one policy; a later one too, which begins when all of the first has ended."""
 
     def __init__(
         self, policy: Policy, models: Mapping[str, TargetModel], *, starts_at_unix_s: float | None = None

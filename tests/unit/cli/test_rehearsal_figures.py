@@ -23,6 +23,7 @@ from overspill.cli.rehearsal.outcome import (
     policy_of,
     probed_engine,
     read_outcome,
+    replayed,
     write_outcome,
 )
 from overspill.cli.rehearsal.stage import gateway_config
@@ -30,11 +31,12 @@ from overspill.cli.rehearsal.tables import compare, mode_table
 from overspill.cli.rehearse import _fit_load
 from overspill.config.compile import compile_config
 from overspill.config.load import load_text
-from overspill.core.types import Surface
+from overspill.core.types import Spill, Surface
 from overspill.errors import ConfigError, TraceError
 from overspill.ledger.records import AttemptOutcome
 from overspill.perf.batching import Batch
 from overspill.perf.engine_model import EngineModel
+from overspill.planner.simulated import SimulatedRequest
 from overspill.planner.simulator import simulate
 from overspill.planner.workload import Trace, TraceRequest
 from overspill.pools.facts import load_facts
@@ -193,6 +195,21 @@ def test_every_mode_can_be_simulated(mode: str) -> None:
     assert targets == {"local-only": {LOCAL_TARGET}, "cloud-only": {CLOUD_TARGET}}.get(
         mode, {LOCAL_TARGET, CLOUD_TARGET}
     )
+
+
+def test_what_a_gateway_learned_in_one_mode_it_knows_in_the_next() -> None:
+    """The engine is far slower than a new gateway believes: it starts a few at home in vain until it has learned."""
+    slow = msgspec.structs.replace(FIT, prefill_s_per_token=0.02)
+    outcome = an_outcome(engine_fit=slow, trace=TRACE[:20])  # a trace shorter than the probe leaves the fit as it is
+    hybrid = replayed(outcome)["hybrid"]
+    alone = simulate(outcome.trace, policy_of(outcome), models_of(outcome), "hybrid")
+
+    def late(rows: list[SimulatedRequest]) -> int:
+        return sum(row.spill is Spill.SILENT for row in rows)
+
+    assert late(hybrid) < late(alone)
+    assert [row.at_s for row in hybrid] == pytest.approx([request.at_s for request in outcome.trace])
+    assert all(row.outcome is not None for row in hybrid)
 
 
 def test_the_configuration_of_a_stage_names_threads_only_where_they_are_asked_for() -> None:

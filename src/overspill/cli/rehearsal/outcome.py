@@ -18,11 +18,14 @@ from overspill.errors import TraceError
 from overspill.perf.batching import Batch
 from overspill.perf.engine_model import EngineModel
 from overspill.perf.latency import EngineFit
-from overspill.planner.simulated import TargetModel
+from overspill.planner.simulated import SimulatedRequest, TargetModel
+from overspill.planner.simulator import Simulator
 from overspill.planner.workload import TraceRequest
 
 CLOUD_TARGET = "cloud/rehearsal/rehearsal"
 FORMAT = 1
+_PAUSE_S = 1.0
+"""Between the last answer of one mode and the first request of the next."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +80,8 @@ def read_outcome(path: Path) -> Outcome:
 def policy_of(outcome: Outcome) -> Policy:
     """Return the policy that was rehearsed, with an engine that is ready from the start.
 
-    The controller begins with the same beliefs as the rehearsed one did, not with what was measured: its learning is
-    part of what is simulated.
+    The controller begins with the beliefs that a new one has, not with what was measured: its learning is part of what
+    is simulated.
     """
     scene = outcome.scene
     local = TargetSpec(
@@ -116,6 +119,24 @@ def models_of(outcome: Outcome) -> dict[str, TargetModel]:
     else:
         local = TargetModel(engine=_engine(outcome.scene, fit), delay_s=fit.ttft_overhead_s)
     return {LOCAL_TARGET: local, CLOUD_TARGET: TargetModel(engine=outcome.scene.cloud)}
+
+
+def replayed(outcome: Outcome) -> dict[str, list[SimulatedRequest]]:
+    """Simulate every mode, one after the other as they were played: what was learned in one is known in the next.
+
+    Times of arrival are from the beginning of each.
+    """
+    simulator = Simulator(policy_of(outcome), models_of(outcome))
+    found: dict[str, list[SimulatedRequest]] = {}
+    begin_s = 0.0
+    for mode in outcome.modes:
+        trace = [msgspec.structs.replace(request, at_s=begin_s + request.at_s) for request in outcome.trace]
+        rows = found[mode] = simulator.run(trace, mode)
+        next_s = max(row.at_s + (row.e2e_s or 0.0) for row in rows) + _PAUSE_S
+        for row in rows:
+            row.at_s -= begin_s
+        begin_s = next_s
+    return found
 
 
 def played_fit(outcome: Outcome) -> EngineFit | None:
