@@ -302,22 +302,23 @@ def _spot_of(rate: RateStatement, name: str, discount: float, quote: str, prices
     if instance.spot is None or instance.on_demand is None:
         return
     low, high = (1 - usd / instance.on_demand for usd in reversed(instance.spot))
-    within = low - _CLOSE <= discount <= high + _CLOSE
+    is_one = f"{low:.0%}" == f"{high:.0%}"
+    seen_en, seen_zh = (f"{low:.0%}",) * 2 if is_one else (f"{low:.0%} to {high:.0%}", f"{low:.0%} 至 {high:.0%}")
     statistics = prices.spot(instance.gpus, 1)
     yield Flag(
         code="spot_discount",
-        finding=Finding.MISSING if within else Finding.WRONG,
+        finding=Finding.MISSING if discount <= high + _CLOSE else Finding.WRONG,  # it may be cheaper than promised
         subject=name,
         unit="share off",
         expected=(low + high) / 2,
         stated=discount,
         quote=quote,
-        en=f"{discount:.0%} off ${rate.usd_per_hour:g} is ${rate.usd_per_hour * (1 - discount):.2f}; seen: {low:.0%} "
-        f"to {high:.0%} off ${instance.on_demand:.2f} ({instance.as_of}). Machines of {instance.gpus} GPUs in one zone "
+        en=f"{discount:.0%} off ${rate.usd_per_hour:g} is ${rate.usd_per_hour * (1 - discount):.2f}; seen: {seen_en} "
+        f"off ${instance.on_demand:.2f} ({instance.as_of}). Machines of {instance.gpus} GPUs in one zone "
         f"were to be had {statistics.availability:.0%} of the time, for {statistics.mean_up_h:g} h on average; "
         "otherwise checkpoints serve no requests.",
         zh=f"${rate.usd_per_hour:g} 降 {discount:.0%} 为 ${rate.usd_per_hour * (1 - discount):.2f}；实际见到比 "
-        f"${instance.on_demand:.2f} 低 {low:.0%} 至 {high:.0%}（{instance.as_of}）。单可用区 {instance.gpus} 卡机器"
+        f"${instance.on_demand:.2f} 低 {seen_zh}（{instance.as_of}）。单可用区 {instance.gpus} 卡机器"
         f"只有 {statistics.availability:.0%} 的时间可得，平均持续 {statistics.mean_up_h:g} 小时；"
         "其余时间检查点不能响应请求。",
         sources=(f"{instance.source} ({instance.as_of})", f"{statistics.source} ({statistics.as_of})"),
