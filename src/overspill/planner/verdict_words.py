@@ -57,7 +57,7 @@ _CAUTIONS: Final[Mapping[Language, Mapping[Caution, str]]] = {
         Caution.LARGE_REGRET: "the plan of the log's first half would have been a bad one for the second",
         Caution.CLOSE_CALL: "one figure that moves by a quarter or less turns this",
         Caution.NO_DATES: "the log tells no dates, so tariff windows were not applied: tokens count at the peak price",
-        Caution.DRAWN: "the workload was drawn from a few figures, not recorded",
+        Caution.DRAWN: "the requests were drawn from rates or a few figures, not recorded one by one",
     },
     "zh": {
         Caution.SHORT_LOG: "日志不足两周，看不到每周和季节性的高峰",
@@ -65,7 +65,7 @@ _CAUTIONS: Final[Mapping[Language, Mapping[Caution, str]]] = {
         Caution.LARGE_REGRET: "用前半段日志做出的计划，放到后半段并不划算",
         Caution.CLOSE_CALL: "任一数字变动四分之一以内，结论就会改变",
         Caution.NO_DATES: "日志没有日期，未套用分时价格：token 一律按高峰价计算",
-        Caution.DRAWN: "负载由少量数字生成，并非实际记录",
+        Caution.DRAWN: "请求由速率或少量数字抽取生成，并非逐条记录",
     },
 }
 
