@@ -107,12 +107,12 @@ class World:
             headers.append(("x-overspill-local-only", "true"))
         client = RawClient(address_of(self.gateway))
         await client.__aenter__()
-        before = str(self.gateway.app._numbers)
+        before = self.gateway.app._number
         client.ask({"model": model, "stream": stream, **_body(binding, word, chat)}, path, tuple(headers))
         reading = asyncio.create_task(client.reply())
         asked = Asked(word, binding, is_bound, model, self.variant, client, reading, (stream, chat))
         self.asked.append(asked)
-        await until(lambda: str(self.gateway.app._numbers) != before)
+        await until(lambda: self.gateway.app._number != before)
         return asked
 
     def reload(self, variant: str) -> None:

@@ -36,6 +36,8 @@ class RepeatedHead:
         while size - digits >= bound:
             digits += 1
             bound *= 10
+        if 10 * (size - digits) < bound and digits > 1:
+            return None  # 9 bytes and their one digit are 10, 10 bytes and their two are 12: nothing makes 11
         head = b"%b%d%b" % (self._before, max(0, size - digits), self._after)
         # A slice, and not ``startswith``, which takes three times as long.
         return data[len(head) :] if data[: len(head)] == head else None
