@@ -14,21 +14,19 @@ from rich.console import Console
 
 from overspill.cli.numbers import Finite
 from overspill.cli.rehearsal.outcome import Outcome as Rehearsed
-from overspill.cli.rehearsal.outcome import played_fit, read_outcome, replayed
+from overspill.cli.rehearsal.outcome import played_fit, read_outcome, simulate_modes
 from overspill.cli.rehearsal.stage import LOCAL_ONLY
 from overspill.cli.rehearsal.tables import comparison_table, simulation_table
 from overspill.cli.setup import Asked, run, set_up
 from overspill.config.compile import compile_config
-from overspill.core.types import Outcome, Policy, TargetSpec
+from overspill.core.types import Outcome
 from overspill.errors import ConfigError
 from overspill.gateway.rehearsal.summary import HOME, RequestResult, Summary, summarise
-from overspill.perf.engine_model import EngineModel
-from overspill.planner.simulated import SimulatedRequest, TargetModel
+from overspill.planner.scenario import awake, model_of_prior
+from overspill.planner.simulated import SimulatedRequest
 from overspill.planner.simulator import simulate
 from overspill.planner.workload import cut, scale_time, scale_tokens
 from overspill.planner.workloads.reading import bundled_trace, read_trace
-
-_UNBOUNDED_SLOTS = 4096
 
 
 @click.command("simulate")
@@ -63,7 +61,7 @@ def simulate_command(rehearsal: str | None, config_path: str | None, as_json: bo
 def _compare(path: Path, as_json: bool) -> None:
     outcome = read_outcome(path)
     started = time.process_time()
-    simulated = {mode: _summarise(rows, outcome.scene.slo_ttft_s) for mode, rows in replayed(outcome).items()}
+    simulated = {mode: _summarise(rows, outcome.scene.slo_ttft_s) for mode, rows in simulate_modes(outcome).items()}
     cpu_s = time.process_time() - started
     measured = {mode: figures.summary for mode, figures in outcome.modes.items()}
     if as_json:
@@ -96,14 +94,14 @@ def _simulate_config(config_path: str, options: dict[str, Any], as_json: bool) -
     if model is None:
         raise click.UsageError("--config needs --model: the name that every request asks for")
     setup = run(set_up(Asked(config_path=config_path, looks_around=False)))
-    policy = _awake(compile_config(setup.config, setup.facts).policy)
+    policy = awake(compile_config(setup.config, setup.facts).policy)
     trace = bundled_trace() if options["trace_path"] is None else read_trace(options["trace_path"])
     if options["seconds"] is not None:
         trace = cut(trace, 0.0, options["seconds"])
     trace = scale_tokens(scale_time(trace, 1 / options["speed_up"]), factor=options["scale_tokens"])
     if not trace.requests:
         raise ConfigError(f"nothing of the trace {trace.source} is left to simulate; raise --seconds")
-    models = {spec.target_id: _model(spec) for spec in policy.targets}
+    models = {spec.target_id: model_of_prior(spec) for spec in policy.targets}
     started = time.process_time()
     rows = simulate(trace.requests, policy, models, model)
     cpu_s = time.process_time() - started
@@ -115,23 +113,6 @@ def _simulate_config(config_path: str, options: dict[str, Any], as_json: bool) -
     console = Console()
     console.print(simulation_table(summary))
     console.print(f"{len(rows)} requests simulated in {cpu_s:.2f} CPU-s")
-
-
-def _awake(policy: Policy) -> Policy:
-    """Return the policy with every engine ready: nothing starts or fails here."""
-    targets = tuple(msgspec.structs.replace(spec, ready_at_start=True) for spec in policy.targets)
-    return msgspec.structs.replace(policy, targets=targets)
-
-
-def _model(spec: TargetSpec) -> TargetModel:
-    prior = spec.prior
-    engine = EngineModel(
-        slots=spec.slots or _UNBOUNDED_SLOTS,
-        step_base_s=max(prior.tpot_base_s, 1e-6),
-        step_s_per_running=prior.tpot_s_per_running,
-        prefill_s_per_token=prior.prefill_s_per_token,
-    )
-    return TargetModel(engine=engine, delay_s=max(0.0, prior.ttft_base_s - engine.step_base_s))
 
 
 def _summarise(rows: Sequence[SimulatedRequest], slo_ttft_s: float) -> Summary:

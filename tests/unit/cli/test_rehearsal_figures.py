@@ -23,7 +23,7 @@ from overspill.cli.rehearsal.outcome import (
     policy_of,
     probed_engine,
     read_outcome,
-    replayed,
+    simulate_modes,
     write_outcome,
 )
 from overspill.cli.rehearsal.stage import gateway_config
@@ -201,7 +201,7 @@ def test_what_a_gateway_learned_in_one_mode_it_knows_in_the_next() -> None:
     """The engine is far slower than a new gateway believes: it starts a few at home in vain until it has learned."""
     slow = msgspec.structs.replace(FIT, prefill_s_per_token=0.02)
     outcome = an_outcome(engine_fit=slow, trace=TRACE[:20])  # a trace shorter than the probe leaves the fit as it is
-    hybrid = replayed(outcome)["hybrid"]
+    hybrid = simulate_modes(outcome)["hybrid"]
     alone = simulate(outcome.trace, policy_of(outcome), models_of(outcome), "hybrid")
 
     def late(rows: list[SimulatedRequest]) -> int:

@@ -121,7 +121,7 @@ def models_of(outcome: Outcome) -> dict[str, TargetModel]:
     return {LOCAL_TARGET: local, CLOUD_TARGET: TargetModel(engine=outcome.scene.cloud)}
 
 
-def replayed(outcome: Outcome) -> dict[str, list[SimulatedRequest]]:
+def simulate_modes(outcome: Outcome) -> dict[str, list[SimulatedRequest]]:
     """Simulate every mode, one after the other as they were played: what was learned in one is known in the next.
 
     Times of arrival are from the beginning of each.
