@@ -72,6 +72,8 @@ class PrefillObservation(msgspec.Struct, frozen=True, kw_only=True):
     """Requests running then, itself included."""
     beside_tokens: float = 0.0
     """Prompt tokens of others that were prefilled between its sending and its first token."""
+    is_censored: bool = False
+    """True if it was given up without a first token: that would have taken longer than ``ttft_s``."""
 
 
 class EngineFit(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +115,8 @@ def fit_engine_model(
     _check(decode, prefill)
     found = _solve(decode, prefill, prefill_chunk_tokens)
     tpot_errors = [abs(_tpot_s(seen, found) - seen.tpot_s) / seen.tpot_s for seen in decode]
-    ttft_errors = [abs(_ttft_s(seen, found, prefill_chunk_tokens) - seen.ttft_s) / seen.ttft_s for seen in prefill]
+    spoke = [seen for seen in prefill if not seen.is_censored]
+    ttft_errors = [abs(_ttft_s(seen, found, prefill_chunk_tokens) - seen.ttft_s) / seen.ttft_s for seen in spoke]
     return EngineFit(
         step_base_s=found.step_base_s,
         step_s_per_running=found.step_s_per_running,
@@ -122,7 +125,7 @@ def fit_engine_model(
         tpot_error=median(tpot_errors),
         ttft_error=median(ttft_errors) if ttft_errors else None,
         decode_count=len(decode),
-        prefill_count=len(prefill),
+        prefill_count=len(spoke),
         intervals=_intervals(found, decode, prefill, prefill_chunk_tokens),
     )
 
@@ -132,7 +135,8 @@ def _solve(
 ) -> _Scalars:
     base_s = per_running_s = per_token_s = overhead_s = 0.0
     is_slope_seen = _is_spread([seen.concurrency for seen in decode])
-    for _ in range(_ROUNDS if prefill else 1):
+    heard = [seen for seen in prefill if not seen.is_censored] or prefill
+    for number in range(_ROUNDS if prefill else 1):
         tpots = [(seen.concurrency, seen.tpot_s - per_token_s * seen.prefill_per_token) for seen in decode]
         if is_slope_seen:
             base_s, per_running_s = _fit_costs(tpots, _LEAST_STEP_S)
@@ -140,14 +144,20 @@ def _solve(
             base_s = max(_LEAST_STEP_S, median(tpot_s for _, tpot_s in tpots))
         if prefill:
             ttfts = [
-                (
-                    seen.prompt_tokens + seen.beside_tokens,
-                    seen.ttft_s - _joining_s(seen, base_s, per_running_s, prefill_chunk_tokens),
-                )
-                for seen in prefill
+                _ttft_point(seen, _Scalars(base_s, per_running_s, per_token_s, overhead_s), prefill_chunk_tokens)
+                for seen in (prefill if number else heard)  # what to expect of the others they have to say first
             ]
             overhead_s, per_token_s = _fit_costs(ttfts, 0.0)
     return _Scalars(base_s, per_running_s, per_token_s, overhead_s)
+
+
+def _ttft_point(seen: PrefillObservation, found: _Scalars, prefill_chunk_tokens: int) -> _Point:
+    """Return the tokens that a first token waited for, and how long; if it was given up, at least as is expected."""
+    ttft_s = seen.ttft_s
+    if seen.is_censored:
+        ttft_s = max(ttft_s, _ttft_s(seen, found, prefill_chunk_tokens))
+    joining_s = _joining_s(seen, found.step_base_s, found.step_s_per_running, prefill_chunk_tokens)
+    return seen.prompt_tokens + seen.beside_tokens, ttft_s - joining_s
 
 
 def _intervals(

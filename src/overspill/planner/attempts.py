@@ -49,8 +49,11 @@ class Attempts:
     """All attempts on one target; those that failed ran beside the others too."""
 
     def __init__(self, attempts: Sequence[Attempt]) -> None:
+        attempts = _with_prompts(attempts)
         self._company = _Company(attempts)
         self._beside = _Beside(attempts)
+        silent = [row for row in attempts if _is_silent(row)]
+        self._silent = silent[:: max(1, len(silent) // _MOST)]
         whole = [row for row in attempts if row["outcome"] == AttemptOutcome.FINISHED and row["ttft_s"]]
         self._whole = whole[:: max(1, len(whole) // _MOST)]
 
@@ -60,6 +63,7 @@ class Attempts:
         decode = [self._decode(row) for row in self._whole if _tells_tpot(row)]
         if len(decode) < _FEWEST or len(prefill) < _FEWEST:
             return None
+        prefill += [self._prefill(row) for row in self._silent]
         return fit_engine_model(decode, prefill, prefill_chunk_tokens=prefill_chunk_tokens)
 
     def loads(self) -> list[ObservedLoad]:
@@ -90,9 +94,10 @@ class Attempts:
     def _prefill(self, row: Attempt) -> PrefillObservation:
         return PrefillObservation(
             prompt_tokens=max(1, fresh_tokens(row)),
-            ttft_s=row["ttft_s"],
+            ttft_s=row["duration_s"] if row["ttft_s"] is None else row["ttft_s"],
             concurrency=max(1, self._company.at(row["started_at"])),
             beside_tokens=self._beside.while_waiting(row),
+            is_censored=row["ttft_s"] is None,
         )
 
     def _decode(self, row: Attempt) -> DecodeObservation:
@@ -130,7 +135,7 @@ class _Beside:
     """Tells how many tokens of other prompts were prefilled while a request waited or decoded."""
 
     def __init__(self, attempts: Sequence[Attempt]) -> None:
-        self._rows = sorted((row for row in attempts if row["ttft_s"] is not None), key=_first_at)
+        self._rows = sorted((row for row in attempts if row["ttft_s"] is not None or _is_silent(row)), key=_first_at)
         self._first_at = [_first_at(row) for row in self._rows]
         self._sums = [0, *accumulate(map(fresh_tokens, self._rows))]
 
@@ -150,7 +155,7 @@ class _Beside:
                 continue
             share = 1.0
             if other["started_at"] < begun and self._first_at[place] < first - same_step_s:
-                share = (self._first_at[place] - begun) / other["ttft_s"]
+                share = (self._first_at[place] - begun) / (self._first_at[place] - other["started_at"])
             found += share * fresh_tokens(other)
         return found
 
@@ -164,8 +169,31 @@ def _tells_tpot(row: Attempt) -> bool:
     return bool((row["output_tokens"] or 0) >= _LEAST_TOKENS and row["tpot_s"] and _end_at(row) > _first_at(row))
 
 
+def _is_silent(row: Attempt) -> bool:
+    """Return whether an attempt was given up before its first token, after its prompt was worked on."""
+    return row["outcome"] == AttemptOutcome.CANCELLED and row["ttft_s"] is None and fresh_tokens(row) > 0
+
+
+def _with_prompts(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Return the attempts, those whose target never counted their prompt with what the gateway counted.
+
+    That is brought to the target's own tokens by what both counted of the others.
+    """
+    both = [row for row in attempts if row["prompt_tokens"] and row.get("asked_tokens")]
+    asked = sum(row["asked_tokens"] for row in both)
+    factor = sum(row["prompt_tokens"] for row in both) / asked if asked else 1.0
+
+    def known(row: Attempt) -> Attempt:
+        if row["prompt_tokens"] is not None or not row.get("asked_tokens"):
+            return row
+        return {**row, "prompt_tokens": round(factor * row["asked_tokens"])}
+
+    return [known(row) for row in attempts]
+
+
 def _first_at(row: Attempt) -> float:
-    at: float = row["started_at"] + row["ttft_s"]
+    """Return when its first token came, or when it was given up."""
+    at: float = row["started_at"] + (row["duration_s"] if row["ttft_s"] is None else row["ttft_s"])
     return at
 
 

@@ -38,6 +38,9 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """In order of arrival, the first one at 0."""
     usd: list[float | None]
     """What each cost."""
+    tokens_per_asked: float
+    """A prompt's tokens as targets that cost something counted them (or all, if none does), by those that the gateway
+    counted. Each target has its own tokenizer; a request has one length, wherever it goes."""
     left_out: Mapping[str, int]
     """Requests that a simulation cannot have, by why: clients that left, answers from the cache…"""
     unknown_lengths: int
@@ -84,12 +87,14 @@ def read_recorded(path: Path, model: str | None) -> Recorded:
         raise TraceError(f"{path}: no request for {model} was answered or refused ({dict(left_out)})")
     kept.sort(key=lambda row: row["arrived_at"])
     origin_s = kept[0]["arrived_at"]
-    rows = [_row(number, row, origin_s) for number, row in enumerate(kept)]
+    per_asked = _tokens_per_asked(kept)
+    rows = [_row(number, row, origin_s, per_asked) for number, row in enumerate(kept)]
     return Recorded(
         model=model,
         starts_at_unix_s=origin_s,
         rows=rows,
         usd=[row["cost_usd"] for row in kept],
+        tokens_per_asked=per_asked,
         left_out=dict(sorted(left_out.items())),
         unknown_lengths=sum(1 for row in rows if row.outcome is not Outcome.COMPLETED),
         tells_lengths=2
@@ -98,17 +103,29 @@ def read_recorded(path: Path, model: str | None) -> Recorded:
     )
 
 
-def measure(path: Path, targets: Sequence[TargetSpec]) -> list[Measured]:
-    """Fit the speed of each target to the attempts that a ledger has of it."""
+def measure(path: Path, targets: Sequence[TargetSpec], *, tokens_per_asked: float | None = None) -> list[Measured]:
+    """Fit the speed of each target to the attempts that a ledger has of it.
+
+    Prompts are counted in the target's own tokens, or with ``tokens_per_asked`` as the requests of ``Recorded`` are.
+    """
     by_target = read_attempts(path)
+    if tokens_per_asked is not None:
+        by_target = {
+            target: [_in_asked_tokens(row, tokens_per_asked) for row in rows] for target, rows in by_target.items()
+        }
     return [_measured(spec, by_target.get(spec.target_id, [])) for spec in targets]
 
 
 def read_attempts(path: Path) -> dict[str, list[Mapping[str, Any]]]:
-    """Read all attempts by target, each as its row by column; raise ``LedgerError``."""
+    """Read all attempts by target; raise ``LedgerError``.
+
+    Each is its row by column, with ``asked_tokens``: its prompt as the gateway counted it.
+    """
+    asked = {row["request_id"]: row["prompt_tokens"] for row in _cells(path, REQUESTS)}
     by_target: dict[str, list[Mapping[str, Any]]] = {}
     for row in _cells(path, ATTEMPTS):
-        by_target.setdefault(row["target_id"], []).append(row)
+        known = {**row, "asked_tokens": asked.get(row["request_id"])}
+        by_target.setdefault(row["target_id"], []).append(known)
     return by_target
 
 
@@ -141,15 +158,32 @@ def _why_not(row: Mapping[str, Any], model: str) -> str | None:
     return None if row["prompt_tokens"] else "without_tokens"
 
 
-def _row(number: int, row: Mapping[str, Any], origin_s: float) -> SimulatedRequest:
+def _tokens_per_asked(rows: Sequence[Mapping[str, Any]]) -> float:
+    counted = [row for row in rows if row["prompt_tokens"] and row["prompt_tokens_reported"]]
+    counted = [row for row in counted if row["cost_usd"]] or counted
+    asked = sum(row["prompt_tokens"] for row in counted)
+    return sum(row["prompt_tokens_reported"] for row in counted) / asked if asked else 1.0
+
+
+def _in_asked_tokens(row: Mapping[str, Any], per_asked: float) -> Mapping[str, Any]:
+    if not row["asked_tokens"]:
+        return row
+    prompt = max(1, round(row["asked_tokens"] * per_asked))
+    hit = (row["cached_tokens"] or 0) / row["prompt_tokens"] if row["prompt_tokens"] else 0.0
+    return {**row, "prompt_tokens": prompt, "cached_tokens": round(prompt * min(1.0, hit))}
+
+
+def _row(number: int, row: Mapping[str, Any], origin_s: float, per_asked: float) -> SimulatedRequest:
     reason = row["reason"]
+    prompt = max(1, round(row["prompt_tokens"] * per_asked)) if row["prompt_tokens"] else row["prompt_tokens_reported"]
+    hit = (row["cached_tokens"] or 0) / (row["prompt_tokens_reported"] or prompt)
     return SimulatedRequest(
         number,
         row["arrived_at"] - origin_s,
-        row["prompt_tokens_reported"] or row["prompt_tokens"],
+        prompt,
         row["output_tokens"] or 0,
         row["key_id"],
-        row["cached_tokens"] or 0,
+        round(prompt * min(1.0, hit)),
         outcome=Outcome(row["outcome"]),
         target_id=row["target_id"],
         spill=None if row["spill"] is None else Spill(row["spill"]),

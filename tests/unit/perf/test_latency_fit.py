@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from overspill.perf.batching import Batch
@@ -43,6 +44,19 @@ def test_a_quarter_of_wild_observations_moves_nothing_much() -> None:
 def test_one_concurrency_tells_no_slope() -> None:
     fit = fit_engine_model(decode((4, 0.03), (4, 0.05), (4, 0.04)))
     assert (fit.step_base_s, fit.step_s_per_running) == (0.04, 0.0)
+
+
+def test_who_was_given_up_in_silence_would_have_taken_longer() -> None:
+    """All that takes more than 0.4 s is given up then: left out, the long prompts would look half as slow."""
+    true = [(tokens, 0.05 + 0.001 * tokens) for tokens in range(50, 800, 25)]
+    seen = [
+        PrefillObservation(prompt_tokens=n, ttft_s=min(0.4, s), is_censored=s > 0.4) for n, s in true for _ in range(2)
+    ]
+    fit = fit_engine_model(decode((1, 1e-5)), seen)
+    assert fit.prefill_s_per_token == pytest.approx(0.001, rel=0.1)
+    assert fit.prefill_count == sum(not one.is_censored for one in seen)
+    as_told = fit_engine_model(decode((1, 1e-5)), [msgspec.structs.replace(one, is_censored=False) for one in seen])
+    assert as_told.prefill_s_per_token < 0.0006
 
 
 def test_each_scalar_comes_with_the_interval_in_which_it_lies() -> None:

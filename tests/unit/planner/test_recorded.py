@@ -139,6 +139,43 @@ def test_an_engine_that_was_always_full_is_known_by_its_log(slots: int, prefill_
     assert fit.ttft_overhead_s < 0.015
 
 
+def test_attempts_that_lost_a_race_in_silence_count() -> None:
+    """Their targets never counted their prompts: the gateway did, in tokens of which the target makes two."""
+    engine = EngineModel(slots=8, step_base_s=0.008, prefill_s_per_token=0.001)
+    heard = [{**row, "asked_tokens": row["prompt_tokens"] // 2} for row in log_of_a_full_engine(engine, 500)]
+    limit_s = 0.5
+    raced = [
+        {**row, "ttft_s": None, "tpot_s": None, "duration_s": limit_s, "prompt_tokens": None, "output_tokens": None,
+         "outcome": AttemptOutcome.CANCELLED}
+        if row["ttft_s"] > limit_s else row
+        for row in heard
+    ]  # fmt: skip
+    silent = [row for row in raced if row["ttft_s"] is None]
+    assert 0.1 < len(silent) / len(raced) < 0.6
+    known = Attempts(raced).fit(prefill_chunk_tokens=2048)
+    without = Attempts([row for row in raced if row["ttft_s"] is not None]).fit(prefill_chunk_tokens=2048)
+    assert known is not None
+    assert without is not None
+    assert abs(known.prefill_s_per_token - 0.001) < abs(without.prefill_s_per_token - 0.001)
+    assert known.prefill_s_per_token == pytest.approx(0.001, rel=0.15)
+
+
+def test_prompts_have_one_length_whichever_tokenizer_counted_them(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    asked = {"model": "m", "prompt_tokens": 100, "output_tokens": 10}
+    write_records(
+        path,
+        [
+            a_request(0, prompt_tokens_reported=180, cached_tokens=90, cost_usd=0.0, **asked),
+            a_request(1, prompt_tokens_reported=120, cached_tokens=None, cost_usd=0.1, **asked),
+            a_request(2, prompt_tokens_reported=None, cached_tokens=None, outcome=Outcome.FAILED, **asked),
+        ],
+    )
+    found = read_recorded(path, "m")
+    assert found.tokens_per_asked == pytest.approx(1.2)
+    assert [(row.prompt_tokens, row.cached_tokens) for row in found.rows] == [(120, 60), (120, 0), (120, 0)]
+
+
 def test_an_error_is_in_points_or_in_parts_of_what_was_recorded() -> None:
     assert Checked(name="spilled", kind="share", recorded=0.5, simulated=0.55).error == pytest.approx(0.05)
     assert Checked(name="ttft", kind="ratio", recorded=2.0, simulated=1.0).error == -0.5

@@ -78,7 +78,7 @@ def simulate(config_path: str, checked: str | None, as_json: bool, **given: Any)
 def _check(config_path: str, ledger: Path, as_json: bool, given: Mapping[str, Any]) -> None:
     recorded = read_recorded(ledger, given["model"])
     policy = policy_at(config_path)
-    measured = measure(ledger, policy.targets)
+    measured = measure(ledger, policy.targets, tokens_per_asked=recorded.tokens_per_asked)
     models = {one.target_id: one.model for one in measured}
     world = scenario_at(config_path, {**given, "model": recorded.model}, policy, models)
     seen, tally = world.tally(given["window"]), world.tally(given["window"])
